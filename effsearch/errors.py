@@ -1,0 +1,29 @@
+"""Every error that a user can cause, as one small tree."""
+
+
+class EffsearchError(Exception):
+    """Says in one line what was got and what is allowed; the command line prints it and exits with status 2."""
+
+
+class NotationError(EffsearchError):
+    """A notation that names no architecture."""
+
+
+class SpaceError(EffsearchError):
+    """A search space that is malformed, empty within its limits, or does not hold an architecture."""
+
+
+class QuantityError(EffsearchError):
+    """A number, a time or a window that cannot be read or is out of range."""
+
+
+class DataError(EffsearchError):
+    """An image set that is missing, empty, or cannot be split."""
+
+
+class RunError(EffsearchError):
+    """A run folder that is missing, held by another driver, or was made with other settings."""
+
+
+class ReportError(EffsearchError):
+    """A table that cannot be shown or written as asked."""
