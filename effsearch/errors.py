@@ -1,5 +1,12 @@
 """Every error that a user can cause, as one small tree."""
 
+from collections.abc import Iterable
+
+
+def listed(values: Iterable[object]) -> str:
+    """What is allowed, as an error names it: a, b, c."""
+    return ", ".join(map(str, values))
+
 
 class EffsearchError(Exception):
     """Says in one line what was got and what is allowed; the command line prints it and exits with status 2."""

@@ -1,0 +1,251 @@
+"""What a network is: a stem, a table of stages and a head, written on one line.
+
+    224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-head_c1280-silu
+
+A stage is a block string as timm writes it: operator, r layers, k kernel, s stride of the first layer, e expansion,
+c output channels, se squeeze-and-excitation ratio. An expansion of 1 has no expanding convolution, as MBConv1 in the
+paper (1905.11946, table 1).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from effsearch.errors import NotationError, listed
+
+Op = Literal["mbconv", "fused", "separable", "conv"]
+Activation = Literal["silu", "relu", "relu6", "hardswish"]
+
+OPS: tuple[Op, ...] = get_args(Op)
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+CODES: dict[Op, str] = {"mbconv": "ir", "fused": "er", "separable": "ds", "conv": "cn"}
+OP_OF_CODE: dict[str, Op] = {code: op for op, code in CODES.items()}
+
+KERNELS = (1, 3, 5, 7, 9, 11)
+STRIDES = (1, 2)
+MOST_CHANNELS = 16384
+MOST_LAYERS = 1000
+MOST_EXPANSION = 32
+RESOLUTIONS = (8, 8192)
+
+
+def _check_whole(what: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise NotationError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
+
+
+def _check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
+    if value not in choices or isinstance(value, bool):
+        raise NotationError(f"{what} must be one of {listed(choices)}, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The first convolution: 3 channels in, `channels` out."""
+
+    channels: int
+    kernel: int = 3
+    stride: int = 2
+
+    def __post_init__(self) -> None:
+        _check_choice("stem kernel", self.kernel, KERNELS)
+        _check_choice("stem stride", self.stride, STRIDES)
+        _check_whole("stem channels", self.channels, 1, MOST_CHANNELS)
+
+    def __str__(self) -> str:
+        return f"stem_k{self.kernel}_s{self.stride}_c{self.channels}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`layers` equal blocks of `channels` channels, the first with `stride`, the others with stride 1.
+
+    `se_ratio` is relative to a block's input channels; 0 means no squeeze-and-excitation.
+    Raises NotationError for a value out of range.
+    """
+
+    op: Op
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+    layers: int
+    se_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_choice("operator", self.op, OPS)
+        _check_choice("kernel", self.kernel, KERNELS)
+        _check_choice("stride", self.stride, STRIDES)
+        _check_whole("expansion", self.expansion, 1, MOST_EXPANSION)
+        _check_whole("channels", self.channels, 1, MOST_CHANNELS)
+        _check_whole("layers", self.layers, 1, MOST_LAYERS)
+        if isinstance(self.se_ratio, bool) or not isinstance(self.se_ratio, int | float):
+            raise NotationError(f"se_ratio must be a number from 0 to 1, got {self.se_ratio!r}")
+        if not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
+            raise NotationError(f"se_ratio must be 0, or from 0.001 to 1, got {self.se_ratio!r}")
+
+    def canonical(self) -> "Stage":
+        """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution."""
+        op = self.op
+        if self.expansion == 1:
+            op = {"mbconv": "separable", "fused": "conv"}.get(op, op)  # type: ignore[assignment]
+        expansion = 1 if op in ("separable", "conv") else self.expansion
+        se_ratio = 0.0 if op == "conv" else float(self.se_ratio)
+        return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
+
+    def __str__(self) -> str:
+        ratio = f"_se{self.se_ratio:g}" if self.se_ratio == float(f"{self.se_ratio:g}") else f"_se{self.se_ratio!r}"
+        se = ratio if self.se_ratio else ""
+        skip = "_skip" if self.op == "conv" else ""
+        block = f"{CODES[self.op]}_r{self.layers}_k{self.kernel}_s{self.stride}_e{self.expansion}"
+        return f"{block}_c{self.channels}{se}{skip}"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A stem, stages and a head of `head` channels before pooling and the classifier, at an input resolution in px.
+
+    Stages are brought to their canonical form, so that two equal architectures compare equal.
+    """
+
+    stem: Stem
+    stages: tuple[Stage, ...]
+    head: int
+    resolution: int = 224
+    activation: Activation = "silu"
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise NotationError("an architecture needs at least one stage, got none")
+        _check_whole("head channels", self.head, 1, MOST_CHANNELS)
+        _check_whole("resolution", self.resolution, *RESOLUTIONS)
+        _check_choice("activation", self.activation, ACTIVATIONS)
+        object.__setattr__(self, "stages", tuple(stage.canonical() for stage in self.stages))
+
+    def __str__(self) -> str:
+        return self.notation
+
+    @property
+    def layers(self) -> int:
+        """Blocks in all stages, without stem and head."""
+        return sum(stage.layers for stage in self.stages)
+
+    @cached_property
+    def notation(self) -> str:
+        """The architecture on one line; `parse` reads it back."""
+        return self._join(self.stages)
+
+    @cached_property
+    def key(self) -> str:
+        """Ten hexadecimal digits that equal networks share, however their layers are divided into stages."""
+        return hashlib.sha256(self._join(_merged(self.stages)).encode()).hexdigest()[:10]
+
+    def _join(self, stages: tuple[Stage, ...] | list[Stage]) -> str:
+        rows = "-".join(map(str, stages))
+        return f"{self.resolution}px-{self.stem}-{rows}-head_c{self.head}-{self.activation}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings and lists, for JSON and TOML; `from_dict` reads it back."""
+        return asdict(self) | {"stages": [asdict(stage) for stage in self.stages]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Architecture":
+        """Reads what `to_dict` wrote; raises NotationError for anything else."""
+        try:
+            stages = tuple(Stage(**row) for row in values["stages"])
+            return cls(**{**values, "stem": Stem(**values["stem"]), "stages": stages})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise NotationError(f"not an architecture in dict form: {error}") from None
+
+
+def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
+    """Joins neighbouring stages that only continue one another."""
+    merged = [stages[0]]
+    for stage in stages[1:]:
+        last = merged[-1]
+        if stage.stride == 1 and replace(stage, layers=1, stride=last.stride) == replace(last, layers=1):
+            merged[-1] = replace(last, layers=last.layers + stage.layers)
+        else:
+            merged.append(stage)
+    return merged
+
+
+_FIELD = re.compile(r"(se|[rksec])(\d{1,5}(?:\.\d{1,24})?)")
+_SHAPE = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
+
+
+def parse(notation: str) -> Architecture:
+    """Reads a notation; raises NotationError that names the part which is wrong."""
+    parts = notation.strip().split("-")
+    if len(parts) < 5:
+        raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {_SHAPE}")
+    first, stem, *rows, head, activation = parts
+    if not re.fullmatch(r"\d{1,5}px", first):
+        raise NotationError(f"a notation begins with its resolution such as 224px, got {_shorten(first)!r}")
+    if activation not in ACTIVATIONS:
+        raise NotationError(f"a notation ends with one of {listed(ACTIVATIONS)}, got {_shorten(activation)!r}")
+    stem_fields = _fields(stem, "stem", required="ksc", allowed=("k", "s", "c"))
+    head_fields = _fields(head, "head", required="c", allowed=("c",))
+    return Architecture(
+        stem=Stem(channels=stem_fields["c"], kernel=stem_fields["k"], stride=stem_fields["s"]),
+        stages=tuple(parse_stage(row) for row in rows),
+        head=head_fields["c"],
+        resolution=int(first[:-2]),
+        activation=activation,
+    )
+
+
+def parse_stage(text: str) -> Stage:
+    """Reads one block string such as ir_r2_k3_s2_e6_c24_se0.25; raises NotationError."""
+    code = text.split("_", 1)[0]
+    op = OP_OF_CODE.get(code)
+    if op is None:
+        raise NotationError(
+            f"{_shorten(text)!r} is not a stage; one begins with {listed(OP_OF_CODE)} and reads "
+            "ir_r2_k3_s2_e6_c24_se0.25"
+        )
+    body = text.removesuffix("_skip") if op == "conv" else text
+    if op == "conv" and body == text:
+        raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with _skip")
+    fields = _fields(body, code, required="rksc", allowed=("r", "k", "s", "e", "c", "se"))
+    if op in ("mbconv", "fused") and "e" not in fields:
+        raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
+    return Stage(
+        op=op,
+        kernel=fields["k"],
+        stride=fields["s"],
+        expansion=fields.get("e", 1),
+        channels=fields["c"],
+        layers=fields["r"],
+        se_ratio=fields.get("se", 0.0),
+    )
+
+
+def _fields(text: str, name: str, required: str, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """The lettered numbers of NAME_k3_s2...: whole numbers but for se."""
+    head, *tokens = text.split("_")
+    fields: dict[str, Any] = {}
+    for letter, number in _lettered(text, tokens):
+        if letter not in allowed or letter in fields or (letter != "se" and "." in number):
+            raise NotationError(f"{_shorten(text)!r}: {_shorten(letter + number)!r} is not expected there")
+        fields[letter] = float(number) if letter == "se" else int(number)
+    missing = [letter for letter in required if letter not in fields]
+    if head != name or missing:
+        wanted = "_".join((name, *(f"{letter}N" for letter in required)))
+        raise NotationError(f"{_shorten(text)!r} is not a {name} of the form {wanted}")
+    return fields
+
+
+def _lettered(text: str, tokens: list[str]) -> Iterator[tuple[str, str]]:
+    for token in tokens:
+        match = _FIELD.fullmatch(token)
+        if match is None:
+            raise NotationError(f"{_shorten(text)!r}: cannot read {_shorten(token)!r}")
+        yield match[1], match[2]
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

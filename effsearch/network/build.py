@@ -1,0 +1,62 @@
+"""Builds the module of an architecture and initialises it."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
+
+from effsearch.architecture import Architecture
+from effsearch.network.blocks import ACTIVATION_LAYERS, Block
+
+
+class Network(nn.Module):
+    """Images (N, 3, H, W) in, logits (N, classes) out; state dicts are those of torchvision's EfficientNet."""
+
+    def __init__(self, features: nn.Sequential, channels: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        return out
+
+
+def build(architecture: Architecture, classes: int, *, dropout: float = 0.2, drop_path: float = 0.2) -> Network:
+    """Makes the network, initialised from torch's global generator.
+
+    `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code.
+    """
+    stem, activation = architecture.stem, ACTIVATION_LAYERS[architecture.activation]
+    parts: list[nn.Module] = [
+        Conv2dNormActivation(3, stem.channels, stem.kernel, stem.stride, activation_layer=activation)
+    ]
+    channels, done = stem.channels, 0
+    for stage in architecture.stages:
+        blocks = []
+        for layer in range(stage.layers):
+            stride = stage.stride if layer == 0 else 1
+            rate = drop_path * done / architecture.layers
+            blocks.append(Block(stage, channels, stride, architecture.activation, rate))
+            channels, done = stage.channels, done + 1
+        parts.append(nn.Sequential(*blocks))
+    parts.append(Conv2dNormActivation(channels, architecture.head, 1, activation_layer=activation))
+    network = Network(nn.Sequential(*parts), architecture.head, classes, dropout)
+    network.apply(_initialise)
+    return network
+
+
+def _initialise(module: nn.Module) -> None:
+    """Convolutions fan-out normal, the classifier uniform, as in the paper's code."""
+    if isinstance(module, nn.Conv2d):
+        # The paper's code counts a depthwise filter's own outputs only, where kaiming_normal_ counts all channels.
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, 0.0, math.sqrt(2 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        bound = 1 / math.sqrt(module.out_features)
+        nn.init.uniform_(module.weight, -bound, bound)
+        nn.init.zeros_(module.bias)

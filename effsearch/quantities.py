@@ -1,0 +1,63 @@
+"""Numbers as people write them: 400M, 0.4G, 4e8; 90s, 10m, 2h; 0.5:1.25."""
+
+import math
+import re
+
+from effsearch.errors import QuantityError
+
+_COUNT = re.compile(r"(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e([+-]?\d{1,3}))?\s*([kmgbt]?)", re.IGNORECASE)
+_SCALE = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*([smhd]?)", re.IGNORECASE)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_count(text: str, what: str = "a count") -> float:
+    """Reads 400M, 0.4G (or B, for billions) or 4e8; raises QuantityError unless it is a number above 0."""
+    match = _COUNT.fullmatch(text.strip())
+    value = 0.0
+    if match is not None:
+        mantissa, exponent, suffix = match.groups()
+        value = float(f"{mantissa}e{int(exponent or 0) + _SCALE[suffix.lower()]}")
+    if not 0 < value < math.inf:
+        raise QuantityError(f"{what} must be a number above 0 such as 400M, 0.4G or 4e8, got {text!r}")
+    return value
+
+
+def parse_duration(text: str, what: str = "a time") -> float:
+    """Reads 90, 90s, 10m, 2h or 1d as seconds; raises QuantityError unless above 0."""
+    match = _DURATION.fullmatch(text.strip())
+    value = float(match[1]) * _SECONDS[match[2].lower()] if match else 0.0
+    if value <= 0:
+        raise QuantityError(f"{what} must be a time above 0 such as 90s, 10m or 2h, got {text!r}")
+    return value
+
+
+def parse_window(text: str, what: str = "a window") -> tuple[float, float] | None:
+    """Reads LOW:HIGH, factors of the target, or `none`; raises QuantityError unless 0 <= LOW < HIGH."""
+    if text.strip().lower() == "none":
+        return None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not (0 <= low < high < math.inf):
+        raise QuantityError(f"{what} must be LOW:HIGH with 0 <= LOW < HIGH such as 0.5:1.25, or none; got {text!r}")
+    return low, high
+
+
+def format_count(value: float) -> str:
+    """Four significant digits with a unit: 385.8M, 1.027B, 5.289M, 812."""
+    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if abs(value) >= 0.99995 * scale:
+            return f"{value / scale:.4g}{unit}"
+    return f"{value:.4g}"
+
+
+def format_duration(seconds: float) -> str:
+    """Two units at most: 42 s, 3 min 05 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,267 @@
+"""Which architectures may be searched: choices for a stem, each stage and a head, read from a TOML file."""
+
+import itertools
+import math
+import random
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from effsearch.architecture import (
+    ACTIVATIONS,
+    KERNELS,
+    MOST_CHANNELS,
+    MOST_EXPANSION,
+    MOST_LAYERS,
+    OPS,
+    RESOLUTIONS,
+    STRIDES,
+    Architecture,
+    Stage,
+    Stem,
+)
+from effsearch.errors import SpaceError, listed
+
+Value = int | float | str
+Values = dict[str, Value]
+
+STAGE_FIELDS = ("op", "kernel", "stride", "expansion", "channels", "layers", "se_ratio")
+STEM_FIELDS = ("kernel", "stride", "channels")
+HEAD_FIELDS = ("channels",)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One named choice, such as stage3_kernel from (3, 5)."""
+
+    name: str
+    choices: tuple[Value, ...]
+
+
+Row = tuple[tuple[Value, ...], ...]
+"""The choices of each field of a stage (in the order of STAGE_FIELDS), of the stem or of the head."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """All architectures that take one choice for each decision; `fields` holds the choices of every named field.
+
+    A field with one choice is fixed and no decision. The names are resolution, activation, stem_kernel, ...,
+    stage1_op, stage1_kernel, ..., head_channels.
+    """
+
+    name: str
+    fields: tuple[Decision, ...]
+    depth: int
+    description: str = ""
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The fields that have more than one choice."""
+        return tuple(field for field in self.fields if len(field.choices) > 1)
+
+    @cached_property
+    def _fixed(self) -> Values:
+        return {field.name: field.choices[0] for field in self.fields if len(field.choices) == 1}
+
+    @cached_property
+    def _choices(self) -> dict[str, tuple[Value, ...]]:
+        return {field.name: field.choices for field in self.fields}
+
+    def decode(self, values: Mapping[str, Value]) -> Architecture:
+        """The architecture that takes these values; raises SpaceError for a decision that is missing or unknown."""
+        for decision in self.decisions:
+            if values.get(decision.name) not in decision.choices:
+                got = values.get(decision.name, "nothing")
+                allowed = listed(decision.choices)
+                raise SpaceError(f"space {self.name}: {decision.name} must be one of {allowed}, got {got!r}")
+        return self._build({**self._fixed, **values})
+
+    def _build(self, values: Mapping[str, Any]) -> Architecture:
+        return Architecture(
+            stem=Stem(values["stem_channels"], values["stem_kernel"], values["stem_stride"]),
+            stages=tuple(
+                Stage(*(values[f"stage{index}_{field}"] for field in STAGE_FIELDS))
+                for index in range(1, self.depth + 1)
+            ),
+            head=values["head_channels"],
+            resolution=values["resolution"],
+            activation=values["activation"],
+        )
+
+    @cached_property
+    def _spellings(self) -> tuple[dict[Stage, Row], ...]:
+        """For each stage, its distinct networks and the first values that spell each."""
+        tables = []
+        for index in range(1, self.depth + 1):
+            table: dict[Stage, Any] = {}
+            for row in itertools.product(*(self._choices[f"stage{index}_{field}"] for field in STAGE_FIELDS)):
+                table.setdefault(Stage(*row).canonical(), row)  # type: ignore[arg-type]
+            tables.append(table)
+        return tuple(tables)
+
+    def encode(self, architecture: Architecture) -> Values:
+        """The values that spell an architecture, as decode reads them; raises SpaceError if it lies outside."""
+        stem = architecture.stem
+        values: Values = {
+            "resolution": architecture.resolution,
+            "activation": architecture.activation,
+            "stem_channels": stem.channels,
+            "stem_kernel": stem.kernel,
+            "stem_stride": stem.stride,
+            "head_channels": architecture.head,
+        }
+        for name, value in values.items():
+            if value not in self._choices[name]:
+                raise SpaceError(f"space {self.name} does not hold this architecture: {name} is {value}")
+        if len(architecture.stages) != self.depth:
+            raise SpaceError(f"space {self.name} has {self.depth} stages, the architecture {len(architecture.stages)}")
+        for index, (stage, table) in enumerate(zip(architecture.stages, self._spellings, strict=True), 1):
+            if stage not in table:
+                raise SpaceError(f"space {self.name} does not hold this architecture: stage {index} is {stage}")
+            values |= {f"stage{index}_{field}": value for field, value in zip(STAGE_FIELDS, table[stage], strict=True)}  # type: ignore[misc]
+        return {decision.name: values[decision.name] for decision in self.decisions}
+
+    def contains(self, architecture: Architecture) -> bool:
+        """Whether the architecture lies in the space."""
+        try:
+            self.encode(architecture)
+        except SpaceError:
+            return False
+        return True
+
+    @cached_property
+    def size(self) -> int:
+        """How many distinct architectures there are, exactly; values that spell the same one count once."""
+        others = [field.choices for field in self.fields if not field.name.startswith("stage")]
+        return math.prod(map(len, others)) * math.prod(map(len, self._spellings))
+
+    def sample(self, rng: random.Random) -> Values:
+        """One uniformly random choice for each decision."""
+        return {decision.name: rng.choice(decision.choices) for decision in self.decisions}
+
+    def neighbours(self, values: Mapping[str, Value]) -> Iterator[Values]:
+        """All values that differ in one decision, but not those that spell the same architecture."""
+        here = self.decode(values)
+        for decision in self.decisions:
+            for choice in decision.choices:
+                there = {**values, decision.name: choice}
+                if choice != values[decision.name] and self.decode(there) != here:
+                    yield there
+
+    def stage_options(self) -> tuple[tuple[Stage, ...], ...]:
+        """The distinct networks that each stage may be."""
+        return tuple(tuple(table) for table in self._spellings)
+
+    def choices(self, name: str) -> tuple[Any, ...]:
+        """The choices of a field, fixed or not."""
+        return self._choices[name]
+
+
+def folder() -> Path:
+    """Where the spaces that ship lie: inside the installed package, or beside it in a checkout."""
+    packaged = Path(__file__).parent / "search_spaces"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "search_spaces"
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the spaces that ship."""
+    return tuple(sorted(path.stem for path in folder().glob("*.toml")))
+
+
+def load(name_or_path: str) -> Space:
+    """Reads a space that ships, by name, or any TOML file; raises SpaceError that names file, stage and key."""
+    path = Path(name_or_path)
+    if name_or_path in shipped():
+        path = folder() / f"{name_or_path}.toml"
+    elif not path.is_file():
+        close = get_close_matches(name_or_path, shipped(), 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise SpaceError(f"no space {name_or_path!r}{hint}; there are {listed(shipped())}, or give a .toml file")
+    try:
+        return read(tomllib.loads(path.read_text(encoding="utf-8")), path.stem, str(path))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise SpaceError(f"{path}: not a TOML file: {error}") from None
+
+
+def read(document: Mapping[str, Any], name: str, file: str = "space") -> Space:
+    """Makes a space of a parsed TOML document; raises SpaceError that names file, stage and key."""
+    known = ("description", "resolution", "activation", "stem", "head", "stages")
+    for key in document:
+        if key not in known:
+            raise SpaceError(f"{file}: unknown key {key!r}; known are {listed(known)}")
+    stages = document.get("stages")
+    if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
+        raise SpaceError(f"{file}: stages must be one or more [[stages]] tables")
+    if not isinstance(description := document.get("description", ""), str):
+        raise SpaceError(f"{file}: description must be a string, got {description!r}")
+    fields = [
+        Decision("resolution", _choices(document.get("resolution", 224), "resolution", file)),
+        Decision("activation", _choices(document.get("activation", "silu"), "activation", file)),
+        *_table(document.get("stem"), STEM_FIELDS, {"kernel": 3, "stride": 2}, "stem", f"{file}: stem"),
+    ]
+    for index, stage in enumerate(stages, 1):
+        fields += _table(stage, STAGE_FIELDS, {"se_ratio": 0}, f"stage{index}", f"{file}: stage {index}")
+    fields += _table(document.get("head"), HEAD_FIELDS, {}, "head", f"{file}: head")
+    return Space(name, tuple(fields), len(stages), description)
+
+
+class _Allowed(NamedTuple):
+    """Which values a key may have, and how to say so."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+
+def _among(values: tuple[Any, ...]) -> _Allowed:
+    return _Allowed(lambda value: type(value) is type(values[0]) and value in values, f"one of {listed(values)}")
+
+
+def _whole(low: int, high: int) -> _Allowed:
+    return _Allowed(lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high}")
+
+
+_ALLOWED = {
+    "op": _among(OPS),
+    "kernel": _among(KERNELS),
+    "stride": _among(STRIDES),
+    "expansion": _whole(1, MOST_EXPANSION),
+    "channels": _whole(1, MOST_CHANNELS),
+    "layers": _whole(1, MOST_LAYERS),
+    "se_ratio": _Allowed(
+        lambda value: type(value) in (int, float) and (value == 0 or 0.001 <= value <= 1), "0, or from 0.001 to 1"
+    ),
+    "activation": _among(ACTIVATIONS),
+    "resolution": _whole(*RESOLUTIONS),
+}
+
+
+def _table(
+    table: object, names: tuple[str, ...], defaults: Mapping[str, Value], prefix: str, where: str
+) -> list[Decision]:
+    if not isinstance(table, dict):
+        raise SpaceError(f"{where}: must be a table with {listed(names)}, got {table!r}")
+    for key in table:
+        if key not in names:
+            raise SpaceError(f"{where}: unknown key {key!r}; known are {listed(names)}")
+    for name in names:
+        if name not in table and name not in defaults:
+            raise SpaceError(f"{where}: {name} is missing")
+    return [Decision(f"{prefix}_{name}", _choices(table.get(name, defaults.get(name)), name, where)) for name in names]
+
+
+def _choices(given: object, key: str, where: str) -> tuple[Value, ...]:
+    values = given if isinstance(given, list) else [given]
+    if not values:
+        raise SpaceError(f"{where}: {key} needs at least one choice, got an empty list")
+    allowed = _ALLOWED[key]
+    for index, value in enumerate(values):
+        if not allowed.test(value):
+            raise SpaceError(f"{where}: {key} must be {allowed.words}, got {value!r}")
+        if value in values[:index]:
+            raise SpaceError(f"{where}: {key} lists {value!r} twice")
+    return tuple(values)

@@ -1,0 +1,147 @@
+"""The training loop."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from effsearch.data.augment import augment, normalise
+from effsearch.data.imageset import ImageSet, Split
+from effsearch.training.recipe import Recipe
+
+CHECK_EVERY = 50
+"""Steps between two looks at the loss: a look makes a GPU wait."""
+
+
+class Diverged(Exception):
+    """The loss is no longer finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch gave: mean training loss (nats), validation accuracy (a fraction; None if not measured), seconds."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+    seconds: float
+
+
+def train(
+    network: nn.Module,
+    images: ImageSet,
+    recipe: Recipe,
+    *,
+    resolution: int,
+    epochs: int,
+    seed: int,
+    device: torch.device,
+    every_epoch: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> tuple[list[Epoch], nn.Module]:
+    """Trains `network` at `resolution` px and returns its epochs and the averaged network that was evaluated.
+
+    Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
+    dropout; two networks with one seed see the same images in the same order. Raises Diverged.
+    """
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(network, multi_avg_fn=_ema(recipe.ema), use_buffers=True)
+    optimizer = torch.optim.SGD(_decayed(network, recipe.weight_decay), momentum=recipe.momentum, nesterov=True)
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    generator = torch.Generator(device).manual_seed(seed)
+    torch.manual_seed(seed)
+    source = Source(images.train, device)
+    steps_per_epoch = max(1, len(images.train) // recipe.batch)
+    steps, step = epochs * steps_per_epoch, 0
+    history = []
+    for epoch in range(1, epochs + 1):
+        start, total = time.perf_counter(), torch.zeros((), device=device)
+        network.train()
+        order = np.random.default_rng((seed, epoch)).permutation(len(images.train))
+        for batch in range(steps_per_epoch):
+            pixels, labels = source.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch])
+            x = augment(pixels, resolution, recipe.augmentation, generator)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate_at(step, steps)
+            with _precision(device):
+                loss = criterion(network(x), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            average.update_parameters(network)
+            total += loss.detach()
+            step += 1
+            if (batch % CHECK_EVERY == 0 or batch + 1 == steps_per_epoch) and not torch.isfinite(total):
+                raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch + 1} of {steps_per_epoch}")
+        measured = every_epoch or epoch == epochs
+        reached = accuracy(average, images.validation, resolution, device) if measured else None
+        seconds = time.perf_counter() - start
+        history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
+        if on_epoch is not None:
+            on_epoch(history[-1])
+    return history, average.module
+
+
+@torch.inference_mode()
+def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256) -> float:
+    """The share of images of a split that the network, in evaluation mode, classes rightly."""
+    network.eval()
+    source = Source(split, device)
+    right = torch.zeros((), device=device)
+    for first in range(0, len(split), batch):
+        pixels, labels = source.batch(np.arange(first, min(first + batch, len(split))))
+        with _precision(device):
+            logits = network(normalise(pixels, resolution))
+        right += (logits.argmax(1) == labels).sum()
+    return right.item() / len(split)
+
+
+class Source:
+    """Batches of a split on the training device; on a GPU the whole split stays there when it fits in a quarter of it."""
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.split = split
+        self.device = device
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.resident: Tensor | None = None
+        size = len(split) * split.pixels[0].nbytes
+        if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 4:
+            self.resident = torch.from_numpy(split.images(np.arange(len(split)))).to(device)
+
+    def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Pixels uint8 (N, H, W, 3) and labels (N,) of the images at `index`."""
+        there = torch.from_numpy(index).to(self.device)
+        if self.resident is not None:
+            return self.resident[there], self.labels[there]
+        return torch.from_numpy(self.split.images(index)).to(self.device), self.labels[there]
+
+
+def _precision(device: torch.device) -> AbstractContextManager[object]:
+    # On a CPU bf16 trains slower than float32: the backward pass of depthwise convolutions has no fast bf16 kernel.
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
+    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    yield {"params": weights, "weight_decay": weight_decay}
+    yield {"params": others, "weight_decay": 0.0}
+
+
+def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """An exponential average that starts short, so that the first random weights are soon forgotten."""
+
+    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+        count = int(updates)
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, share)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return update
