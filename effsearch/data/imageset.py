@@ -13,8 +13,8 @@ Labels = npt.NDArray[np.int64]
 class Split:
     """Some images of an image set.
 
-    `pixels` (M, H, W, 3) is the memory-mapped array that all splits of a set share, `rows` (N,) says which of its
-    images belong to this split, and `labels` (N,) are their classes, in the order of `rows`.
+    `pixels` (M, H, W, 3) is a read-only memory-mapped array that several splits may share, `rows` (N,) says which of
+    its images belong to this split, and `labels` (N,) are their classes, in the order of `rows`.
     """
 
     pixels: Pixels
@@ -27,6 +27,10 @@ class Split:
     def images(self, index: Labels) -> Pixels:
         """Copies the images at positions `index` of this split: (len(index), H, W, 3)."""
         return self.pixels[self.rows[index]]
+
+    def take(self, index: Labels) -> "Split":
+        """The images at positions `index` of this split, as a split that copies no pixels."""
+        return Split(self.pixels, self.rows[index], self.labels[index])
 
 
 @dataclass(frozen=True, eq=False)
