@@ -1,0 +1,155 @@
+"""uint8 images -> what a network takes: normalised float32, channels_last, augmented a batch at a time on the device.
+
+Shifts and flips move bytes, before anything is float. Whatever changes the size is two matrix products a batch, whose
+rows are triangle filters as wide as the reduction: exact anti-aliasing for any mix of crops (Pillow's bilinear filter).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from effsearch.errors import QuantityError
+
+MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+"""Of ImageNet's training images, in units of uint8."""
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_ASPECT = 4 / 3
+_DRAWS = 8
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is changed at random in each training image.
+
+    `flip` mirrors half of the images. `crop` is "pad" (shift by up to `pad`, a share of the side, with reflected
+    borders), "resized" (a box of `scale_min` to 1 of the area and an aspect of 3/4 to 4/3, as in Inception), or "none".
+    `colour` is the strength of brightness, contrast and saturation jitter: factors of 1 - colour to 1 + colour.
+    Raises QuantityError for a value out of range.
+    """
+
+    flip: bool = True
+    crop: Literal["pad", "resized", "none"] = "pad"
+    pad: float = 0.125
+    scale_min: float = 0.35
+    colour: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.crop not in ("pad", "resized", "none"):
+            raise QuantityError(f"crop is {self.crop!r}; it may be pad, resized or none")
+        if not 0 <= self.pad <= 0.5:
+            raise QuantityError(f"pad is {self.pad}; it is a share of the side, from 0 to 0.5")
+        if not 0 < self.scale_min <= 1:
+            raise QuantityError(f"scale_min is {self.scale_min}; it is a share of the area, above 0 and up to 1")
+        if not 0 <= self.colour < 1:
+            raise QuantityError(f"colour is {self.colour}; it is a strength from 0 to below 1")
+
+
+def normalise(pixels: Tensor, resolution: int) -> Tensor:
+    """Images as a network takes them, with nothing left to chance: uint8 (N, H, W, 3) -> float32 (N, 3, R, R).
+
+    Resized with anti-aliasing where R differs from H or W; channels_last; ImageNet's mean and deviation.
+    """
+    return _standardise(_resize(pixels, resolution))
+
+
+def augment(pixels: Tensor, resolution: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """Images changed at random for training: uint8 (N, H, W, 3) -> float32 (N, 3, R, R), as `normalise`.
+
+    Only `generator` decides, with the same number of draws whatever is switched on; a generator of the CPU gives the
+    same changes on any device.
+    """
+    draws = torch.rand(len(pixels), _DRAWS, generator=generator, device=generator.device).to(pixels.device)
+    flips = draws[:, 0] < 0.5 if augmentation.flip else torch.zeros_like(draws[:, 0], dtype=torch.bool)
+    if augmentation.crop == "resized":
+        images = _resized_crop(pixels, resolution, augmentation.scale_min, flips, draws[:, 1:5])
+    else:
+        pad = augmentation.pad if augmentation.crop == "pad" else 0.0
+        images = _resize(_shift(pixels, pad, flips, draws[:, 1:3]), resolution)
+    if augmentation.colour:
+        images = _jitter(images, augmentation.colour, draws[:, 5:8])
+    return _standardise(images)
+
+
+def _standardise(images: Tensor) -> Tensor:
+    """(N, R, R, 3) of 0..255 -> float32 (N, 3, R, R) in channels_last, the very same memory order."""
+    n, height, width, _ = images.shape
+    # Whole rows against a repeated constant: a broadcast over the last axis of 3 is several times slower.
+    mean, deviation = (torch.tensor(values, device=images.device).repeat(width) for values in (MEAN, STD))
+    rows = images.reshape(n, height, width * 3).float().sub(mean).div_(deviation)
+    return rows.view(n, height, width, 3).permute(0, 3, 1, 2)
+
+
+def _shift(pixels: Tensor, pad: float, flips: Tensor, draws: Tensor) -> Tensor:
+    """Moves each image by up to `pad` of its side, reflecting at the borders, and mirrors those of `flips`."""
+    n, height, width, _ = pixels.shape
+    rows = _shifted(height, round(pad * height), draws[:, 0])
+    columns = _shifted(width, round(pad * width), draws[:, 1])
+    columns = torch.where(flips[:, None], columns.flip(1), columns)
+    first = torch.arange(n, device=pixels.device)[:, None] * height
+    places = ((first + rows) * width)[:, :, None] + columns[:, None, :]
+    return pixels.reshape(-1, 3).index_select(0, places.view(-1)).view(pixels.shape)
+
+
+def _shifted(size: int, most: int, draws: Tensor) -> Tensor:
+    """Indices 0..size-1 moved by -most..most, reflected at both ends without repeating the border: (N, size)."""
+    offsets = (draws * (2 * most + 1)).long().clamp_(max=2 * most) - most
+    moved = (torch.arange(size, device=draws.device) + offsets[:, None]).abs()
+    return (size - 1) - (size - 1 - moved).abs()
+
+
+def _resized_crop(pixels: Tensor, resolution: int, scale_min: float, flips: Tensor, draws: Tensor) -> Tensor:
+    height, width = pixels.shape[1:3]
+    area = scale_min + (1 - scale_min) * draws[:, 0]
+    aspect = _ASPECT ** (2 * draws[:, 1] - 1)
+    tall = (area / aspect).sqrt().clamp(max=1) * height
+    wide = (area * aspect).sqrt().clamp(max=1) * width
+    rows = _filters(height, resolution, draws[:, 2] * (height - tall), tall)
+    columns = _filters(width, resolution, draws[:, 3] * (width - wide), wide)
+    columns = torch.where(flips[:, None, None], columns.flip(1), columns)
+    return _resample(pixels, rows, columns)
+
+
+def _resize(pixels: Tensor, resolution: int) -> Tensor:
+    n, height, width, _ = pixels.shape
+    if height == width == resolution:
+        return pixels
+    start = torch.zeros(n, device=pixels.device)
+    rows = _filters(height, resolution, start, start + height)
+    columns = _filters(width, resolution, start, start + width)
+    return _resample(pixels, rows, columns)
+
+
+def _filters(size: int, resolution: int, start: Tensor, length: Tensor) -> Tensor:
+    """Triangle filters that read `resolution` samples from [start, start + length) of `size` pixels: (N, R, size)."""
+    step = length[:, None] / resolution
+    centres = start[:, None] + (torch.arange(resolution, device=start.device) + 0.5) * step
+    pixels = torch.arange(size, device=start.device) + 0.5
+    weights = (1 - (pixels - centres[:, :, None]).abs() / step.clamp(min=1)[:, :, None]).clamp_(min=0)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def _resample(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Applies row filters (N, R, H) and column filters (N, R, W) to (N, H, W, 3): float32 (N, R, R, 3) in 0..255."""
+    n, height, width, _ = pixels.shape
+    resolution = rows.shape[1]
+    tall = torch.bmm(rows, pixels.reshape(n, height, width * 3).float()).view(n, resolution, width, 3)
+    planes = tall.permute(0, 3, 1, 2).reshape(n, 3 * resolution, width)  # a product over width wants width innermost
+    square = torch.bmm(planes, columns.transpose(1, 2)).view(n, 3, resolution, resolution)
+    return square.permute(0, 2, 3, 1).contiguous()
+
+
+def _jitter(images: Tensor, strength: float, draws: Tensor) -> Tensor:
+    """Brightness, then contrast about the image's mean grey, then saturation, as one affine map of RGB an image."""
+    n, height, width, _ = images.shape
+    flat = images.reshape(n, height * width, 3).float()
+    brightness, contrast, saturation = (1 + strength * (2 * draws - 1)).unbind(1)
+    grey = torch.tensor(_GREY, device=images.device)
+    mean_grey = (flat.mean(1) @ grey) * brightness
+    keep = torch.eye(3, device=images.device) * saturation[:, None, None]
+    mix = keep + (1 - saturation)[:, None, None] * grey[:, None].expand(3, 3)
+    matrix = mix * (brightness * contrast)[:, None, None]
+    offset = ((1 - contrast) * mean_grey)[:, None, None]
+    return (torch.bmm(flat, matrix) + offset).clamp_(0, 255).view(images.shape)
