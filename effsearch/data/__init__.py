@@ -1,0 +1,31 @@
+"""A name or a folder -> images in memory: packed once as uint8 squares, then memory-mapped by every training.
+
+`prepare` packs, `load` opens training and validation, and `load_test` opens the test split, which no search may see.
+"""
+
+from effsearch.data.augment import Augmentation, augment, normalise
+from effsearch.data.cache import prepare
+from effsearch.data.catalog import NAMES
+from effsearch.data.imageset import ImageSet, Labels, Pixels, Split
+from effsearch.data.packed import PackedInfo, info, load, load_test
+from effsearch.data.portions import Skipped
+from effsearch.data.splits import epoch_order, subset
+
+__all__ = [
+    "NAMES",
+    "Augmentation",
+    "ImageSet",
+    "Labels",
+    "PackedInfo",
+    "Pixels",
+    "Skipped",
+    "Split",
+    "augment",
+    "epoch_order",
+    "info",
+    "load",
+    "load_test",
+    "normalise",
+    "prepare",
+    "subset",
+]

@@ -1,0 +1,218 @@
+"""A packed image set on disk: for each split SPLIT_pixels.npy (N, R, R, 3) and SPLIT_labels.npy (N,), and meta.json."""
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from effsearch.data.imageset import ImageSet, Labels, Pixels, Split
+from effsearch.data.portions import Block, Portion, Skipped
+from effsearch.data.source import TEST, TRAIN, VALIDATION, some
+from effsearch.data.splits import hold_out
+from effsearch.errors import DataError
+
+FORMAT = 1
+"""Raised whenever the same image would be packed into other pixels."""
+_META = "meta.json"
+_BLOCK_BYTES = 1 << 24
+
+
+class DamagedError(Exception):
+    """A packed folder that is not what its meta.json says; the text says how."""
+
+
+@dataclass(frozen=True)
+class PackedInfo:
+    """What is in a packed folder.
+
+    `counts` gives the images of each split, `enlarged` says how many images were smaller than the resolution, and
+    `derived_from` is the larger packed resolution that this one was made from, if any.
+    """
+
+    name: str
+    source: str
+    classes: tuple[str, ...]
+    resolution: int
+    digest: str
+    synthetic: bool
+    counts: dict[str, int]
+    skipped: tuple[Skipped, ...] = ()
+    enlarged: int = 0
+    derived_from: int | None = None
+    format: int = FORMAT
+
+    def skipped_message(self) -> str:
+        """One line on the images that were left out, or an empty string."""
+        if not self.skipped:
+            return ""
+        shown = some([f"{image} ({reason})" for image, reason in self.skipped], 3)
+        noun = "image was" if len(self.skipped) == 1 else "images were"
+        return f"{len(self.skipped)} {noun} skipped: {shown}"
+
+
+def info(folder: Path) -> PackedInfo:
+    """What is in a packed folder. Raises DataError if it is missing or damaged."""
+    try:
+        return check(folder)
+    except DamagedError as error:
+        raise DataError(f"{folder} is not a sound packed image set ({error}); prepare it again") from error
+
+
+def load(folder: Path, *, split_seed: int = 0, validation_share: float = 0.2) -> ImageSet:
+    """Opens a packed folder read-only for training and validation; the test split is not opened.
+
+    Validation is what the source gives as such; failing that, `validation_share` of each class of train by
+    `split_seed`, at least one image of each on either side. The rows of a split ascend: shuffling is for the epoch.
+    Raises DataError for a missing or damaged folder and a share outside (0, 1).
+    """
+    if not 0 < validation_share < 1:
+        raise DataError(f"a validation share of {validation_share} was asked for; it lies between 0 and 1")
+    about = info(folder)
+    train = _split(folder, TRAIN)
+    if VALIDATION in about.counts:
+        validation = _split(folder, VALIDATION)
+    else:
+        held = hold_out(train.labels, validation_share, split_seed)
+        train, validation = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
+    return ImageSet(about.name, about.classes, about.resolution, about.digest, about.synthetic, train, validation)
+
+
+def load_test(folder: Path) -> Split:
+    """Opens the test split of a packed folder read-only. Raises DataError where there is none."""
+    about = info(folder)
+    if TEST not in about.counts:
+        raise DataError(f"{about.name} has no test split: {about.source} gives train and validation alone")
+    return _split(folder, TEST)
+
+
+def check(folder: Path) -> PackedInfo:
+    """Compares every array's header and file size with meta.json, reading no pixels. Raises DamagedError."""
+    try:
+        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        about = _info_from(meta)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DamagedError(f"{_META} is missing or unreadable") from error
+    if about.format != FORMAT:
+        raise DamagedError(f"it has format {about.format}, and this version reads {FORMAT}")
+    side = about.resolution
+    for split, count in about.counts.items():
+        _check_array(folder / f"{split}_pixels.npy", (count, side, side, 3), np.dtype(np.uint8))
+        _check_array(folder / f"{split}_labels.npy", (count,), np.dtype(np.int64))
+    return about
+
+
+def pixels_of(folder: Path, split: str) -> Pixels:
+    """The pixels of a split, memory-mapped read-only: (N, R, R, 3)."""
+    return np.asarray(_map(folder / f"{split}_pixels.npy"))
+
+
+def labels_of(folder: Path, split: str) -> Labels:
+    """The labels of a split, in memory: (N,)."""
+    return np.array(_map(folder / f"{split}_labels.npy"))
+
+
+def write_meta(folder: Path, about: PackedInfo) -> None:
+    """Writes meta.json and brings the folder to the disk."""
+    with (folder / _META).open("w", encoding="utf-8") as file:
+        json.dump(asdict(about), file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What became of a portion: labels of the images kept (N,), those left out, and how many had to be enlarged."""
+
+    labels: Labels
+    skipped: tuple[Skipped, ...]
+    enlarged: int
+
+
+def write_split(folder: Path, split: str, portion: Portion, resolution: int, threads: int) -> Written:
+    """Decodes a portion block by block into SPLIT_pixels.npy and SPLIT_labels.npy; memory stays bounded.
+
+    Written as a file, not through a memory map, where a full disk would be a bus error instead of an OSError.
+    """
+    labels: list[Labels] = [np.empty(0, np.int64)]
+    skipped: list[Skipped] = []
+    enlarged = 0
+    with (folder / f"{split}_pixels.npy").open("wb") as file:
+        length = _header(file, len(portion), resolution)
+        for block in _blocks(portion, resolution, threads):
+            file.write(np.ascontiguousarray(block.pixels).data)
+            labels.append(block.labels)
+            skipped.extend(block.skipped)
+            enlarged += block.enlarged
+        kept = np.concatenate(labels)
+        file.seek(0)
+        if _header(file, len(kept), resolution) != length:  # numpy pads a header so that its first axis may change
+            raise AssertionError("the header of a packed array changed its length")
+        file.flush()
+        os.fsync(file.fileno())
+    with (folder / f"{split}_labels.npy").open("wb") as file:
+        np.save(file, kept, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return Written(kept, tuple(skipped), enlarged)
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings a folder's own entries to the disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _blocks(portion: Portion, resolution: int, threads: int) -> Iterator[Block]:
+    size = max(1, min(256, _BLOCK_BYTES // (resolution * resolution * 3)))
+    waiting: deque[Future[Block]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(portion), size):
+            waiting.append(pool.submit(portion.block, start, min(start + size, len(portion)), resolution))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _header(file: BinaryIO, count: int, resolution: int) -> int:
+    shape = (count, resolution, resolution, 3)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.tell()
+
+
+def _split(folder: Path, split: str) -> Split:
+    labels = labels_of(folder, split)
+    return Split(pixels_of(folder, split), np.arange(len(labels), dtype=np.int64), labels)
+
+
+def _map(path: Path) -> Any:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    try:
+        array = _map(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedError(f"{path.name} is missing or short") from error
+    if array.shape != shape or array.dtype != dtype:
+        raise DamagedError(f"{path.name} holds {array.shape} {array.dtype} instead of {shape} {np.dtype(dtype)}")
+
+
+def _info_from(meta: dict[str, Any]) -> PackedInfo:
+    known = {field.name: meta[field.name] for field in fields(PackedInfo)}
+    known["classes"] = tuple(known["classes"])
+    known["skipped"] = tuple(Skipped(*entry) for entry in known["skipped"])
+    return PackedInfo(**known)
