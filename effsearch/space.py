@@ -5,7 +5,7 @@ import math
 import random
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +71,11 @@ class Space:
     @cached_property
     def _choices(self) -> dict[str, tuple[Value, ...]]:
         return {field.name: field.choices for field in self.fields}
+
+    def at(self, resolution: int) -> "Space":
+        """The same space with the input resolution fixed; raises SpaceError for one out of range."""
+        chosen = Decision("resolution", _choices(resolution, "resolution", f"space {self.name}"))
+        return replace(self, fields=tuple(chosen if field.name == "resolution" else field for field in self.fields))
 
     def decode(self, values: Mapping[str, Value]) -> Architecture:
         """The architecture that takes these values; raises SpaceError for a decision that is missing or unknown."""

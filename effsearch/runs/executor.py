@@ -1,0 +1,77 @@
+"""Runs trainings in worker processes of this machine, each of which may die without harm to the others."""
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future
+from multiprocessing import get_context
+from typing import Any, Protocol, TypeVar
+
+from pebble import ProcessPool
+
+T = TypeVar("T")
+
+MOST_WORKERS = 16
+"""Unless more are asked for: each takes about 0.7 GB."""
+
+
+class Executor(Protocol):
+    """Where trainings run: a search submits as many as there are `workers` and does not know where they are."""
+
+    workers: int
+
+    def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
+        """Runs function(*args) elsewhere; the future fails if that raises, dies or takes over `timeout` seconds."""
+        ...
+
+    def stop(self) -> None:
+        """Ends all work at once."""
+        ...
+
+
+class LocalExecutor:
+    """Spawned processes, one a slot: a slot is a GPU's number, or None for one CPU thread."""
+
+    def __init__(self, slots: list[int | None]) -> None:
+        context = get_context("spawn")
+        # A pool a slot, so that the process which replaces a dead one is pinned to the same GPU.
+        self._pools = [ProcessPool(1, initializer=_begin, initargs=(gpu,), context=context) for gpu in slots]
+        self._busy: dict[int, Future[Any]] = {}
+        self.workers = len(slots)
+
+    def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
+        """Runs function(*args) in a free slot, or behind the work of the first."""
+        free = [slot for slot in range(self.workers) if slot not in self._busy or self._busy[slot].done()]
+        slot = free[0] if free else 0
+        future: Future[T] = self._pools[slot].schedule(function, args=args, timeout=timeout)
+        self._busy[slot] = future
+        return future
+
+    def stop(self) -> None:
+        """Kills the workers."""
+        for pool in self._pools:
+            pool.stop()  # type: ignore[no-untyped-call]
+        for pool in self._pools:
+            pool.join()
+
+
+def _begin(gpu: int | None) -> None:
+    """Sets a worker's surroundings, before it imports torch."""
+    # Ctrl-C reaches every process of the terminal: the driver alone decides what becomes of the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if gpu is not None:
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
+        return
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # Two threads in each of two processes wait for one another at every barrier, many times slower than one thread.
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

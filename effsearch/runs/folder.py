@@ -1,0 +1,153 @@
+"""A run on disk: a folder that can be copied and shown elsewhere.
+
+results/nas-400M-20261124-101530/
+  run.toml      command, every option with its value, versions, device, image set and its hash
+  space.toml    the search space as it was
+  journal.log   Optuna's journal, the only truth about trials
+  ranking.csv   written anew as trials finish; what `show` prints
+"""
+
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from filelock import FileLock, Timeout
+
+from effsearch.errors import RunError
+from effsearch.runs.files import write_atomically
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run; its name is the folder's."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.log"
+
+    @property
+    def ranking(self) -> Path:
+        return self.path / "ranking.csv"
+
+    @property
+    def space(self) -> Path:
+        return self.path / "space.toml"
+
+    def manifest(self) -> dict[str, Any]:
+        """What run.toml says; raises RunError if it cannot be read."""
+        file = self.path / "run.toml"
+        try:
+            return tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+            raise RunError(f"{file} cannot be read: {error}") from None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes this process the only driver of the run; raises RunError that says who holds it.
+
+        The system drops the lock when its process dies, however it dies.
+        """
+        holder = self.path / ".driver"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
+            raise RunError(f"run {self.name} is being driven by {who}; wait for it or stop it") from None
+        except OSError as error:
+            raise RunError(f"run {self.name} cannot be written: {error}") from None
+        try:
+            write_atomically(holder, f"process {os.getpid()} on {platform.node()}\n")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def check_name(name: str) -> str:
+    """Returns a run's name; raises RunError for one that could leave the results folder."""
+    if not _NAME.fullmatch(name):
+        raise RunError(
+            f"a run's name has letters, digits, dots, dashes and underscores and begins with a letter or digit, "
+            f"got {name!r}"
+        )
+    return name
+
+
+def create(results: Path, name: str, manifest: Mapping[str, Any], space: str) -> Run:
+    """Makes the folder of a new run, whole or not at all; raises RunError if it cannot."""
+    run = Run(results / check_name(name))
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=results, prefix=f".{name}."))
+        try:
+            building.chmod(0o755)
+            (building / "run.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
+            (building / "space.toml").write_text(space, encoding="utf-8")
+            building.rename(run.path)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    except OSError as error:
+        raise RunError(f"cannot make the run folder {run.path}: {error.strerror or error}") from None
+    return run
+
+
+def runs(results: Path) -> list[Run]:
+    """All runs of a results folder, the latest last."""
+    found = [Run(path.parent) for path in results.glob("*/run.toml")]
+    return sorted(found, key=lambda run: (_created(run), run.name))
+
+
+def _created(run: Run) -> str:
+    try:
+        return str(run.manifest().get("run", {}).get("created", ""))
+    except (RunError, AttributeError):
+        return ""
+
+
+def find(results: Path, name: str | None) -> Run:
+    """The run of that name, or the folder given by its path, or the latest; raises RunError if there is none."""
+    if name is None:
+        found = runs(results)
+        if not found:
+            raise RunError(f"no runs in {results}/; make one with: effsearch nas --target-flops 400M")
+        return found[-1]
+    if os.sep in name and (Path(name) / "run.toml").is_file():
+        return Run(Path(name))
+    if _NAME.fullmatch(name) and (results / name / "run.toml").is_file():
+        return Run(results / name)
+    names = [run.name for run in runs(results)][-5:]
+    known = f"the latest there are {', '.join(reversed(names))}" if names else "there are none yet"
+    raise RunError(f"no run {name!r} in {results}/; {known}")
+
+
+def environment() -> dict[str, Any]:
+    """What a result may depend on besides its options, for run.toml."""
+    packages = ("effsearch", "torch", "torchvision", "optuna", "numpy")
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["effsearch", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {package: version(package) for package in packages},
+    }

@@ -1,0 +1,59 @@
+"""The study of a run, in a journal file with one writer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from effsearch.runs.records import CANDIDATE, FAILURE, INTERRUPTED, Candidate
+
+STUDY = "effsearch"
+
+
+class _NoLock(BaseJournalFileLock):
+    """The run's own lock already sees to one writer, and the system drops it with its process; Optuna's would stay."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def open_study(journal: Path, sampler: optuna.samplers.BaseSampler) -> Study:
+    """Opens the study of a journal file, or begins it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal), lock_obj=_NoLock()))
+    return optuna.create_study(
+        storage=storage, study_name=STUDY, sampler=sampler, direction="maximize", load_if_exists=True
+    )
+
+
+def fail(study: Study, trial: FrozenTrial, reason: str, traceback: str = "") -> None:
+    """Ends a trial without a value, with its reason."""
+    study._storage.set_trial_user_attr(trial._trial_id, FAILURE, {"reason": reason, "traceback": traceback})
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def enqueue(study: Study, params: Mapping[str, Any], candidate: Candidate) -> None:
+    """Queues a training ahead of what the sampler proposes."""
+    study.enqueue_trial(dict(params), user_attrs={CANDIDATE: asdict(candidate)})
+
+
+def requeue_running(study: Study) -> int:
+    """Ends the trials that no process works on any more as interrupted, queues them again, and says how many.
+
+    Only the driver that holds the run may call this: whatever is marked as running is then known to be dead.
+    """
+    stale = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in stale:
+        candidate = trial.user_attrs.get(CANDIDATE)
+        fail(study, trial, INTERRUPTED)
+        if candidate is not None:
+            enqueue(study, trial.params, Candidate(**candidate))
+    return len(stale)

@@ -1,0 +1,142 @@
+"""Trials -> architectures, ranked, with the noise between training seeds."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from statistics import mean, median, stdev
+
+from effsearch.reward import Reward
+from effsearch.runs.records import Record
+
+TIE = 2.0
+"""Standard errors of a difference within which two accuracies are a tie."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One architecture of a ranking.
+
+    `accuracy` is the mean over `seeds` trainings, as a fraction, and `accuracy_sd` their standard deviation; `reward`
+    that of the mean; `pareto` says that none has more accuracy for as few FLOPs, `tie` that the seeds do not tell it
+    from the first.
+    """
+
+    rank: int | None
+    key: str
+    notation: str
+    state: str
+    accuracy: float | None
+    accuracy_sd: float | None
+    seeds: int
+    reward: float | None
+    flops: int
+    flops_ratio: float
+    params: int
+    epochs: int | None
+    seconds: float | None
+    pareto: bool
+    tie: bool
+    source: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The standard deviation of accuracy (a fraction) between seeds, pooled over networks trained more than once."""
+
+    sd: float
+    networks: int
+    freedom: int
+
+
+def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
+    """All architectures of a run, best reward first; those without an accuracy at the end, unranked."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.candidate.key, []).append(record)
+    rows = [_row(group, reward) for group in groups.values()]
+    done = sorted((row for row in rows if row.reward is not None), key=lambda row: (-_number(row.reward), row.flops))
+    front = _front(done)
+    noise = measure_noise(records)
+    ranked = [
+        replace(row, rank=rank, pareto=row.key in front, tie=rank == 1 or _is_tie(done[0], row, noise))
+        for rank, row in enumerate(done, 1)
+    ]
+    return ranked + [row for row in rows if row.reward is None]
+
+
+def _row(group: Sequence[Record], reward: Reward) -> Row:
+    done = [record for record in group if record.accuracy is not None]
+    first = group[0].candidate
+    accuracies = [_number(record.accuracy) for record in done]
+    accuracy = mean(accuracies) if accuracies else None
+    return Row(
+        rank=None,
+        key=first.key,
+        notation=first.notation,
+        state="complete" if done else group[-1].state,
+        accuracy=accuracy,
+        accuracy_sd=stdev(accuracies) if len(accuracies) > 1 else None,
+        seeds=len(done),
+        reward=None if accuracy is None else reward(accuracy, first.flops),
+        flops=first.flops,
+        flops_ratio=first.flops / reward.target,
+        params=first.params,
+        epochs=done[0].epochs if done else None,
+        seconds=median(_number(record.seconds) for record in done) if done else None,
+        pareto=False,
+        tie=False,
+        source=first.source,
+        reason=None if done else group[-1].reason,
+    )
+
+
+def _number(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def _front(rows: Iterable[Row]) -> set[str]:
+    """Keys of those that are more accurate than all that cost as little."""
+    front, best = set(), -math.inf
+    for row in sorted(rows, key=lambda row: (row.flops, -_number(row.accuracy))):
+        if _number(row.accuracy) > best:
+            front.add(row.key)
+            best = _number(row.accuracy)
+    return front
+
+
+def measure_noise(records: Sequence[Record]) -> Noise | None:
+    """The pooled standard deviation between seeds, or None where no network was trained twice."""
+    groups: dict[str, list[float]] = {}
+    for record in records:
+        if record.accuracy is not None:
+            groups.setdefault(record.candidate.key, []).append(record.accuracy)
+    repeated = [group for group in groups.values() if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in repeated)
+    if not freedom:
+        return None
+    squares = sum((accuracy - mean(group)) ** 2 for group in repeated for accuracy in group)
+    return Noise(math.sqrt(squares / freedom), len(repeated), freedom)
+
+
+def _is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
+    """Whether the difference in reward is within TIE standard errors of zero, in units of the row's accuracy."""
+    if noise is None or not row.accuracy:
+        return False
+    lead = (_number(first.reward) - _number(row.reward)) * row.accuracy / max(_number(row.reward), 1e-9)
+    return lead <= TIE * noise.sd * math.sqrt(1 / first.seeds + 1 / row.seeds)
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """The ranking as CSV; an empty cell is a value that is not known."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()

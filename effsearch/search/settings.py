@@ -1,0 +1,97 @@
+"""What defines an architecture search, as values."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from effsearch.architecture import Architecture
+from effsearch.cost import cost
+from effsearch.data.augment import Augmentation
+from effsearch.errors import QuantityError, RunError
+from effsearch.evaluation.proxy import Proxy
+from effsearch.reward import Kind, Reward
+from effsearch.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class NasSettings:
+    """Everything that gives a trial its meaning: a run is continued only under equal settings.
+
+    `target_flops` and the window (factors of it, or None) are FLOPs at `resolution` px and `classes` classes. The
+    best `finalists` and the baseline are trained under `repeats` seeds in all. Raises QuantityError.
+    """
+
+    space: str
+    target_flops: float
+    resolution: int
+    data: str
+    proxy: Proxy
+    classes: int = 1000
+    reward: Kind = "soft"
+    exponent: float = -0.07
+    flops_window: tuple[float, float] | None = (0.5, 1.25)
+    sampler: str = "evolution"
+    seed: int = 0
+    warm_start: bool = True
+    finalists: int = 3
+    repeats: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
+        if self.classes < 2:
+            raise QuantityError(f"classes must be at least 2, got {self.classes}")
+        self.score  # noqa: B018 - checks target and exponent
+
+    @property
+    def score(self) -> Reward:
+        """The reward that is maximised."""
+        return Reward(self.target_flops, self.reward, self.exponent)
+
+    def feasible(self, architecture: Architecture) -> bool:
+        """Whether an architecture's FLOPs are within the window."""
+        if self.flops_window is None:
+            return True
+        low, high = self.flops_window
+        return low <= cost(architecture, classes=self.classes).flops / self.target_flops <= high
+
+    def to_dict(self) -> dict[str, Any]:
+        """For run.toml: no None, tuples as lists."""
+        window = "none" if self.flops_window is None else list(self.flops_window)
+        return asdict(self) | {"flops_window": window}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "NasSettings":
+        """Reads what `to_dict` wrote; raises RunError for anything else."""
+        try:
+            proxy = dict(values["proxy"])
+            recipe = dict(proxy["recipe"])
+            recipe["augmentation"] = Augmentation(**recipe["augmentation"])
+            proxy["recipe"] = Recipe(**recipe)
+            window = None if values["flops_window"] == "none" else tuple(values["flops_window"])
+            return cls(**{**values, "proxy": Proxy(**proxy), "flops_window": window})
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the settings in run.toml cannot be read: {error}") from None
+
+    def differences(self, other: "NasSettings") -> list[str]:
+        """What differs, as 'name is A, not B'."""
+        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return [f"{name} is {mine[name]}, not {theirs[name]}" for name in mine if mine[name] != theirs.get(name)]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much and how fast: `trials` finished architectures, `seconds` of this call (None: no limit)."""
+
+    trials: int
+    seconds: float | None = None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+SETTING_NAMES = tuple(field.name for field in fields(NasSettings))
