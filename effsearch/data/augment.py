@@ -78,7 +78,8 @@ def _standardise(images: Tensor) -> Tensor:
     n, height, width, _ = images.shape
     # Whole rows against a repeated constant: a broadcast over the last axis of 3 is several times slower.
     mean, deviation = (torch.tensor(values, device=images.device).repeat(width) for values in (MEAN, STD))
-    rows = images.reshape(n, height, width * 3).float().sub(mean).div_(deviation)
+    # In place: bytes have just been copied by float(), and what is float already was made here.
+    rows = images.reshape(n, height, width * 3).float().sub_(mean).div_(deviation)
     return rows.view(n, height, width, 3).permute(0, 3, 1, 2)
 
 
@@ -152,4 +153,4 @@ def _jitter(images: Tensor, strength: float, draws: Tensor) -> Tensor:
     mix = keep + (1 - saturation)[:, None, None] * grey[:, None].expand(3, 3)
     matrix = mix * (brightness * contrast)[:, None, None]
     offset = ((1 - contrast) * mean_grey)[:, None, None]
-    return (torch.bmm(flat, matrix) + offset).clamp_(0, 255).view(images.shape)
+    return torch.baddbmm(offset, flat, matrix).clamp_(0, 255).view(images.shape)
