@@ -5,10 +5,12 @@ the paper (1905.11946), where EfficientNet-B0 has 0.39B. Activations are output 
 (2003.13678, section 3).
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from effsearch.architecture import Architecture, Stage
+from effsearch.architecture import Architecture, Stage, Stem
+from effsearch.space import Space
 
 CONVENTION = "FLOPs: multiply-adds of convolutions and linear layers"
 
@@ -46,7 +48,7 @@ def out_side(side: int, stride: int) -> int:
 
 def cost(architecture: Architecture, resolution: int | None = None, classes: int = 1000) -> Cost:
     """Total cost at `resolution` px (the architecture's own unless given) with `classes` outputs."""
-    flops, params, activations, side = _stem(architecture, resolution or architecture.resolution)
+    flops, params, activations, side = _stem(architecture.stem, resolution or architecture.resolution)
     channels = architecture.stem.channels
     for stage in architecture.stages:
         a, b, c, side = stage_cost(stage, channels, side)
@@ -62,7 +64,7 @@ def stage_costs(
     """The stem, each stage and the head with their costs; the rows add up to `cost`."""
     side = resolution or architecture.resolution
     stem = architecture.stem
-    *values, out = _stem(architecture, side)
+    *values, out = _stem(stem, side)
     rows = [StageCost(f"Conv{stem.kernel}x{stem.kernel}", side, stem.channels, 1, Cost(*values))]
     side, channels = out, stem.channels
     for stage in architecture.stages:
@@ -75,8 +77,33 @@ def stage_costs(
     return (*rows, StageCost("Conv1x1 & Pooling & FC", side, architecture.head, 1, head))
 
 
-def _stem(architecture: Architecture, side: int) -> tuple[int, int, int, int]:
-    stem = architecture.stem
+def flops_range(space: Space, classes: int = 1000) -> tuple[int, int]:
+    """The least and the most FLOPs in a space, exactly: FLOPs are a sum over a chain of stages."""
+    reached: dict[tuple[int, int], tuple[int, int]] = {}
+    stems = itertools.product(*(space.choices(f"stem_{field}") for field in ("channels", "kernel", "stride")))
+    for (channels, kernel, stride), side in itertools.product(stems, space.choices("resolution")):
+        flops, _, _, out = _stem(Stem(channels, kernel, stride), side)
+        _widen(reached, (channels, out), flops, flops)
+    for options in space.stage_options():
+        after: dict[tuple[int, int], tuple[int, int]] = {}
+        for stage, ((channels, side), (least, most)) in itertools.product(options, reached.items()):
+            flops, _, _, out = stage_cost(stage, channels, side)
+            _widen(after, (stage.channels, out), least + flops, most + flops)
+        reached = after
+    ends = [
+        limit + _head(head, channels, side, classes)[0]
+        for head, ((channels, side), limits) in itertools.product(space.choices("head_channels"), reached.items())
+        for limit in limits
+    ]
+    return min(ends), max(ends)
+
+
+def _widen(reached: dict[tuple[int, int], tuple[int, int]], state: tuple[int, int], least: int, most: int) -> None:
+    low, high = reached.get(state, (least, most))
+    reached[state] = min(low, least), max(high, most)
+
+
+def _stem(stem: Stem, side: int) -> tuple[int, int, int, int]:
     out = out_side(side, stem.stride)
     weights = 3 * stem.channels * stem.kernel**2
     return weights * out * out, weights + 2 * stem.channels, stem.channels * out * out, out

@@ -178,15 +178,20 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
 
 
-def load(name_or_path: str) -> Space:
-    """Reads a space that ships, by name, or any TOML file; raises SpaceError that names file, stage and key."""
-    path = Path(name_or_path)
+def locate(name_or_path: str) -> Path:
+    """The file of a space that ships, by name, or any file by its path; raises SpaceError if there is none."""
     if name_or_path in shipped():
-        path = folder() / f"{name_or_path}.toml"
-    elif not path.is_file():
+        return folder() / f"{name_or_path}.toml"
+    if not Path(name_or_path).is_file():
         close = get_close_matches(name_or_path, shipped(), 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise SpaceError(f"no space {name_or_path!r}{hint}; there are {listed(shipped())}, or give a .toml file")
+    return Path(name_or_path)
+
+
+def load(name_or_path: str) -> Space:
+    """Reads a space that ships, by name, or any TOML file; raises SpaceError that names file, stage and key."""
+    path = locate(name_or_path)
     try:
         return read(tomllib.loads(path.read_text(encoding="utf-8")), path.stem, str(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:

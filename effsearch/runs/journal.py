@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -15,7 +15,7 @@ from effsearch.runs.records import CANDIDATE, FAILURE, INTERRUPTED, Candidate
 STUDY = "effsearch"
 
 
-class _NoLock(BaseJournalFileLock):
+class _NoLock:
     """The run's own lock already sees to one writer, and the system drops it with its process; Optuna's would stay."""
 
     def acquire(self) -> bool:
@@ -28,7 +28,7 @@ class _NoLock(BaseJournalFileLock):
 def open_study(journal: Path, sampler: optuna.samplers.BaseSampler) -> Study:
     """Opens the study of a journal file, or begins it."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal), lock_obj=_NoLock()))
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal), lock_obj=_NoLock()))  # type: ignore[arg-type]
     return optuna.create_study(
         storage=storage, study_name=STUDY, sampler=sampler, direction="maximize", load_if_exists=True
     )

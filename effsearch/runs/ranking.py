@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from statistics import mean, median, stdev
+from typing import Any
 
+from effsearch.errors import RunError
 from effsearch.reward import Reward
 from effsearch.runs.records import Record
 
@@ -59,7 +61,7 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
     rows = [_row(group, reward) for group in groups.values()]
     done = sorted((row for row in rows if row.reward is not None), key=lambda row: (-_number(row.reward), row.flops))
     front = _front(done)
-    noise = measure_noise(records)
+    noise = measure_noise(rows)
     ranked = [
         replace(row, rank=rank, pareto=row.key in front, tie=rank == 1 or _is_tie(done[0], row, noise))
         for rank, row in enumerate(done, 1)
@@ -108,18 +110,13 @@ def _front(rows: Iterable[Row]) -> set[str]:
     return front
 
 
-def measure_noise(records: Sequence[Record]) -> Noise | None:
+def measure_noise(rows: Sequence[Row]) -> Noise | None:
     """The pooled standard deviation between seeds, or None where no network was trained twice."""
-    groups: dict[str, list[float]] = {}
-    for record in records:
-        if record.accuracy is not None:
-            groups.setdefault(record.candidate.key, []).append(record.accuracy)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    freedom = sum(len(group) - 1 for group in repeated)
+    repeated = [(row.accuracy_sd, row.seeds - 1) for row in rows if row.accuracy_sd is not None]
+    freedom = sum(dof for _, dof in repeated)
     if not freedom:
         return None
-    squares = sum((accuracy - mean(group)) ** 2 for group in repeated for accuracy in group)
-    return Noise(math.sqrt(squares / freedom), len(repeated), freedom)
+    return Noise(math.sqrt(sum(sd**2 * dof for sd, dof in repeated) / freedom), len(repeated), freedom)
 
 
 def _is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
@@ -140,3 +137,26 @@ def to_csv(rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()
+
+
+def from_csv(text: str) -> list[Row]:
+    """Reads what `to_csv` wrote; raises RunError for anything else."""
+    reader = csv.DictReader(io.StringIO(text))
+    try:
+        return [_parse_row(cells) for cells in reader]
+    except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise RunError(f"not a ranking as a run writes it: line {reader.line_num}: {error!r}") from None
+
+
+def _parse_row(cells: dict[str, str]) -> Row:
+    values: dict[str, Any] = {}
+    for field in fields(Row):
+        cell = cells[field.name]
+        kind = str(field.type)
+        if cell == "" and kind.endswith("| None"):
+            values[field.name] = None
+        elif kind.startswith("bool"):
+            values[field.name] = {"True": True, "False": False}[cell]
+        else:
+            values[field.name] = {"int": int, "float": float, "str": str}[kind.removesuffix(" | None")](cell)
+    return Row(**values)

@@ -217,10 +217,8 @@ def failure_reason(error: BaseException) -> str:
     if isinstance(error, Diverged):
         return f"diverged: {text}"
     if isinstance(error, ProcessExpired):
-        code = error.exitcode
-        return (
-            f"its worker died (signal {-code}; perhaps out of memory)" if code < 0 else f"its worker died (exit {code})"
-        )
+        cause = f"signal {-error.exitcode}; perhaps out of memory" if error.exitcode < 0 else f"exit {error.exitcode}"
+        return f"its worker died ({cause})"
     if isinstance(error, TimeoutError):
         return "took far longer than the others and was stopped"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:

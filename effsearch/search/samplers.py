@@ -18,7 +18,7 @@ from effsearch.errors import SpaceError, listed
 from effsearch.space import Space, Values
 
 TRIES = 2000
-"""Proposals in a row that may be infeasible or known before a sampler turns to random ones, and those before it gives up."""
+"""Proposals in a row that may be infeasible or known before a sampler turns to random ones, and then gives up."""
 
 Feasible = Callable[[Architecture], bool]
 
@@ -149,7 +149,7 @@ class EvolutionSampler(SpaceSampler):
 
 
 class LibrarySampler(SpaceSampler):
-    """One of Optuna's samplers, asked again while it proposes what is known or infeasible, then moved to a neighbour."""
+    """One of Optuna's samplers, asked again while its proposals are known or infeasible, then moved to a neighbour."""
 
     def __init__(
         self,

@@ -14,6 +14,8 @@ from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split
 from effsearch.training.recipe import Recipe
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 CHECK_EVERY = 50
 """Steps between two looks at the loss: a look makes a GPU wait."""
 
@@ -24,7 +26,7 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch gave: mean training loss (nats), validation accuracy (a fraction; None if not measured), seconds."""
+    """What one epoch gave: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
 
     epoch: int
     loss: float
@@ -102,7 +104,7 @@ def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.de
 
 
 class Source:
-    """Batches of a split on the training device; on a GPU the whole split stays there when it fits in a quarter of it."""
+    """Batches of a split on the training device; a GPU keeps the whole split if it fits in a quarter of its memory."""
 
     def __init__(self, split: Split, device: torch.device) -> None:
         self.split = split
@@ -133,10 +135,10 @@ def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, obje
     yield {"params": others, "weight_decay": 0.0}
 
 
-def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def _ema(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """An exponential average that starts short, so that the first random weights are soon forgotten."""
 
-    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    def update(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
         count = int(updates)
         share = 1 - min(decay, (1 + count) / (10 + count))
         if averaged[0].is_floating_point():

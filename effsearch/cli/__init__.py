@@ -1,0 +1,5 @@
+"""Arguments in, tables out: one file a command, and nothing heavy imported before it is needed."""
+
+from effsearch.cli.app import main
+
+__all__ = ["main"]

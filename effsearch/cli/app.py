@@ -1,0 +1,63 @@
+"""The command line: `effsearch COMMAND`, and what becomes of an error."""
+
+import os
+import sys
+
+import typer
+
+from effsearch import __version__
+from effsearch.cli.describe import describe
+from effsearch.cli.nas import nas
+from effsearch.cli.runs import list_runs
+from effsearch.cli.show import show
+from effsearch.errors import EffsearchError
+
+app = typer.Typer(
+    name="effsearch",
+    help="Find a convolutional network for a compute budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("nas")(nas)
+app.command("show")(show)
+app.command("runs")(list_runs)
+app.command("describe")(describe)
+
+ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+"""What typer raises for bad arguments; newer versions of it carry a click of their own, so it has no fixed name."""
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        typer.echo(f"effsearch {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs a command; an error that the user can mend is one line on standard error, and exit status 2."""
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except EffsearchError as error:
+        _complain(str(error))
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has seen enough; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except ClickException as error:
+        message = str(error.format_message())  # type: ignore[attr-defined]
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(message)
+            sys.exit(2)
+        _complain(message)
+
+
+def _complain(message: str) -> None:
+    print(f"effsearch: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

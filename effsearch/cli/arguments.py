@@ -1,0 +1,62 @@
+"""What several commands take: a results folder, an architecture."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from effsearch.architecture import Architecture, parse
+from effsearch.errors import EffsearchError, NotationError, listed
+from effsearch.families import FAMILIES, find
+
+Results = Annotated[
+    Path, typer.Option("--results", envvar="EFFSEARCH_RESULTS", help="The folder of all runs.", show_envvar=True)
+]
+
+ARCH_HELP = f"An architecture: a name ({listed(FAMILIES)}), a notation, a file that holds one, or RUN:RANK."
+LARGEST_FILE = 1_000_000
+
+
+def resolve(text: str, results: Path) -> tuple[Architecture, str]:
+    """The architecture that ARCH names, and a short name for it; raises EffsearchError."""
+    known = find(text)
+    if known is not None:
+        return known, text
+    if Path(text).is_file():
+        return _from_file(Path(text)), Path(text).name
+    if "px-" in text:
+        return parse(text), "architecture"
+    run, colon, rank = text.rpartition(":")
+    if colon and rank.isdigit():
+        return _ranked(run, int(rank), results), text
+    raise NotationError(
+        f"no architecture {text[:80]!r}; give a name ({listed(FAMILIES)}), a notation, a file that holds one, "
+        "or RUN:RANK"
+    )
+
+
+def _from_file(path: Path) -> Architecture:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise NotationError(f"{path} is larger than {LARGEST_FILE:,} bytes; a notation is one line")
+        text = path.read_text(encoding="utf-8").strip()
+        document: Any = json.loads(text) if text.startswith("{") else {"notation": text}
+        return parse(document["notation"]) if "notation" in document else Architecture.from_dict(document)
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise NotationError(f"{path} does not hold an architecture: {error}") from None
+    except EffsearchError as error:
+        raise NotationError(f"{path}: {error}") from None
+
+
+def _ranked(name: str, rank: int, results: Path) -> Architecture:
+    from effsearch.runs.folder import find as find_run
+    from effsearch.runs.ranking import from_csv
+
+    run = find_run(results, name or None)
+    rows = from_csv(run.ranking.read_text(encoding="utf-8")) if run.ranking.is_file() else []
+    for row in rows:
+        if row.rank == rank:
+            return parse(row.notation)
+    ranks = [row.rank for row in rows if row.rank is not None]
+    raise NotationError(f"run {run.name} has {f'ranks 1 to {max(ranks)}' if ranks else 'no ranks yet'}, got {rank}")

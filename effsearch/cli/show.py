@@ -1,0 +1,54 @@
+"""`effsearch show [RUN]`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from effsearch.cli.arguments import Results
+from effsearch.errors import QuantityError
+
+
+class Format(StrEnum):
+    """How a ranking is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
+
+
+def show(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder [default: the latest]")
+    ] = None,
+    top: Annotated[int | None, typer.Option(help="Only the first N.")] = None,
+    sort: Annotated[str, typer.Option(help="A column to sort by, such as rank, accuracy, flops or params.")] = "rank",
+    pareto: Annotated[bool, typer.Option("--pareto", help="Only the Pareto front of accuracy and FLOPs.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    out: Annotated[Path | None, typer.Option(help="Write to a .csv, .json or .parquet file instead.")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Print the ranked table of a run."""
+    if top is not None and top < 1:
+        raise QuantityError(f"--top must be at least 1, got {top}")
+    from effsearch.report import ranked
+    from effsearch.report.summary import print_ranking
+    from effsearch.report.tables import ranking_grid
+    from effsearch.runs.folder import find
+
+    found = find(results, run)
+    rows = ranked.read(found)
+    chosen = ranked.select(rows, top, sort, pareto)
+    if out is not None:
+        ranked.write(chosen, out)
+        typer.echo(f"wrote {len(chosen)} rows to {out}")
+    elif format_ is Format.json:
+        typer.echo(ranked.to_json(chosen))
+    elif format_ is Format.csv:
+        typer.echo(ranked.frame(chosen).to_csv(index=False), nl=False)
+    elif format_ is Format.markdown:
+        typer.echo(ranking_grid(chosen).markdown())
+    else:
+        print_ranking(found, rows, chosen)

@@ -1,0 +1,35 @@
+"""Counts a built network with fvcore, to hold the closed form to it."""
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.jit._trace import TracerWarning
+
+
+@dataclass(frozen=True)
+class Count:
+    """What fvcore counts for one image, by operator, and the parameters of the module."""
+
+    operators: dict[str, int]
+    params: int
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds of convolutions and linear layers alone."""
+        return self.operators.get("conv", 0) + self.operators.get("linear", 0)
+
+
+def count(network: nn.Module, resolution: int) -> Count:
+    """Traces `network` on one image of `resolution` px."""
+    with warnings.catch_warnings():
+        # fvcore is written with torch.jit, which torch has deprecated under one category or another.
+        warnings.filterwarnings("ignore", message=".*torch.jit")
+        warnings.filterwarnings("ignore", category=TracerWarning)
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(network.eval(), torch.zeros(1, 3, resolution, resolution))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        operators = {name: int(flops) for name, flops in analysis.by_operator().items()}
+    return Count(operators, sum(parameter.numel() for parameter in network.parameters()))

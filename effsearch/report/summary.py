@@ -1,0 +1,94 @@
+"""What is printed about a run besides its table."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from effsearch.cost import CONVENTION
+from effsearch.errors import RunError
+from effsearch.quantities import format_count
+from effsearch.report.ranked import read
+from effsearch.report.tables import MARKS, NOTATION_FROM, Grid, console, noise_line, ranking_grid
+from effsearch.reward import Reward
+from effsearch.runs.folder import Run
+from effsearch.runs.ranking import Row
+
+
+def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
+    """The chosen rows of a ranking with what the numbers mean, how noisy they are, and the best within the target."""
+    out = console()
+    manifest = run.manifest()
+    settings = manifest.get("settings", {})
+    grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM)
+    out.print(grid.rich(f"{run.name}: {_counts(rows)}"))
+    for line in captions(manifest):
+        out.print(line, style="dim")
+    out.print(noise_line(rows))
+    best = best_within_target(rows)
+    if best is not None and best.accuracy is not None:
+        target = format_count(settings.get("target_flops", 0))
+        out.print(
+            f"best with FLOPs <= {target}: rank {best.rank}, {100 * best.accuracy:.1f} %, "
+            f"{format_count(best.flops)} FLOPs, {format_count(best.params)} parameters",
+            style="bold",
+        )
+        out.print(best.notation, soft_wrap=True)
+
+
+def best_within_target(rows: Sequence[Row]) -> Row | None:
+    """The first of a ranking that costs no more than the target."""
+    return next((row for row in rows if row.rank is not None and row.flops_ratio <= 1), None)
+
+
+def captions(manifest: dict[str, Any]) -> list[str]:
+    """What the columns of a ranking are, from run.toml; raises RunError if that says nothing of it."""
+    try:
+        settings, data = manifest["settings"], manifest["data"]
+        proxy = settings["proxy"]
+        reward = Reward(settings["target_flops"], settings["reward"], settings["exponent"])
+        kind = " (synthetic images)" if data["synthetic"] else ""
+        return [
+            f"acc: validation top-1 on {data['name']}{kind}, {len(data['classes'])} classes, after the "
+            f"{proxy['name']} proxy ({proxy['resolution']} px, channels x {proxy['width']:g}, {proxy['epochs']} epochs "
+            f"of {data['train']:,} images), mean over n seeds, sd in points",
+            f"reward: {reward.formula}, T = {format_count(reward.target)}",
+            f"{CONVENTION}, at {settings['resolution']} px and {settings['classes']} classes",
+            MARKS,
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"run.toml lacks {error}") from None
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    states = Counter(row.state for row in rows)
+    words = {"complete": "trained", "failed": "failed", "running": "running", "queued": "queued"}
+    found = [f"{states[state]} {word}" for state, word in words.items() if states[state]]
+    return f"{', '.join(found) or 'no'} architectures"
+
+
+def runs_grid(found: Sequence[Run]) -> Grid:
+    """A line a run: what it searched and how far it came."""
+    headings = ("run", "command", "data", "target", "trained", "failed", "best reward", "acc %", "created (UTC)")
+    return Grid(headings, "lllrrrrrl", [_run_cells(run) for run in found])
+
+
+def _run_cells(run: Run) -> tuple[str, ...]:
+    try:
+        manifest = run.manifest()
+        settings, about = manifest.get("settings", {}), manifest.get("run", {})
+        rows = read(run) if run.ranking.is_file() else []
+    except RunError as error:
+        return (run.name, f"cannot be read: {error}", *[""] * 7)
+    best = rows[0] if rows and rows[0].rank == 1 else None
+    states = Counter(row.state for row in rows)
+    return (
+        run.name,
+        str(about.get("kind", "")),
+        str(manifest.get("data", {}).get("name", "")),
+        format_count(settings.get("target_flops", 0)),
+        str(states["complete"]),
+        str(states["failed"]),
+        "" if best is None or best.reward is None else f"{best.reward:.4f}",
+        "" if best is None or best.accuracy is None else f"{100 * best.accuracy:.1f}",
+        str(about.get("created", "")).replace("T", " ").removesuffix("+00:00"),
+    )
