@@ -51,6 +51,7 @@ class ProxyTraining:
             len(images.classes),
             dropout=proxy.recipe.dropout,
             drop_path=proxy.recipe.drop_path,
+            zero_init=proxy.recipe.zero_init,
         )
         history, _ = train(
             network,

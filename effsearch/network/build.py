@@ -24,10 +24,14 @@ class Network(nn.Module):
         return out
 
 
-def build(architecture: Architecture, classes: int, *, dropout: float = 0.2, drop_path: float = 0.2) -> Network:
+def build(
+    architecture: Architecture, classes: int, *, dropout: float = 0.2, drop_path: float = 0.2, zero_init: bool = False
+) -> Network:
     """Makes the network, initialised from torch's global generator.
 
-    `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code.
+    `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code. With `zero_init`
+    layers with a shortcut start as the identity (1706.02677, section 5.1) and the classifier at zero: a short training
+    then learns from its first steps.
     """
     stem, activation = architecture.stem, ACTIVATION_LAYERS[architecture.activation]
     parts: list[nn.Module] = [
@@ -45,7 +49,18 @@ def build(architecture: Architecture, classes: int, *, dropout: float = 0.2, dro
     parts.append(Conv2dNormActivation(channels, architecture.head, 1, activation_layer=activation))
     network = Network(nn.Sequential(*parts), architecture.head, classes, dropout)
     network.apply(_initialise)
+    if zero_init:
+        _silence(network)
     return network
+
+
+def _silence(network: Network) -> None:
+    """Zeroes the last norm of every residual branch, and the classifier."""
+    for module in network.modules():
+        if isinstance(module, Block) and module.shortcut:
+            nn.init.zeros_(module.block[-1][1].weight)  # type: ignore[index]
+    for parameter in network.classifier.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _initialise(module: nn.Module) -> None:

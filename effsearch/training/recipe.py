@@ -12,7 +12,8 @@ class Recipe:
 
     `rate` is the peak learning rate at `batch` images a step; `warmup` a share of all steps; `weight_decay` spares
     norms and biases; `ema` is the decay of the weight average a step, reached gradually; `dropout` is on the
-    classifier, `drop_path` the stochastic depth of the last block (1603.09382).
+    classifier, `drop_path` the stochastic depth of the last block (1603.09382). `zero_init` starts residual
+    branches and the classifier at zero (1706.02677, section 5.1).
     """
 
     batch: int = 64
@@ -24,6 +25,7 @@ class Recipe:
     ema: float = 0.98
     dropout: float = 0.1
     drop_path: float = 0.0
+    zero_init: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def rate_at(self, step: int, steps: int) -> float:
