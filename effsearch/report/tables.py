@@ -38,8 +38,9 @@ class Grid:
             title_justify="left",
             title_style="bold",
             box=box.SIMPLE_HEAD,
+            show_edge=False,
             pad_edge=False,
-            padding=(0, 1, 0, 0),
+            padding=0,
         )
         for heading, side in zip(self.headings, self.align, strict=True):
             fold = heading == "notation"

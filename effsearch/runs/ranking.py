@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from statistics import mean, median, stdev
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import RunError
 from effsearch.reward import Reward
@@ -150,13 +150,11 @@ def from_csv(text: str) -> list[Row]:
 
 def _parse_row(cells: dict[str, str]) -> Row:
     values: dict[str, Any] = {}
-    for field in fields(Row):
-        cell = cells[field.name]
-        kind = str(field.type)
-        if cell == "" and kind.endswith("| None"):
-            values[field.name] = None
-        elif kind.startswith("bool"):
-            values[field.name] = {"True": True, "False": False}[cell]
+    for name, kind in get_type_hints(Row).items():
+        cell = cells[name]
+        first, *rest = get_args(kind) or (kind,)
+        if cell == "" and rest:
+            values[name] = None
         else:
-            values[field.name] = {"int": int, "float": float, "str": str}[kind.removesuffix(" | None")](cell)
+            values[name] = {"True": True, "False": False}[cell] if first is bool else first(cell)
     return Row(**values)
