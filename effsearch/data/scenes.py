@@ -1,0 +1,285 @@
+"""`scenes`, the embedded image set: synthetic pictures of one textured body among clutter, drawn by numpy.
+
+The class is the body's outline and its texture; everything else (colours, place, size, rotation, light, clutter, a bar
+in front, blur, noise) is drawn independently of it. How hard an image is varies widely from image to image, so that a
+network learns easy images first and hard ones later. Lengths are in scene units on [-1, 1]^2; edges and waves are
+anti-aliased in closed form, so a scene is the same at any resolution and more pixels tell more. No image is taken from
+anywhere.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Field = npt.NDArray[np.float32]
+Keys = npt.NDArray[np.uint64]
+
+BODIES = ("disc", "square", "triangle", "star")
+TEXTURES = ("striped", "barred", "checked", "ringed")
+CLASSES = tuple(f"{texture} {body}" for body in BODIES for texture in TEXTURES)
+TRAIN = 12_000
+TEST = 4_000
+VERSION = "1"
+
+CHUNK = 64
+"""Images drawn at once: their float32 planes stay in the processor's cache up to about 64 px."""
+BLUR_OF_A_PIXEL = 0.4
+"""Standard deviation, in pixels, of the Gaussian that stands for the pixel's own area."""
+WAVES, BLOBS = 3, 5
+RIM = 0.03
+_SPLITS = {"train": 0, "test": 1}
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What the parameters of a scene are drawn from: (low, high), or one number for plus or minus that much.
+
+    Uniform, or uniform in the logarithm where a comment says so. Colours and amplitudes are on [0, 1].
+    """
+
+    size: tuple[float, float] = (0.6, 0.95)  # log; half-width of the body
+    place: float = 0.2  # centre of the body
+    rotation: float = 15.0  # degrees
+    lighter: float = 0.9  # share of the bodies that are lighter than the background
+    contrast: tuple[float, float] = (0.15, 0.5)  # log; body against background
+    texture: tuple[float, float] = (0.12, 0.5)  # log; amplitude
+    frequency: tuple[float, float] = (1.0, 5.0)  # log; cycles of the texture per unit
+    phase: float = 0.8  # radians; of the texture in the middle of the body
+    ground: tuple[float, float] = (0.25, 0.45)  # background
+    hue: float = 0.1  # of the background, each channel
+    wave: tuple[float, float] = (0.01, 0.08)  # log; amplitude of a background wave
+    wave_frequency: tuple[float, float] = (0.2, 1.5)  # log; cycles per unit
+    blob: tuple[float, float] = (0.08, 0.3)  # log; radius
+    bar: tuple[float, float] = (0.03, 0.12)  # half-width
+    bar_share: float = 0.4  # of the images
+    light: float = 0.15  # overall, and its slope along either axis
+    blur: tuple[float, float] = (0.004, 0.03)  # log; standard deviation
+    noise: tuple[float, float] = (0.01, 0.06)  # log; standard deviation
+
+
+RANGES = Ranges()
+
+
+def draw(
+    split: str, indices: npt.NDArray[np.integer], resolution: int, seed: int = 0
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Draws images `indices` of a split ("train" or "test"): (N, R, R, 3) and their labels (N,).
+
+    An image depends on (seed, split, index) alone, not on what else is drawn with it.
+    """
+    numbers = np.asarray(indices).astype(np.int64)
+    labels: npt.NDArray[np.int64] = numbers % len(CLASSES)
+    keys = _keys(seed, _SPLITS[split], numbers)
+    images: npt.NDArray[np.uint8] = np.empty((len(numbers), resolution, resolution, 3), dtype=np.uint8)
+    for at in range(0, len(numbers), CHUNK):
+        part = slice(at, at + CHUNK)
+        images[part] = _paint(Draws(keys[part]), labels[part], resolution)
+    return images, labels
+
+
+def _mix(x: Keys) -> Keys:
+    """The finaliser of splitmix64 (Steele et al., 2014): a bijection of 64-bit integers that scrambles every bit."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _keys(seed: int, split: int, indices: npt.NDArray[np.int64]) -> Keys:
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    start = np.array([(seed * 2 + split + 1) & 0xFFFF_FFFF_FFFF_FFFF], dtype=np.uint64)
+    return _mix(_mix(start * golden) + (indices.astype(np.uint64) + np.uint64(1)) * golden)
+
+
+class Draws:
+    """The random numbers of some images, counter-based: each call takes the next numbers of every image at once."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.count = 0
+
+    def uniform(self, low: float, high: float, per_image: int = 1) -> Field:
+        """(N, per_image, 1, 1), so that it broadcasts against planes (N, 1, R, R)."""
+        numbers = np.arange(self.count + 1, self.count + 1 + per_image, dtype=np.uint64)
+        self.count += per_image
+        bits = _mix(self.keys[:, None] + numbers * np.uint64(0xD1B54A32D192ED03))
+        unit = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
+        return (np.float32(low) + np.float32(high - low) * unit)[:, :, None, None]
+
+    def log_uniform(self, low: float, high: float, per_image: int = 1) -> Field:
+        return np.exp(self.uniform(np.log(low), np.log(high), per_image))
+
+    def noise(self, resolution: int) -> Field:
+        """(N, 3, R, R): uniform with mean 0 and standard deviation 1, a new number for every pixel and channel."""
+        pixels = np.arange(resolution * resolution, dtype=np.uint32).reshape(1, resolution, resolution)
+        bits = (self.keys >> np.uint64(32)).astype(np.uint32)[:, None, None] ^ (pixels * np.uint32(0x9E3779B1))
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
+        bits ^= bits >> np.uint32(16)
+        tens = np.stack([(bits >> np.uint32(10 * c)) & np.uint32(1023) for c in range(3)], axis=1)
+        return (tens.astype(np.float32) - np.float32(511.5)) * np.float32(12**0.5 / 1024)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Pixel centres in scene units (1, 1, R, R) and the Gaussian blur of each image (N, 1, 1, 1)."""
+
+    x: Field
+    y: Field
+    sigma: Field
+
+    def cover(self, distance: Field) -> Field:
+        """How much of a pixel lies inside an edge at signed `distance`: a smooth step as wide as the blur."""
+        t = np.clip(distance * (np.float32(-0.25) / self.sigma) + np.float32(0.5), 0, 1)
+        return t * t * (3 - 2 * t)
+
+    def seen(self, wave: Field, frequency: Field) -> Field:
+        """What the blur leaves of a wave of frequency f: exp(-2 pi^2 f^2 sigma^2) of it."""
+        left: Field = wave * np.exp(-2 * (np.float32(np.pi) * frequency * self.sigma) ** 2)
+        return left
+
+
+def _canvas(draws: Draws, resolution: int) -> Canvas:
+    centres = ((np.arange(resolution, dtype=np.float32) + 0.5) * (2 / resolution) - 1).astype(np.float32)
+    pixel = 2 / resolution * BLUR_OF_A_PIXEL
+    sigma = np.sqrt(draws.log_uniform(*RANGES.blur) ** 2 + np.float32(pixel**2))
+    return Canvas(centres[None, None, None, :], centres[None, None, :, None], sigma)
+
+
+def _paint(draws: Draws, labels: npt.NDArray[np.int64], resolution: int) -> npt.NDArray[np.uint8]:
+    canvas = _canvas(draws, resolution)
+    ground = draws.uniform(*RANGES.ground) + draws.uniform(-RANGES.hue, RANGES.hue, 3)
+    image = np.broadcast_to(ground, (len(labels), 3, resolution, resolution)).copy()
+    for _ in range(WAVES):
+        image += _wave(draws, canvas)
+    for cover, colour in (
+        *_blobs(draws, canvas, ground),
+        _body(draws, canvas, labels, ground),
+        _bar(draws, canvas, ground),
+    ):
+        image += cover * (colour - image)
+    image *= _light(draws, canvas)
+    image += draws.log_uniform(*RANGES.noise) * draws.noise(resolution)
+    return np.clip(image * 255 + np.float32(0.5), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def _wave(draws: Draws, canvas: Canvas) -> Field:
+    frequency = draws.log_uniform(*RANGES.wave_frequency)
+    angle, phase = draws.uniform(0, np.pi), draws.uniform(0, 2 * np.pi)
+    along = np.cos(angle) * canvas.x + np.sin(angle) * canvas.y
+    tint = draws.log_uniform(*RANGES.wave) * (1 + draws.uniform(-0.5, 0.5, 3))
+    return tint * canvas.seen(np.sin(np.float32(2 * np.pi) * frequency * along + phase), frequency)
+
+
+def _blobs(draws: Draws, canvas: Canvas, ground: Field) -> Iterator[tuple[Field, Field]]:
+    """Clutter behind the body: none to `BLOBS` ellipses."""
+    number = draws.uniform(0, BLOBS + 1)
+    for at in range(BLOBS):
+        x, y = canvas.x - draws.uniform(-1, 1), canvas.y - draws.uniform(-1, 1)
+        angle, stretch = draws.uniform(0, np.pi), draws.uniform(1, 2)
+        across, along = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+        distance = np.sqrt((across * stretch) ** 2 + (along / stretch) ** 2) - draws.log_uniform(*RANGES.blob)
+        colour = _other(draws, ground)
+        yield canvas.cover(distance) * (number > at + 1), colour
+
+
+def _other(draws: Draws, ground: Field, share: float = 0.5) -> Field:
+    """A colour that differs from `ground` by the contrast drawn, lighter or darker, and a little in hue."""
+    step = draws.log_uniform(*RANGES.contrast)
+    lighter = np.where(draws.uniform(0, 1) < share, np.float32(1), np.float32(-1))
+    return np.clip(ground + lighter * step + step * draws.uniform(-0.6, 0.6, 3), 0, 1)
+
+
+def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
+    """A straight bar in front of everything, on a share of the images."""
+    shown = draws.uniform(0, 1) < RANGES.bar_share
+    angle = draws.uniform(0, np.pi)
+    offset = np.cos(angle) * canvas.x + np.sin(angle) * canvas.y - draws.uniform(-0.6, 0.6)
+    return canvas.cover(np.abs(offset) - draws.uniform(*RANGES.bar)) * shown, _other(draws, ground)
+
+
+def _light(draws: Draws, canvas: Canvas) -> Field:
+    level, across, down = (draws.uniform(-RANGES.light, RANGES.light) for _ in range(3))
+    factor: Field = 1 + level + across * canvas.x + down * canvas.y
+    return factor
+
+
+def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: Field) -> tuple[Field, Field]:
+    """The body, which carries the label: its cover, and its colours with a rim of any darkness."""
+    size, stretch = draws.log_uniform(*RANGES.size), np.exp(draws.uniform(-0.12, 0.12))
+    x, y = (axis - draws.uniform(-RANGES.place, RANGES.place) for axis in (canvas.x, canvas.y))
+    angle = np.float32(np.pi / 180) * draws.uniform(-RANGES.rotation, RANGES.rotation)
+    u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    distance = size * _by(labels // len(TEXTURES), _OUTLINES, u / (size * stretch), v / size * stretch)
+
+    frequency, phase = draws.log_uniform(*RANGES.frequency), draws.uniform(-RANGES.phase, RANGES.phase)
+    pitch = np.float32(2 * np.pi) * frequency
+    pattern = canvas.seen(_by(labels % len(TEXTURES), _PATTERNS, pitch * u, pitch * v, phase), frequency)
+    amplitude = draws.log_uniform(*RANGES.texture) * (1 + draws.uniform(-0.5, 0.5, 3))
+    fill = _other(draws, ground, RANGES.lighter) + amplitude * pattern
+    fill *= 1 - draws.uniform(0, 1) * canvas.cover(-distance - np.float32(RIM))
+    return canvas.cover(distance), fill
+
+
+def _by(kinds: npt.NDArray[np.int64], functions: Sequence[Callable[..., Field]], *planes: Field) -> Field:
+    """Evaluates for every image the function of its kind."""
+    out = np.empty(np.broadcast_shapes(*(plane.shape for plane in planes)), dtype=np.float32)
+    for kind, function in enumerate(functions):
+        chosen = kinds == kind
+        if chosen.any():
+            out[chosen] = function(*(plane[chosen] for plane in planes))
+    return out
+
+
+def _disc(u: Field, v: Field) -> Field:
+    distance: Field = np.sqrt(u * u + v * v) - np.float32(0.85)
+    return distance
+
+
+def _square(u: Field, v: Field) -> Field:
+    distance: Field = np.maximum(np.abs(u), np.abs(v)) - np.float32(0.75)
+    return distance
+
+
+def _triangle(u: Field, v: Field) -> Field:
+    distance: Field = np.maximum(
+        np.float32(0.894) * np.abs(u) - np.float32(0.447) * v - np.float32(0.4), v - np.float32(0.8)
+    )
+    return distance
+
+
+def _star(u: Field, v: Field) -> Field:
+    """Five points: within each fifth of a turn the edge is one straight line from a tip to a notch."""
+    sector = np.float32(2 * np.pi / 5)
+    angle = np.arctan2(u, -v)
+    folded = np.abs(angle - sector * np.round(angle / sector))
+    r = np.sqrt(u * u + v * v)
+    distance: Field = r * np.cos(folded - np.float32(1.1)) - np.float32(0.45)
+    return distance
+
+
+def _stripes(u: Field, v: Field, phase: Field) -> Field:
+    height: Field = np.sin(u + phase)
+    return height
+
+
+def _bars(u: Field, v: Field, phase: Field) -> Field:
+    height: Field = np.sin(v + phase)
+    return height
+
+
+def _checks(u: Field, v: Field, phase: Field) -> Field:
+    # Two waves at right angles, each of 0.71 times the frequency, hold a wave of the frequency itself on the diagonals.
+    side = np.float32(0.5**0.5)
+    height: Field = np.sin(side * u + phase) * np.sin(side * v + phase) / side
+    return height
+
+
+def _rings(u: Field, v: Field, phase: Field) -> Field:
+    height: Field = np.sin(np.sqrt(u * u + v * v) + phase)
+    return height
+
+
+_OUTLINES = (_disc, _square, _triangle, _star)
+_PATTERNS = (_stripes, _bars, _checks, _rings)
