@@ -38,7 +38,7 @@ def _check_whole(what: str, value: object, low: int, high: int) -> None:
 
 
 def _check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
-    if value not in choices or isinstance(value, bool):
+    if value not in choices or type(value) is not type(choices[0]):
         raise NotationError(f"{what} must be one of {listed(choices)}, got {value!r}")
 
 
@@ -157,7 +157,7 @@ class Architecture:
         try:
             stages = tuple(Stage(**row) for row in values["stages"])
             return cls(**{**values, "stem": Stem(**values["stem"]), "stages": stages})
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise NotationError(f"not an architecture in dict form: {error}") from None
 
 
