@@ -65,6 +65,10 @@ class Space:
         return tuple(field for field in self.fields if len(field.choices) > 1)
 
     @cached_property
+    def _decided(self) -> frozenset[str]:
+        return frozenset(decision.name for decision in self.decisions)
+
+    @cached_property
     def _fixed(self) -> Values:
         return {field.name: field.choices[0] for field in self.fields if len(field.choices) == 1}
 
@@ -84,6 +88,8 @@ class Space:
                 got = values.get(decision.name, "nothing")
                 allowed = listed(decision.choices)
                 raise SpaceError(f"space {self.name}: {decision.name} must be one of {allowed}, got {got!r}")
+        if unknown := values.keys() - self._decided:
+            raise SpaceError(f"space {self.name} has no decision {min(unknown)}")
         return self._build({**self._fixed, **values})
 
     def _build(self, values: Mapping[str, Any]) -> Architecture:
@@ -182,7 +188,11 @@ def locate(name_or_path: str) -> Path:
     """The file of a space that ships, by name, or any file by its path; raises SpaceError if there is none."""
     if name_or_path in shipped():
         return folder() / f"{name_or_path}.toml"
-    if not Path(name_or_path).is_file():
+    try:
+        there = Path(name_or_path).is_file()
+    except OSError:  # such as a name that is too long
+        there = False
+    if not there:
         close = get_close_matches(name_or_path, shipped(), 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise SpaceError(f"no space {name_or_path!r}{hint}; there are {listed(shipped())}, or give a .toml file")
@@ -194,7 +204,7 @@ def load(name_or_path: str) -> Space:
     path = locate(name_or_path)
     try:
         return read(tomllib.loads(path.read_text(encoding="utf-8")), path.stem, str(path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # ValueError: not TOML, not UTF-8, or a number without end
         raise SpaceError(f"{path}: not a TOML file: {error}") from None
 
 
