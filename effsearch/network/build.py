@@ -55,9 +55,12 @@ def build(
 
 
 def _silence(network: Network) -> None:
-    """Zeroes the last norm of every residual branch, and the classifier."""
+    """Zeroes the last norm of every residual branch, and the classifier.
+
+    But not a norm before a rectifier: it passes no gradient at zero, and the branch would never learn.
+    """
     for module in network.modules():
-        if isinstance(module, Block) and module.shortcut:
+        if isinstance(module, Block) and module.shortcut and len(module.block[-1]) == 2:  # type: ignore[arg-type]
             nn.init.zeros_(module.block[-1][1].weight)  # type: ignore[index]
     for parameter in network.classifier.parameters():
         nn.init.zeros_(parameter)
