@@ -94,6 +94,8 @@ class Stage:
             op = {"mbconv": "separable", "fused": "conv"}.get(op, op)  # type: ignore[assignment]
         expansion = 1 if op in ("separable", "conv") else self.expansion
         se_ratio = 0.0 if op == "conv" else float(self.se_ratio)
+        if (op, expansion, se_ratio) == (self.op, self.expansion, self.se_ratio):
+            return self
         return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
 
     def __str__(self) -> str:

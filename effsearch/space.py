@@ -42,8 +42,8 @@ class Decision:
     choices: tuple[Value, ...]
 
 
-Row = tuple[tuple[Value, ...], ...]
-"""The choices of each field of a stage (in the order of STAGE_FIELDS), of the stem or of the head."""
+Row = tuple[Value, ...]
+"""A value for each field of a stage, in the order of STAGE_FIELDS."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Space:
         return Architecture(
             stem=Stem(values["stem_channels"], values["stem_kernel"], values["stem_stride"]),
             stages=tuple(
-                Stage(*(values[f"stage{index}_{field}"] for field in STAGE_FIELDS))
-                for index in range(1, self.depth + 1)
+                by_row[tuple(values[name] for name in names)]
+                for names, by_row in zip(self._stage_names, self._stages, strict=True)
             ),
             head=values["head_channels"],
             resolution=values["resolution"],
@@ -105,15 +105,24 @@ class Space:
         )
 
     @cached_property
+    def _stage_names(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(f"stage{index}_{field}" for field in STAGE_FIELDS) for index in range(1, self.depth + 1))
+
+    @cached_property
+    def _stages(self) -> tuple[dict[Row, Stage], ...]:
+        """For each stage, the network that each combination of its values is."""
+        return tuple(
+            {
+                row: Stage(*row).canonical()  # type: ignore[arg-type]
+                for row in itertools.product(*(self._choices[name] for name in names))
+            }
+            for names in self._stage_names
+        )
+
+    @cached_property
     def _spellings(self) -> tuple[dict[Stage, Row], ...]:
         """For each stage, its distinct networks and the first values that spell each."""
-        tables = []
-        for index in range(1, self.depth + 1):
-            table: dict[Stage, Any] = {}
-            for row in itertools.product(*(self._choices[f"stage{index}_{field}"] for field in STAGE_FIELDS)):
-                table.setdefault(Stage(*row).canonical(), row)  # type: ignore[arg-type]
-            tables.append(table)
-        return tuple(tables)
+        return tuple({stage: row for row, stage in reversed(by_row.items())} for by_row in self._stages)
 
     def encode(self, architecture: Architecture) -> Values:
         """The values that spell an architecture, as decode reads them; raises SpaceError if it lies outside."""
@@ -134,7 +143,7 @@ class Space:
         for index, (stage, table) in enumerate(zip(architecture.stages, self._spellings, strict=True), 1):
             if stage not in table:
                 raise SpaceError(f"space {self.name} does not hold this architecture: stage {index} is {stage}")
-            values |= {f"stage{index}_{field}": value for field, value in zip(STAGE_FIELDS, table[stage], strict=True)}  # type: ignore[misc]
+            values |= zip(self._stage_names[index - 1], table[stage], strict=True)
         return {decision.name: values[decision.name] for decision in self.decisions}
 
     def contains(self, architecture: Architecture) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from effsearch.architecture import Architecture
+from effsearch.errors import QuantityError
 from effsearch.scaling import widen
 from effsearch.training.recipe import Recipe
 
@@ -11,8 +12,9 @@ from effsearch.training.recipe import Recipe
 class Proxy:
     """A training with fewer pixels, channels, images and epochs (EcoNAS, 2001.01233).
 
-    `resolution` in px; `width` multiplies all channels, rounded to multiples of `divisor`; `train_images` and
-    `validation_images` are at most how many are used, since a number fixes the time of a trial where a share would not.
+    `resolution` in px; `width` multiplies all channels, rounded to multiples of `divisor` (so small that networks
+    which differ stay different); `train_images` and `validation_images` are at most how many are used, since a number
+    fixes the time of a trial where a share would not. Raises QuantityError for a value out of range.
     """
 
     name: str
@@ -21,15 +23,27 @@ class Proxy:
     epochs: int
     train_images: int
     validation_images: int
-    divisor: int = 4
+    divisor: int = 2
     recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.resolution <= 2048:
+            raise QuantityError(f"the proxy's resolution must be from 8 to 2048 px, got {self.resolution}")
+        if not 0.05 <= self.width <= 4:
+            raise QuantityError(f"the proxy's width must be from 0.05 to 4, got {self.width:g}")
+        if not 1 <= self.epochs <= 10_000:
+            raise QuantityError(f"the proxy's epochs must be from 1 to 10,000, got {self.epochs}")
+        if self.train_images < self.recipe.batch:
+            raise QuantityError(
+                f"the proxy's images must be at least {self.recipe.batch}, a batch, got {self.train_images}"
+            )
 
     def shrink(self, architecture: Architecture) -> Architecture:
         """The network that is trained in place of `architecture`."""
         return replace(widen(architecture, self.width, self.divisor), resolution=self.resolution)
 
 
-QUICK = Proxy("quick", resolution=32, width=0.35, epochs=4, train_images=3000, validation_images=1500)
-STANDARD = Proxy("standard", resolution=48, width=0.35, epochs=8, train_images=5000, validation_images=2000)
+QUICK = Proxy("quick", resolution=40, width=0.25, epochs=2, train_images=4500, validation_images=2400)
+STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=4, train_images=5000, validation_images=2400)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}

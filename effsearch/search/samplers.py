@@ -17,7 +17,7 @@ from effsearch.architecture import Architecture
 from effsearch.errors import SpaceError, listed
 from effsearch.space import Space, Values
 
-TRIES = 2000
+TRIES = 20_000
 """Proposals in a row that may be infeasible or known before a sampler turns to random ones, and then gives up."""
 
 Feasible = Callable[[Architecture], bool]
@@ -77,7 +77,7 @@ class SpaceSampler(BaseSampler):
             if architecture.key not in known and self.feasible(architecture):
                 return values
         raise SpaceExhausted(
-            f"space {self.space.name}: {TRIES} proposals in a row were outside the limits or already tried, "
+            f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
             f"after {len(trials)} trials"
         )
 

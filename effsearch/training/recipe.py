@@ -1,7 +1,7 @@
 """How a network is trained, as a value."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from effsearch.data.augment import Augmentation
 
@@ -17,16 +17,16 @@ class Recipe:
     """
 
     batch: int = 64
-    rate: float = 0.1
+    rate: float = 0.2
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup: float = 0.1
     label_smoothing: float = 0.1
     ema: float = 0.98
-    dropout: float = 0.1
+    dropout: float = 0.0
     drop_path: float = 0.0
     zero_init: bool = True
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation = Augmentation(crop="none")
 
     def rate_at(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""

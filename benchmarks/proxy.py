@@ -1,0 +1,197 @@
+"""Measures a proxy on an image set: its noise, what growth gains on it, and whether it ranks as a longer training does.
+
+    python benchmarks/proxy.py --data scenes --proxy standard --seeds 4 --out proxy-scenes-standard.json
+
+B0 is trained with several seeds; with 1.5 times the channels, the resolution and the layers; and twelve architectures
+(B0, MnasNet-A1 and random ones of the mbconv space) with the proxy's epochs and with three times as many. The
+validation split and the training images are the same throughout. Each result is written to --out as it comes, and a
+benchmark that was stopped continues there.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from effsearch import space
+from effsearch.architecture import Architecture
+from effsearch.cost import cost
+from effsearch.data import prepare
+from effsearch.data.packed import info
+from effsearch.evaluation import PROXIES, Proxy, ProxyTraining
+from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
+
+GROWTH = 1.5
+LONGER = 3
+FLOPS = (0.25 * 400e6, 1.5 * 400e6)
+"""At 224 px and 1000 classes: 0.25 to 1.5 times 400M."""
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: its name in the results, and what is trained how."""
+
+    name: str
+    architecture: Architecture
+    proxy: Proxy
+    seed: int
+
+
+def main() -> None:
+    arguments = parse()
+    proxy = PROXIES[arguments.proxy]
+    folders = {r: prepare(arguments.data, r) for r in (proxy.resolution, grown(proxy).resolution)}
+    settings = describe(arguments.data, folders[proxy.resolution], proxy)
+    results = resume(arguments.out, settings)
+    jobs = list(plan(proxy, arguments.seeds, arguments.growth_seeds, arguments.architectures))
+    left = [job for job in jobs if job.name not in results]
+    print(f"{settings['data']}, proxy {proxy.name}: {len(jobs)} trainings, {len(left)} to do", flush=True)
+    print(proxy, flush=True)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, context, initializer=single_thread) as pool:
+        trainings = {r: ProxyTraining(proxy, folder, device=arguments.device) for r, folder in folders.items()}
+        futures = {pool.submit(work, trainings[job.proxy.resolution], job): job for job in left}
+        for future in as_completed(futures):
+            job = futures[future]
+            results[job.name] = future.result()
+            save(arguments.out, settings, results)
+            row = results[job.name]
+            print(f"{job.name:24} accuracy {row['accuracy']:.4f} in {row['seconds']:6.1f} s", flush=True)
+    report(results, arguments.seeds, arguments.growth_seeds)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="scenes", help="name or path of an image set")
+    parser.add_argument("--proxy", choices=sorted(PROXIES), default="standard")
+    parser.add_argument("--workers", type=int, default=1, help="trainings at once, one thread each")
+    parser.add_argument("--seeds", type=int, default=4, help="trainings of B0 that the seed deviation is taken from")
+    parser.add_argument("--growth-seeds", type=int, default=2, help="trainings of each grown B0")
+    parser.add_argument("--architectures", type=int, default=12, help="how many are ranked")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--out", type=Path, default=Path("proxy.json"), help="results; read again when continued")
+    return parser.parse_args()
+
+
+def describe(data: str, folder: Path, proxy: Proxy) -> dict[str, object]:
+    """What must be the same for a benchmark to be continued."""
+    about = info(folder)
+    return {"data": about.name, "digest": about.digest, "proxy": json.loads(json.dumps(asdict(proxy)))}
+
+
+def resume(out: Path, settings: dict[str, object]) -> dict[str, dict[str, float]]:
+    if not out.exists():
+        return {}
+    stored = json.loads(out.read_text())
+    if stored["settings"] != settings:
+        sys.exit(f"{out} was measured with another image set or proxy; give another --out")
+    results: dict[str, dict[str, float]] = stored["results"]
+    return results
+
+
+def save(out: Path, settings: dict[str, object], results: dict[str, dict[str, float]]) -> None:
+    beside = out.with_suffix(".part")
+    beside.write_text(json.dumps({"settings": settings, "results": results}, indent=1) + "\n")
+    beside.replace(out)
+
+
+def plan(proxy: Proxy, seeds: int, growth_seeds: int, count: int) -> Iterator[Job]:
+    """The trainings, in the order in which they tell most; the first seeds of B0 serve the ranking too."""
+    b0, longer = EFFICIENTNET_B0, replace(proxy, epochs=LONGER * proxy.epochs)
+    for seed in range(seeds):
+        yield Job(f"b0 seed{seed}", b0, proxy, seed)
+    for seed in range(growth_seeds):
+        yield Job(f"width seed{seed}", b0, replace(proxy, width=GROWTH * proxy.width), seed)
+        yield Job(f"resolution seed{seed}", b0, grown(proxy), seed)
+        yield Job(f"depth seed{seed}", deeper(b0), proxy, seed)
+    diverse = architectures(count)
+    for kind, budget in (("short", proxy), ("long", longer)):
+        for name, architecture in diverse.items():
+            if (kind, name) != ("short", "b0"):
+                yield Job(f"{kind} {name}", architecture, budget, 0)
+
+
+def grown(proxy: Proxy) -> Proxy:
+    return replace(proxy, resolution=round(GROWTH * proxy.resolution))
+
+
+def deeper(architecture: Architecture) -> Architecture:
+    """Layers times 1.5, rounded up, as the paper's code does it."""
+    return replace(
+        architecture, stages=tuple(replace(s, layers=math.ceil(GROWTH * s.layers)) for s in architecture.stages)
+    )
+
+
+def architectures(count: int) -> dict[str, Architecture]:
+    """B0, MnasNet-A1 and the first random architectures (generator seed 0) of mbconv whose FLOPs are in range."""
+    mbconv, rng = space.load("mbconv"), random.Random(0)
+    chosen = {"b0": EFFICIENTNET_B0, "mnasnet_a1": MNASNET_A1}
+    while len(chosen) < count:
+        drawn = mbconv.decode(mbconv.sample(rng))
+        flops = cost(drawn, 224, 1000).flops
+        if FLOPS[0] <= flops <= FLOPS[1] and drawn not in chosen.values():
+            chosen[f"random{len(chosen) - 1:02}-{flops / 1e6:.0f}M"] = drawn
+    return chosen
+
+
+def single_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def work(training: ProxyTraining, job: Job) -> dict[str, float]:
+    done = replace(training, proxy=job.proxy)(job.architecture, job.seed)
+    return {"accuracy": done.accuracy, "seconds": done.seconds, "process": os.getpid()}
+
+
+def report(results: dict[str, dict[str, float]], seeds: int, growth_seeds: int) -> None:
+    """Accuracies in percent, differences in points of a percent."""
+    base = [100 * results[f"b0 seed{seed}"]["accuracy"] for seed in range(seeds)]
+    seconds = statistics.median(results[f"b0 seed{seed}"]["seconds"] for seed in range(seeds))
+    sd = statistics.stdev(base)
+    low, high = (sd * math.sqrt((seeds - 1) / stats.chi2.ppf(q, seeds - 1)) for q in (0.975, 0.025))
+    print(f"\nB0: accuracy {statistics.mean(base):.1f} %, {seconds:.0f} s a training (median of {seeds})")
+    print(f"seed standard deviation: {sd:.2f} points (95 % interval {low:.2f} to {high:.2f}, {seeds} seeds)")
+    for what in ("width", "resolution", "depth"):
+        large = [100 * results[f"{what} seed{seed}"]["accuracy"] for seed in range(growth_seeds)]
+        gain = statistics.mean(large) - statistics.mean(base)
+        error = sd * math.sqrt(1 / growth_seeds + 1 / seeds)
+        print(f"{what} x{GROWTH}: {gain:+.1f} points, standard error {error:.1f}, {gain / sd:+.1f} standard deviations")
+    names = [name.removeprefix("long ") for name in results if name.startswith("long ")]
+    short = np.array([results["b0 seed0" if name == "b0" else f"short {name}"]["accuracy"] for name in names])
+    long = np.array([results[f"long {name}"]["accuracy"] for name in names])
+    tau, (low, high) = kendall(short, long), bootstrap(short, long)
+    against = f"Kendall tau of {len(names)} architectures against {LONGER} times the epochs"
+    print(f"{against}: {tau:.2f} (95 % interval {low:.2f} to {high:.2f})")
+    for name, values in (("short", 100 * short), ("long", 100 * long)):
+        spread = values.std(ddof=1)
+        print(f"{name} trainings: {values.min():.1f} to {values.max():.1f} %, standard deviation {spread:.1f} points")
+
+
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    return float(stats.kendalltau(a, b).statistic)
+
+
+def bootstrap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Percentiles 2.5 and 97.5 of tau when the architectures are drawn again with replacement."""
+    rng = np.random.default_rng(0)
+    drawn = [kendall(a[rows], b[rows]) for rows in rng.integers(0, len(a), (RESAMPLES, len(a)))]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()
