@@ -243,6 +243,7 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
     about = info(session.images)
     window = settings.flops_window
     limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
+    repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known_architectures(space, settings) else "")
     kind = "GPU" if slots[0] is not None else "CPU thread"
     out.print(f"run {session.run.name} in {session.run.path.parent}/", style="bold")
     out.print(
@@ -255,8 +256,8 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
         f"{proxy.train_images:,} images"
     )
     out.print(
-        f"{session.limits.trials} architectures on {len(slots)} workers (one {kind} each), then the best "
-        f"{settings.finalists} and B0 under {settings.repeats} seeds each"
+        f"{session.limits.trials} architectures on {len(slots)} workers (one {kind} each), then {repeated} under "
+        f"{settings.repeats} seeds each"
     )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, replace
 from statistics import median
@@ -72,9 +72,10 @@ def search(
     """
     driver = _Driver(run, space, settings, limits, evaluator, executor)
     try:
-        yield from driver.drive(stopping)
+        problem = yield from driver.drive(stopping)
     finally:
         driver.close()
+    yield driver.status(problem=problem)
 
 
 class _Driver:
@@ -94,7 +95,8 @@ class _Driver:
         }
         self.study = open_study(run.journal, self._sampler(0))
 
-    def drive(self, stopping: Callable[[], bool]) -> Iterator[Status]:
+    def drive(self, stopping: Callable[[], bool]) -> Generator[Status, None, str | None]:
+        """Yields the status as it changes, and returns what went wrong, if anything."""
         requeue_running(self.study)
         if self.settings.warm_start and not self.study.get_trials(deepcopy=False):
             for candidate in self.known.values():
@@ -107,12 +109,15 @@ class _Driver:
                     break
             if not self.pending or stopping() or self._seconds_left() <= 0:
                 break
-            yield Status(self.records(), None, self._elapsed())
+            yield self.status()
             for future in wait(self.pending, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 ended = self._end(self.pending.pop(future), future)
                 self.write_ranking()
-                yield Status(self.records(), ended, self._elapsed())
-        yield Status(self.records(), None, self._elapsed(), step.problem if isinstance(step, Done) else None)
+                yield self.status(ended)
+        return step.problem if isinstance(step, Done) else None
+
+    def status(self, ended: Record | None = None, problem: str | None = None) -> Status:
+        return Status(self.records(), ended, self._elapsed(), problem)
 
     def close(self) -> None:
         self.executor.stop()

@@ -1,7 +1,7 @@
 """How a network is trained, as a value."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from effsearch.data.augment import Augmentation
 
@@ -26,7 +26,7 @@ class Recipe:
     dropout: float = 0.0
     drop_path: float = 0.0
     zero_init: bool = True
-    augmentation: Augmentation = Augmentation(crop="none")
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop="none"))
 
     def rate_at(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""
