@@ -160,7 +160,8 @@ class Architecture:
             stages = tuple(Stage(**row) for row in values["stages"])
             return cls(**{**values, "stem": Stem(**values["stem"]), "stages": stages})
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise NotationError(f"not an architecture in dict form: {error}") from None
+            # Python's own message holds a wrong key as it is, line breaks and all.
+            raise NotationError(f"not an architecture in dict form: {' '.join(str(error).split())}") from None
 
 
 def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
