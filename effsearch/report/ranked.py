@@ -59,6 +59,6 @@ def write(rows: list[Row], path: Path) -> None:
         elif path.suffix == ".csv":
             write_atomically(path, frame(rows).to_csv(index=False))
         else:
-            frame(rows).to_parquet(path, index=False)
+            write_atomically(path, frame(rows).to_parquet(index=False))
     except OSError as error:
         raise ReportError(f"cannot write {path}: {error.strerror or error}") from None

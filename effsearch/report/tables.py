@@ -83,8 +83,8 @@ def noise_line(rows: Sequence[Row]) -> str:
     points = 100 * noise.sd
     pair = TIE * 2**0.5 * points
     return (
-        f"noise: seed sd {points:.1f} points (pooled over {noise.networks} networks, {noise.freedom} degrees of "
-        f"freedom); two networks of one seed each must differ by {pair:.1f} points to count"
+        f"noise: seed sd {points:.1f} points (pooled over {noise.networks} network{'s' * (noise.networks > 1)}, "
+        f"{noise.freedom} degrees of freedom); two networks of one seed each must differ by {pair:.1f} points to count"
     )
 
 
@@ -116,10 +116,10 @@ def stage_caption(architecture: Architecture, resolution: int, classes: int, tot
     """What the stage table's numbers are."""
     return (
         f"{format_count(total.flops)} FLOPs, {format_count(total.params)} parameters, "
-        f"{format_count(total.activations)} activations at {resolution} px and {classes} classes; "
-        f"{architecture.activation}\n"
+        f"{format_count(total.activations)} activations\n"
+        f"at {resolution} px and {classes} classes; non-linearity: {architecture.activation}\n"
         f"{CONVENTION}\n"
-        "input: of a stage, in px; %: of all FLOPs; activations: output elements of convolutions"
+        "input: of a stage, px; %: of all FLOPs; activations: outputs of convolutions"
     )
 
 

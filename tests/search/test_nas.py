@@ -21,9 +21,7 @@ from effsearch.training import Diverged
 
 
 def keys(status) -> list[tuple[str, int]]:
-    return [
-        (record.candidate.key, record.candidate.seed) for record in status.records if record.state == "complete"
-    ]
+    return [(record.candidate.key, record.candidate.seed) for record in status.records if record.state == "complete"]
 
 
 def test_finishes_the_trials_within_the_window_and_writes_their_ranking(tmp_path):
@@ -217,4 +215,6 @@ def test_evaluations_in_the_journal_are_plain_json(tmp_path):
     drive(run, settings(), 2)
     lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
     assert len(lines) > 4
-    assert all(math.isfinite(cost(TINY.decode({d.name: d.choices[0] for d in TINY.decisions})).flops) for _ in lines[:1])
+    assert all(
+        math.isfinite(cost(TINY.decode({d.name: d.choices[0] for d in TINY.decisions})).flops) for _ in lines[:1]
+    )

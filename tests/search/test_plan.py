@@ -8,7 +8,9 @@ from effsearch.search.plan import FAILURES, Done, Propose, Repeat, Wait, next_st
 B0 = Candidate("b0key", "b0", 8_000_000, 1, 0, "b0")
 
 
-def record(number: int, state: str = "complete", accuracy: float = 0.5, seed: int = 0, key: str | None = None) -> Record:
+def record(
+    number: int, state: str = "complete", accuracy: float = 0.5, seed: int = 0, key: str | None = None
+) -> Record:
     candidate = Candidate(key or f"key{number}", f"n{number}", 8_000_000, 1, seed, "evolution")
     done = state == "complete"
     return Record(

@@ -1,0 +1,219 @@
+"""The commands that need no training, in this process; and what they import, in another."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from effsearch.cli import main
+from effsearch.families import EFFICIENTNET_B0
+from effsearch.runs.folder import create
+from effsearch.runs.ranking import Row, to_csv
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+@pytest.fixture
+def effsearch(monkeypatch, capsys, tmp_path):
+    """Runs a command in an empty folder: exit status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["effsearch", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    manifest = {
+        "run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"},
+        "settings": {
+            "target_flops": 4e8,
+            "reward": "soft",
+            "exponent": -0.07,
+            "resolution": 224,
+            "classes": 1000,
+            "proxy": {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 3},
+        },
+        "data": {"name": "scenes", "synthetic": True, "classes": ["a", "b"], "train": 4000},
+    }
+    run = create(tmp_path / "results", "first", manifest, "space")
+    b0 = EFFICIENTNET_B0
+    row = Row(
+        1, b0.key, str(b0), "complete", 0.5, 0.01, 3, 0.5, 385814752, 0.9645, 5288548, 3, 9.5, True, True, "b0", None
+    )
+    run.ranking.write_text(to_csv([row]))
+    return run
+
+
+def test_describe_prints_the_paper_s_table(effsearch):
+    code, out, _ = effsearch("describe", "b0")
+    assert code == 0
+    assert out == (GOLDEN / "describe-b0.txt").read_text()
+    assert max(map(len, out.splitlines()[:-1])) <= 80
+
+
+def test_describe_json_is_for_programs(effsearch):
+    code, out, _ = effsearch("describe", "b0", "--format", "json", "--classes", "10")
+    described = json.loads(out)
+    assert code == 0
+    assert set(described) == {
+        "notation", "key", "resolution", "classes", "flops", "params", "activations", "stages",
+    }  # fmt: skip
+    assert described["notation"] == str(EFFICIENTNET_B0)
+    assert described["classes"] == 10
+    assert sum(stage["flops"] for stage in described["stages"]) == described["flops"]
+    assert described["flops"] == 385_814_752 - 1280 * 990
+
+
+def test_describe_takes_a_name_a_notation_a_file_and_a_rank(effsearch, run_folder, tmp_path):
+    (tmp_path / "net.txt").write_text(f"{EFFICIENTNET_B0}\n")
+    (tmp_path / "net.json").write_text(json.dumps(EFFICIENTNET_B0.to_dict()))
+    (tmp_path / "described.json").write_text(effsearch("describe", "b0", "--format", "json")[1])
+    for arch in ("EfficientNet-B0", str(EFFICIENTNET_B0), "net.txt", "net.json", "described.json", "first:1", ":1"):
+        code, out, err = effsearch("describe", arch, "--format", "json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)["key"] == EFFICIENTNET_B0.key
+
+
+def test_describe_check_recounts_the_built_network(effsearch):
+    code, out, _ = effsearch("describe", "b0", "--check")
+    assert code == 0
+    assert "fvcore      385,814,752 FLOPs (conv + linear), 5,288,548 parameters: they agree" in out
+    assert "fvcore's own total is 401,659,392" in out
+
+
+def test_show_prints_table_csv_json_and_markdown(effsearch, run_folder):
+    code, out, _ = effsearch("show")
+    assert code == 0
+    for expected in (
+        "first: 1 trained",
+        "50.0",
+        "385.8M",
+        "synthetic images",
+        "seed sd 1.0 points",
+        str(EFFICIENTNET_B0),
+    ):
+        assert expected in out
+    assert json.loads(effsearch("show", "first", "--format", "json")[1])[0]["params"] == 5288548
+    assert effsearch("show", "--format", "csv")[1].splitlines()[0].startswith("rank,key,notation,state,accuracy")
+    assert effsearch("show", "--format", "markdown")[1].startswith("| rank |")
+    code, out, _ = effsearch("show", "--out", "table.parquet")
+    assert (code, out) == (0, "wrote 1 rows to table.parquet\n")
+
+
+def test_runs_lists_even_what_cannot_be_read(effsearch, run_folder):
+    assert "first" in effsearch("runs")[1]
+    (run_folder.path / "run.toml").write_text("broken [")
+    code, out, _ = effsearch("runs")
+    assert code == 0
+    assert "cannot be read" in out
+
+
+def test_no_runs_yet(effsearch):
+    code, out, _ = effsearch("runs")
+    assert code == 0
+    assert "effsearch nas --target-flops 400M" in out
+
+
+MISTAKES = {
+    "describe foo": "no architecture 'foo'.*b0.*RUN:RANK",
+    "describe 224px-a-b-c-silu": "not a stem|stem",
+    "describe first:7": "ranks 1 to 1, got 7",
+    "describe nope:1": "no run 'nope'",
+    "describe b0 --resolution 3": "8 to 8192 px, got 3",
+    "describe b0 --classes 1": "got 1",
+    "describe b0 --format xml": "xml",
+    "describe": "ARCH",
+    "show nope": "no run 'nope'.*first",
+    "show --sort foo": "cannot sort by 'foo'.*accuracy",
+    "show --top 0": "at least 1, got 0",
+    "show --out table.xlsx": r"\.csv, \.json, \.parquet",
+    "show ../first": "no run",
+    "nas": "needs --target-flops",
+    "nas --target-flops 0": "above 0.*'0'",
+    "nas --target-flops -1": "above 0.*'-1'",
+    "nas --target-flops abc": "400M.*'abc'",
+    "nas --target-flops 10T": "it spans .* to .*",
+    "nas --target-flops 400M --space mbcon": "did you mean mbconv",
+    "nas --target-flops 400M --space missing.toml": "no space",
+    "nas --target-flops 400M --sampler foo": "evolution, .*'foo'",
+    "nas --target-flops 400M --data nowhere": "nowhere",
+    "nas --target-flops 400M --data empty": "no class folder",
+    "nas --target-flops 400M --data one": "one class",
+    "nas --target-flops 400M --data single": "too few images in class 'b'",
+    "nas --target-flops 400M --reward foo": "soft, hard, absolute",
+    "nas --target-flops 400M --exponent 1": "below 0",
+    "nas --target-flops 400M --exponent nan": "nan",
+    "nas --target-flops 400M --flops-window 2:1": "LOW:HIGH",
+    "nas --target-flops 400M --flops-window 0.999999:1.000001": "widen --flops-window|proposals",
+    "nas --target-flops 400M --resolution 3": "8 to 8192",
+    "nas --target-flops 400M --proxy slow": "quick, standard",
+    "nas --target-flops 400M --proxy-resolution 4": "8 to 2048 px",
+    "nas --target-flops 400M --proxy-width -1": "0.05 to 4",
+    "nas --target-flops 400M --proxy-width nan": "nan",
+    "nas --target-flops 400M --proxy-images 3": "a batch, got 3",
+    "nas --target-flops 400M --epochs 0": "epochs must be from 1",
+    "nas --target-flops 400M --seed -1": "seed",
+    "nas --target-flops 400M --workers 0": "1 to 256",
+    "nas --target-flops 400M --trials 0": "from 1 to",
+    "nas --target-flops 400M --trials many": "--trials",
+    "nas --target-flops 400M --time-limit 0": "90s, 10m or 2h",
+    "nas --target-flops 400M --run ../x": "name",
+    "nas --target-flops 400M --run a --resume b": "not both",
+    "nas --target-flops 400M --results file/results": "cannot make the run folder",
+    "nas --resume nope": "no run 'nope'",
+    "nas --resume first": "settings in run.toml",
+    "nas --typo": "No such option",
+    "frobnicate": "No such command",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_folder, tmp_path, command):
+    from PIL import Image
+
+    for name in ("empty", "one/a", "single/a", "single/b"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("one/a/1", "single/a/1", "single/a/2", "single/a/3", "single/b/1"):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = effsearch(*command.split())
+    assert code == 2
+    assert err.count("\n") == 1
+    assert err.startswith("effsearch: ")
+    assert re.search(MISTAKES[command], err)
+    assert "Traceback" not in out + err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help_names_the_commands(effsearch):
+    code, out, _ = effsearch("--help")
+    assert code == 0
+    for command in ("nas", "show", "runs", "describe"):
+        assert command in out
+
+
+def test_without_arguments_there_is_help(effsearch):
+    code, out, err = effsearch()
+    assert code in (0, 2)
+    assert "describe" in out + err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(run_folder, tmp_path):
+    shown = subprocess.run(
+        f"{sys.executable} -c 'from effsearch.cli import main; main()' show --format json | head -n 1",
+        shell=True, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.stdout == "[\n"
+    assert shown.stderr == ""

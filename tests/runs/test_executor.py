@@ -1,0 +1,84 @@
+import os
+import signal
+import time
+
+import pytest
+from pebble import ProcessExpired
+
+from effsearch.runs.executor import LocalExecutor, cores
+
+
+def surroundings() -> dict[str, str | int | None]:
+    import torch
+
+    names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+    return {name: os.environ.get(name) for name in names} | {"threads": torch.get_num_threads(), "pid": os.getpid()}
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def device() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def fail() -> None:
+    raise ValueError("for a reason")
+
+
+@pytest.fixture
+def executor():
+    made = LocalExecutor([None, None])
+    yield made
+    made.stop()
+
+
+def test_workers_have_one_thread_and_no_gpu_and_work_side_by_side(executor):
+    first, second = (executor.submit(surroundings) for _ in range(2))
+    results = [first.result(), second.result()]
+    assert {result["pid"] for result in results}.isdisjoint({os.getpid()})
+    assert results[0]["pid"] != results[1]["pid"]
+    for result in results:
+        assert (result["OMP_NUM_THREADS"], result["CUDA_VISIBLE_DEVICES"], result["threads"]) == ("1", "", 1)
+
+
+def test_an_exception_a_death_and_a_hang_fail_their_own_task_alone(executor):
+    hangs = executor.submit(time.sleep, 60, timeout=1.0)
+    dies = executor.submit(die)
+    with pytest.raises(ProcessExpired) as died:
+        dies.result()
+    assert died.value.exitcode == -9
+    with pytest.raises(ValueError, match="for a reason"):
+        executor.submit(fail).result()
+    with pytest.raises(TimeoutError):
+        hangs.result()
+    assert executor.submit(os.getpid).result() != os.getpid()
+
+
+def test_each_slot_is_pinned_to_its_gpu_even_after_a_death(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    executor = LocalExecutor([0, 1])
+    try:
+        for _ in range(2):
+            seen = [executor.submit(device), executor.submit(device)]
+            assert sorted(future.result() for future in seen) == ["4", "7"]
+            deaths = [executor.submit(die), executor.submit(die)]
+            assert all(isinstance(future.exception(), ProcessExpired) for future in deaths)
+    finally:
+        executor.stop()
+
+
+def test_stop_ends_running_work_at_once():
+    executor = LocalExecutor([None])
+    pid = executor.submit(os.getpid).result()
+    executor.submit(time.sleep, 60)
+    start = time.monotonic()
+    executor.stop()
+    assert time.monotonic() - start < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_cores_are_those_of_this_process():
+    assert 1 <= cores() <= os.cpu_count()
