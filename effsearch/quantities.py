@@ -53,6 +53,11 @@ def format_count(value: float) -> str:
     return f"{value:.4g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 epoch, 3,000 images."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_duration(seconds: float) -> str:
     """Two units at most: 42 s, 3 min 05 s, 2 h 10 min."""
     whole = round(seconds)

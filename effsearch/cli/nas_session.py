@@ -18,7 +18,7 @@ from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy, ProxyTraining
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.quantities import format_count, format_duration
+from effsearch.quantities import counted, format_count, format_duration
 from effsearch.report import ranked
 from effsearch.report.summary import print_ranking
 from effsearch.report.tables import console
@@ -252,12 +252,12 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
     )
     out.print(
         f"data {about.name}{' (synthetic images)' if about.synthetic else ''}, {len(about.classes)} classes; "
-        f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {proxy.epochs} epochs of at most "
-        f"{proxy.train_images:,} images"
+        f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
+        f"at most {counted(proxy.train_images, 'image')}"
     )
     out.print(
-        f"{session.limits.trials} architectures on {len(slots)} workers (one {kind} each), then {repeated} under "
-        f"{settings.repeats} seeds each"
+        f"{counted(session.limits.trials, 'architecture')} on {counted(len(slots), 'worker')} (one {kind} each), then "
+        f"{repeated} under {counted(settings.repeats, 'seed')} each"
     )
 
 

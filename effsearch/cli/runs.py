@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.quantities import counted
 
 
 def list_runs(results: Results = Path("results")) -> None:
@@ -17,4 +18,4 @@ def list_runs(results: Results = Path("results")) -> None:
     if not found:
         typer.echo(f"no runs in {results}/; make one with: effsearch nas --target-flops 400M")
         return
-    console().print(runs_grid(found).rich(f"{len(found)} runs in {results}/"))
+    console().print(runs_grid(found).rich(f"{counted(len(found), 'run')} in {results}/"))

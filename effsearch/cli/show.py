@@ -8,6 +8,7 @@ import typer
 
 from effsearch.cli.arguments import Results
 from effsearch.errors import QuantityError
+from effsearch.quantities import counted
 
 
 class Format(StrEnum):
@@ -43,7 +44,7 @@ def show(
     chosen = ranked.select(rows, top, sort, pareto)
     if out is not None:
         ranked.write(chosen, out)
-        typer.echo(f"wrote {len(chosen)} rows to {out}")
+        typer.echo(f"wrote {counted(len(chosen), 'row')} to {out}")
     elif format_ is Format.json:
         typer.echo(ranked.to_json(chosen))
     elif format_ is Format.csv:

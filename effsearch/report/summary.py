@@ -6,7 +6,7 @@ from typing import Any
 
 from effsearch.cost import CONVENTION
 from effsearch.errors import RunError
-from effsearch.quantities import format_count
+from effsearch.quantities import counted, format_count
 from effsearch.report.ranked import read
 from effsearch.report.tables import MARKS, NOTATION_FROM, Grid, console, noise_line, ranking_grid
 from effsearch.reward import Reward
@@ -21,6 +21,8 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     settings = manifest.get("settings", {})
     grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM)
     out.print(grid.rich(f"{run.name}: {_counts(rows)}"))
+    if out.width < NOTATION_FROM:
+        out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
     for line in captions(manifest):
         out.print(line, style="dim")
     out.print(noise_line(rows))
@@ -49,8 +51,9 @@ def captions(manifest: dict[str, Any]) -> list[str]:
         kind = " (synthetic images)" if data["synthetic"] else ""
         return [
             f"acc: validation top-1 on {data['name']}{kind}, {len(data['classes'])} classes, after the "
-            f"{proxy['name']} proxy ({proxy['resolution']} px, channels x {proxy['width']:g}, {proxy['epochs']} epochs "
-            f"of {data['train']:,} images), mean over n seeds, sd in points",
+            f"{proxy['name']} proxy ({proxy['resolution']} px, channels x {proxy['width']:g}, "
+            f"{counted(proxy['epochs'], 'epoch')} of {counted(data['train'], 'image')}), mean over n seeds, "
+            "sd in points",
             f"reward: {reward.formula}, T = {format_count(reward.target)}",
             f"{CONVENTION}, at {settings['resolution']} px and {settings['classes']} classes",
             MARKS,
@@ -63,7 +66,7 @@ def _counts(rows: Sequence[Row]) -> str:
     states = Counter(row.state for row in rows)
     words = {"complete": "trained", "failed": "failed", "running": "running", "queued": "queued"}
     found = [f"{states[state]} {word}" for state, word in words.items() if states[state]]
-    return f"{', '.join(found) or 'no'} architectures"
+    return f"{', '.join(found) or 'no'} architecture{'' if len(rows) == 1 else 's'}"
 
 
 def runs_grid(found: Sequence[Run]) -> Grid:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from effsearch.architecture import Architecture
 from effsearch.cost import CONVENTION, Cost, StageCost
-from effsearch.quantities import format_count
+from effsearch.quantities import counted, format_count
 from effsearch.runs.ranking import TIE, Row, measure_noise
 
 NOTATION_FROM = 150
@@ -82,9 +82,10 @@ def noise_line(rows: Sequence[Row]) -> str:
         return "noise: not measured, since no network was trained under two seeds; small differences mean nothing"
     points = 100 * noise.sd
     pair = TIE * 2**0.5 * points
+    basis = f"pooled over {counted(noise.networks, 'network')}, {counted(noise.freedom, 'degree')} of freedom"
     return (
-        f"noise: seed sd {points:.1f} points (pooled over {noise.networks} network{'s' * (noise.networks > 1)}, "
-        f"{noise.freedom} degrees of freedom); two networks of one seed each must differ by {pair:.1f} points to count"
+        f"noise: seed sd {points:.1f} points ({basis}); two networks of one seed each must differ by {pair:.1f} points "
+        "to count"
     )
 
 

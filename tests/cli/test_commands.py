@@ -96,7 +96,7 @@ def test_show_prints_table_csv_json_and_markdown(effsearch, run_folder):
     code, out, _ = effsearch("show")
     assert code == 0
     for expected in (
-        "first: 1 trained",
+        "first: 1 trained architecture",
         "50.0",
         "385.8M",
         "synthetic images",
@@ -108,7 +108,7 @@ def test_show_prints_table_csv_json_and_markdown(effsearch, run_folder):
     assert effsearch("show", "--format", "csv")[1].splitlines()[0].startswith("rank,key,notation,state,accuracy")
     assert effsearch("show", "--format", "markdown")[1].startswith("| rank |")
     code, out, _ = effsearch("show", "--out", "table.parquet")
-    assert (code, out) == (0, "wrote 1 rows to table.parquet\n")
+    assert (code, out) == (0, "wrote 1 row to table.parquet\n")
 
 
 def test_runs_lists_even_what_cannot_be_read(effsearch, run_folder):

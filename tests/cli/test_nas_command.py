@@ -13,7 +13,20 @@ import pytest
 from PIL import Image
 
 EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
-TINY = "--space tiny --target-flops 8M --epochs 1 --proxy-resolution 16 --proxy-images 64 --workers 1".split()
+TINY = [
+    "--space",
+    "tiny",
+    "--target-flops",
+    "8M",
+    "--epochs",
+    "1",
+    "--proxy-resolution",
+    "16",
+    "--proxy-images",
+    "64",
+    "--workers",
+    "1",
+]
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_select_sorts_the_best_first_and_the_unknown_last():
 
 
 def test_sorting_by_what_is_no_column_names_the_columns():
-    with pytest.raises(ReportError, match="'foo'.*accuracy"):
+    with pytest.raises(ReportError, match=r"'foo'.*accuracy"):
         ranked.select(ROWS, sort="foo")
 
 

@@ -63,7 +63,7 @@ def test_a_missing_run_is_named_with_those_there_are(tmp_path):
     with pytest.raises(RunError, match="make one with"):
         find(tmp_path, None)
     make(tmp_path, "known")
-    with pytest.raises(RunError, match="no run 'other'.*known"):
+    with pytest.raises(RunError, match=r"no run 'other'.*known"):
         find(tmp_path, "other")
     with pytest.raises(RunError, match="no run"):
         find(tmp_path, "../" + tmp_path.name + "/unknown")

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from toys import TINY, InProcess, dies, drive, new_run, settings, slow_toy, toy
+from toys import TINY, InProcess, dies, drive, new_run, settings, toy
 
 from effsearch.cost import cost
 from effsearch.evaluation import Evaluation
