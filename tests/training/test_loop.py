@@ -1,0 +1,350 @@
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from effsearch.architecture import Architecture, Stage, Stem
+from effsearch.data import Augmentation, ImageSet, Split
+from effsearch.data.augment import MEAN, STD
+from effsearch.network import build
+from effsearch.training import Diverged, Recipe, accuracy, train
+from effsearch.training.loop import Source
+
+CPU = torch.device("cpu")
+CLASSES = 4
+STILL = Augmentation(flip=False, crop="none", colour=0)
+PLAIN = Recipe(
+    batch=8, rate=0.1, momentum=0.9, weight_decay=0, warmup=0.1, label_smoothing=0, ema=0.9, dropout=0, drop_path=0,
+    zero_init=False, augmentation=STILL,
+)  # fmt: skip
+LIVELY = replace(PLAIN, dropout=0.3, drop_path=0.5, augmentation=Augmentation(crop="resized", colour=0.3))
+SMALL = Architecture(
+    Stem(8, stride=1), (Stage("mbconv", 3, 2, 2, 8, 2, 0.25), Stage("conv", 3, 2, 1, 16, 1)), head=32, resolution=16
+)
+OTHER = Architecture(Stem(6), (Stage("fused", 5, 1, 3, 10, 2),), head=16, resolution=16)
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device: run pytest -m gpu on a machine that has one"
+)
+
+
+def noise(train: int = 32, validation: int = 16, side: int = 16) -> ImageSet:
+    """Images of noise with arbitrary labels; both splits read from one array, in rows that lie mixed."""
+    rng = np.random.default_rng(0)
+    count = train + validation
+    pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    rows = rng.permutation(count)
+    return image_set(pixels, rng.integers(0, CLASSES, count), rows[:train], rows[train:])
+
+
+def numbered(train: int, validation: int) -> ImageSet:
+    """Image i has the red of 3 i all over, so that a batch tells which images are in it."""
+    count = train + validation
+    pixels = np.zeros((count, 8, 8, 3), np.uint8)
+    pixels[..., 0] = 3 * np.arange(count)[:, None, None]
+    order = np.random.default_rng(0).permutation(count)
+    return image_set(pixels, np.arange(count) % CLASSES, order[:train], order[train:])
+
+
+def image_set(pixels: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> ImageSet:
+    splits = (Split(pixels, rows, labels[rows].astype(np.int64)) for rows in (train, validation))
+    return ImageSet("noise", tuple("abcd"), pixels.shape[1], "0", True, *splits)
+
+
+def numbers(x: Tensor) -> list[int]:
+    """Which of the numbered images a batch holds."""
+    return ((x[:, 0, 0, 0] * STD[0] + MEAN[0]) / 3).round().int().tolist()
+
+
+class Recorder(nn.Module):
+    """A network that keeps what it was given in training and in evaluation, and its weights at each step."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.trained: list[Tensor] = []
+        self.evaluated: list[Tensor] = []
+        self.weights: list[list[Tensor]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.trained.append(x.clone())
+            self.weights.append([parameter.detach().clone() for parameter in self.parameters()])
+        else:
+            self.evaluated.append(x.clone())
+        out: Tensor = self.network(x)
+        return out
+
+
+def run(
+    images: ImageSet, recipe: Recipe = PLAIN, architecture: Architecture = SMALL, seed: int = 0, **changes: Any
+) -> tuple[Any, Recorder, Recorder]:
+    """The epochs, the network and its average after a training."""
+    torch.manual_seed(1)
+    network = Recorder(build(architecture, CLASSES, dropout=recipe.dropout, drop_path=recipe.drop_path))
+    options = {"resolution": 16, "epochs": 2, "seed": seed, "device": CPU} | changes
+    history, average = train(network, images, recipe, **options)
+    assert isinstance(average, Recorder)
+    return history, network, average
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def losses(history: Any) -> list[float]:
+    return [epoch.loss for epoch in history]
+
+
+def test_images_can_be_learnt_by_heart_whatever_their_labels():
+    images = noise(train=16)
+    images = replace(images, validation=images.train)
+    history, _, _ = run(images, replace(PLAIN, batch=16), epochs=50)
+    assert history[0].loss > 1
+    assert history[-1].loss < 0.05
+    assert history[-1].accuracy == 1
+
+
+def test_the_recipe_as_it_comes_learns_too():
+    images = noise(train=16)
+    recipe = replace(Recipe(), batch=16, augmentation=STILL)
+    torch.manual_seed(0)
+    network = build(SMALL, CLASSES, zero_init=recipe.zero_init)
+    history, _ = train(network, images, recipe, resolution=16, epochs=30, seed=0, device=CPU)
+    assert history[-1].loss < 0.7 * history[0].loss
+
+
+def test_the_same_seed_gives_the_same_training_bit_by_bit():
+    first, network, average = run(noise(), LIVELY)
+    torch.rand(17)
+    np.random.seed(5)
+    second, again, average_again = run(noise(), LIVELY)
+    assert [(epoch.loss, epoch.accuracy) for epoch in first] == [(epoch.loss, epoch.accuracy) for epoch in second]
+    assert same(state(network), state(again))
+    assert same(state(average), state(average_again))
+
+
+def test_another_seed_gives_another_training():
+    first, network, _ = run(noise(), PLAIN, seed=0)
+    second, other, _ = run(noise(), PLAIN, seed=1)
+    assert losses(first) != losses(second)
+    assert not same(state(network), state(other))
+
+
+def test_networks_that_compete_see_the_same_images_in_the_same_order():
+    _, one, _ = run(noise(), LIVELY)
+    _, other, _ = run(noise(), replace(LIVELY, dropout=0), OTHER)
+    _, reseeded, _ = run(noise(), LIVELY, seed=1)
+    assert len(one.trained) == 8
+    assert all(map(torch.equal, one.trained, other.trained))
+    assert not any(map(torch.equal, one.trained, reseeded.trained))
+
+
+def test_each_epoch_trains_each_image_once_in_an_order_of_its_own():
+    images = numbered(train=32, validation=8)
+    _, network, average = run(images, epochs=3)
+    seen = [number for batch in network.trained for number in numbers(batch)]
+    epochs = [seen[start : start + 32] for start in range(0, 96, 32)]
+    assert all(sorted(epoch) == sorted(images.train.rows) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert numbers(average.evaluated[0]) == images.validation.rows.tolist()
+
+
+def test_a_batch_that_is_not_full_is_left_for_another_epoch():
+    images = numbered(train=29, validation=8)
+    _, network, _ = run(images, epochs=8)
+    assert [len(batch) for batch in network.trained] == [8] * 24
+    assert {number for batch in network.trained for number in numbers(batch)} == set(images.train.rows.tolist())
+
+
+def test_fewer_images_than_a_batch_are_one_step():
+    history, network, _ = run(numbered(train=5, validation=8), epochs=2)
+    assert [len(batch) for batch in network.trained] == [5, 5]
+    assert all(math.isfinite(epoch.loss) for epoch in history)
+
+
+def test_validation_images_are_never_trained_on_and_change_nothing():
+    images = noise()
+    other = replace(images, validation=replace(images.validation, labels=(images.validation.labels + 1) % CLASSES))
+    history, network, average = run(images, LIVELY)
+    changed, network_of_other, average_of_other = run(other, LIVELY)
+    assert losses(history) == losses(changed)
+    assert same(state(network), state(network_of_other))
+    assert same(state(average), state(average_of_other))
+    pixels = images.train.pixels.copy()
+    pixels[images.validation.rows] = 0
+    dark = replace(images, train=replace(images.train, pixels=pixels))
+    assert losses(run(dark, LIVELY)[0]) == losses(history)
+    images.train.pixels[images.train.rows] = 0
+    assert losses(run(images, LIVELY)[0]) != losses(history)
+
+
+def test_measuring_each_epoch_changes_nothing():
+    once, network, _ = run(noise(), LIVELY, epochs=3)
+    told: list[Any] = []
+    each, measured, _ = run(noise(), LIVELY, epochs=3, every_epoch=True, on_epoch=told.append)
+    assert told == each
+    assert [epoch.epoch for epoch in each] == [1, 2, 3]
+    assert [epoch.accuracy is None for epoch in once] == [True, True, False]
+    assert all(epoch.accuracy is not None for epoch in each)
+    assert losses(once) == losses(each)
+    assert once[-1].accuracy == each[-1].accuracy
+    assert same(state(network), state(measured))
+
+
+def test_the_accuracy_told_is_that_of_the_average_returned():
+    images = noise(validation=40)
+    history, network, average = run(images, replace(PLAIN, ema=0.99), epochs=3)
+    assert history[-1].accuracy == accuracy(average, images.validation, 16, CPU)
+    assert not same(state(network), state(average))
+
+
+def test_images_come_at_the_resolution_asked_for_and_as_a_cpu_likes_them():
+    _, network, average = run(noise(), resolution=11)
+    for x in network.trained + average.evaluated:
+        assert x.shape[1:] == (3, 11, 11)
+        assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("rate", [1e30, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_training_with_its_reason(rate):
+    told: list[Any] = []
+    with pytest.raises(Diverged, match=r"^the loss is not finite in epoch [12], step \d+ of 4$"):
+        run(noise(), replace(PLAIN, rate=rate, warmup=0), epochs=9, on_epoch=told.append)
+    assert all(math.isfinite(epoch.loss) for epoch in told)
+
+
+class Fails(nn.Module):
+    """Has no finite output at its n-th step alone."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, CLASSES)
+        self.at, self.step = at, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.step += self.training
+        out: Tensor = self.linear(x.mean((2, 3)))
+        return out * math.nan if self.training and self.step == self.at else out.detach() + 0 * out
+
+
+@pytest.mark.parametrize(("at", "found"), [(1, 1), (2, 51), (51, 51), (52, 60), (60, 60)])
+def test_a_single_step_that_fails_is_not_missed(at, found):
+    images = noise(train=60, side=8)
+    with pytest.raises(Diverged, match=rf"epoch 1, step {found} of 60"):
+        train(Fails(at), images, replace(PLAIN, batch=1), resolution=8, epochs=1, seed=0, device=CPU)
+
+
+class Indifferent(nn.Module):
+    """A network whose loss has no slope: only weight decay moves it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x)
+        return 0 * out
+
+
+def test_weight_decay_spares_norms_and_biases():
+    torch.manual_seed(0)
+    network = build(SMALL, CLASSES)
+    for parameter in network.parameters():
+        parameter.data.uniform_(0.5, 1)
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    recipe = replace(PLAIN, weight_decay=0.5, momentum=0.5)
+    history, _ = train(Indifferent(network), noise(), recipe, resolution=16, epochs=1, seed=0, device=CPU)
+    assert history[0].loss == pytest.approx(math.log(CLASSES))
+    norms = {id(p) for module in network.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()}
+    for name, parameter in network.named_parameters():
+        if id(parameter) in norms or name.endswith("bias"):
+            assert torch.equal(parameter, before[name]), name
+        else:
+            assert (parameter < 0.9 * before[name]).all(), name
+
+
+def test_the_average_is_an_exponential_one_that_starts_short():
+    decay = 0.5
+    _, network, average = run(noise(), replace(PLAIN, ema=decay), epochs=3)
+    steps = [*network.weights[1:], [parameter.detach() for parameter in network.parameters()]]
+    expected = steps[0]
+    for count, weights in enumerate(steps[1:], 1):
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        expected = [old + share * (new - old) for old, new in zip(expected, weights, strict=True)]
+    for got, wanted in zip(average.parameters(), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+    counts = [value.item() for name, value in average.state_dict().items() if name.endswith("num_batches_tracked")]
+    assert set(counts) == {len(steps)}
+
+
+def test_without_a_decay_the_average_is_the_network():
+    _, network, average = run(noise(), replace(PLAIN, ema=0.0))
+    assert same(state(network), state(average))
+
+
+class Redness(nn.Module):
+    """Class 0 for a dark image and class 3 for a red one; as good as chance unless it is evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.99)
+
+    def forward(self, x: Tensor) -> Tensor:
+        red = self.dropout(x[:, 0].mean((1, 2)) * STD[0] + MEAN[0])
+        return -(red[:, None] - torch.tensor([0.0, 85, 170, 255], device=x.device)).abs()
+
+
+def reds() -> tuple[Split, float]:
+    """Ten images of four reds in rows of a longer array, of which seven have their own label."""
+    classes = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1])
+    pixels = np.zeros((30, 8, 8, 3), np.uint8)
+    rows = np.random.default_rng(0).permutation(30)[:10]
+    pixels[rows, :, :, 0] = 85 * classes[:, None, None]
+    labels = classes.copy()
+    labels[[1, 4, 9]] = (labels[[1, 4, 9]] + 1) % CLASSES
+    return Split(pixels, rows, labels), 0.7
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 10, 256])
+@pytest.mark.parametrize("resolution", [5, 8, 12])
+def test_accuracy_is_the_share_classed_rightly_whatever_the_batch(batch, resolution):
+    split, right = reds()
+    assert accuracy(Redness().train(), split, resolution, CPU, batch) == pytest.approx(right)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_accuracy_on_a_gpu():
+    split, right = reds()
+    assert accuracy(Redness().to("cuda"), split, 8, torch.device("cuda"), 3) == pytest.approx(right)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_gpu_keeps_a_split_that_fits_and_gives_the_same_batches():
+    split, index = noise().train, np.array([3, 1, 4, 1, 5])
+    source = Source(split, torch.device("cuda"))
+    assert source.resident is not None
+    for got, wanted in zip(source.batch(index), Source(split, CPU).batch(index), strict=True):
+        assert got.device.type == "cuda"
+        assert torch.equal(got.cpu(), wanted)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_images_can_be_learnt_by_heart_on_a_gpu():
+    images = noise(train=16)
+    images = replace(images, validation=images.train)
+    history, network, _ = run(images, replace(PLAIN, batch=16), epochs=50, device=torch.device("cuda"))
+    assert history[-1].loss < 0.1
+    assert history[-1].accuracy == 1
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
