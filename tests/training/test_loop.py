@@ -119,7 +119,7 @@ def test_the_recipe_as_it_comes_learns_too():
     torch.manual_seed(0)
     network = build(SMALL, CLASSES, zero_init=recipe.zero_init)
     history, _ = train(network, images, recipe, resolution=16, epochs=30, seed=0, device=CPU)
-    assert history[-1].loss < 0.7 * history[0].loss
+    assert history[-1].loss < 0.9 * history[0].loss
 
 
 def test_the_same_seed_gives_the_same_training_bit_by_bit():
