@@ -1,0 +1,104 @@
+import pickle
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from effsearch.architecture import Architecture
+from effsearch.errors import QuantityError
+from effsearch.evaluation import PROXIES, Proxy
+from effsearch.families import EFFICIENTNET_B0
+from effsearch.scaling import round_channels
+from effsearch.space import load, shipped
+from effsearch.training import Recipe
+
+PROXY = Proxy("mine", resolution=32, width=0.5, epochs=2, train_images=100, validation_images=50)
+SPACES = [load(name) for name in shipped()]
+
+proxies = st.builds(
+    lambda resolution, width, divisor: replace(PROXY, resolution=resolution, width=width, divisor=divisor),
+    st.integers(8, 2048),
+    st.floats(0.05, 4),
+    st.sampled_from([1, 2, 4, 8]),
+)
+architectures = st.builds(
+    lambda space, seed: space.decode(space.sample(random.Random(seed))), st.sampled_from(SPACES), st.integers(0, 2**32)
+)
+
+
+def channels(architecture: Architecture) -> list[int]:
+    return [architecture.stem.channels, *(stage.channels for stage in architecture.stages), architecture.head]
+
+
+def without_channels(architecture: Architecture) -> Architecture:
+    return replace(
+        architecture,
+        stem=replace(architecture.stem, channels=1),
+        stages=tuple(replace(stage, channels=1) for stage in architecture.stages),
+        head=1,
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(proxies, architectures)
+def test_shrinking_changes_resolution_and_channels_alone(proxy, architecture):
+    small = proxy.shrink(architecture)
+    assert without_channels(small) == replace(without_channels(architecture), resolution=proxy.resolution)
+    if proxy.width != 1:
+        assert channels(small) == [round_channels(c * proxy.width, proxy.divisor) for c in channels(architecture)]
+
+
+def test_full_width_keeps_every_channel():
+    assert replace(PROXY, width=1, resolution=48).shrink(EFFICIENTNET_B0) == replace(EFFICIENTNET_B0, resolution=48)
+
+
+@pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
+@pytest.mark.parametrize("space", SPACES, ids=shipped())
+def test_networks_that_differ_stay_different_under_the_presets(proxy, space):
+    values = space.sample(random.Random(0))
+    near = [space.decode(values), *map(space.decode, space.neighbours(values))]
+    keys = {architecture.key: proxy.shrink(architecture).key for architecture in near}
+    assert len(set(keys.values())) == len(keys) > 10
+
+
+def test_presets_go_by_their_names_and_the_quick_one_is_quicker():
+    assert {name: proxy.name for name, proxy in PROXIES.items()} == {"quick": "quick", "standard": "standard"}
+    images = {name: proxy.epochs * proxy.train_images * proxy.resolution**2 for name, proxy in PROXIES.items()}
+    assert images["quick"] < images["standard"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"resolution": 7}, "resolution must be from 8 to 2048 px, got 7"),
+        ({"resolution": 2049}, "resolution must be from 8 to 2048 px, got 2049"),
+        ({"resolution": -32}, "resolution must be from 8 to 2048 px, got -32"),
+        ({"width": 0}, "width must be from 0.05 to 4, got 0"),
+        ({"width": -0.5}, "width must be from 0.05 to 4, got -0.5"),
+        ({"width": 4.5}, "width must be from 0.05 to 4, got 4.5"),
+        ({"width": float("nan")}, "width must be from 0.05 to 4, got nan"),
+        ({"epochs": 0}, "epochs must be from 1 to 10,000, got 0"),
+        ({"epochs": -1}, "epochs must be from 1 to 10,000, got -1"),
+        ({"epochs": 10_001}, "epochs must be from 1 to 10,000, got 10001"),
+        ({"train_images": 0}, "images must be at least"),
+        ({"train_images": 99, "recipe": Recipe(batch=100)}, "images must be at least 100, a batch, got 99"),
+        ({"train_images": -5}, ", got -5"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_line(change, named):
+    with pytest.raises(QuantityError) as error:
+        replace(PROXY, **change)
+    assert named in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"resolution": 8}, {"resolution": 2048}, {"width": 0.05}, {"width": 4}, {"epochs": 1}, {"epochs": 10_000}],
+)
+def test_the_ends_of_a_range_are_in_it(change):
+    proxy = replace(PROXY, **change)
+    assert pickle.loads(pickle.dumps(proxy)) == proxy
+    assert proxy.shrink(EFFICIENTNET_B0).resolution == proxy.resolution
