@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from effsearch.quantities import format_count, format_duration
-from effsearch.report.tables import NOTATION_FROM, ranking_grid
+from effsearch.report.tables import NOTATION_FROM, Grid, ranking_grid
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.search.nas import Status
@@ -23,6 +23,7 @@ class Progress:
 
     def __init__(self, console: Console, settings: NasSettings, limits: Limits, workers: int) -> None:
         self.console, self.settings, self.limits, self.workers = console, settings, limits, workers
+        self.best: Grid | None = None
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> "Progress":
@@ -44,12 +45,11 @@ class Progress:
             self.console.print(self._line(status, status.ended))
 
     def _live(self, status: Status) -> RenderableType:
-        rows = [row for row in ranking(status.records, self.settings.score) if row.rank is not None][:BEST]
+        if status.ended is not None or self.best is None:
+            rows = [row for row in ranking(status.records, self.settings.score) if row.rank is not None]
+            self.best = ranking_grid(rows[:BEST], self.console.width >= NOTATION_FROM)
         head = Text(self._summary(status), style="bold", no_wrap=True, overflow="ellipsis")
-        if not rows:
-            return head
-        notation = self.console.width >= NOTATION_FROM
-        return Group(head, ranking_grid(rows, notation).rich("best so far"))
+        return Group(head, self.best.rich("best so far")) if self.best.cells else head
 
     def _summary(self, status: Status) -> str:
         states = Counter(record.state for record in status.records)

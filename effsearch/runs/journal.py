@@ -45,6 +45,13 @@ def enqueue(study: Study, params: Mapping[str, Any], candidate: Candidate) -> No
     study.enqueue_trial(dict(params), user_attrs={CANDIDATE: asdict(candidate)})
 
 
+def drop_unborn(study: Study) -> None:
+    """Ends a trial that was begun and for which no candidate was found."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if CANDIDATE not in trial.user_attrs:
+            fail(study, trial, "nothing was proposed")
+
+
 def requeue_running(study: Study) -> int:
     """Ends the trials that no process works on any more as interrupted, queues them again, and says how many.
 

@@ -19,7 +19,7 @@ from effsearch.families import FAMILIES
 from effsearch.runs.executor import Executor
 from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
-from effsearch.runs.journal import enqueue, fail, open_study, requeue_running
+from effsearch.runs.journal import drop_unborn, enqueue, fail, open_study, requeue_running
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record, read_record
 from effsearch.search.plan import Done, Propose, Repeat, Step, Wait, finish, next_step
@@ -87,6 +87,7 @@ class _Driver:
         self.run, self.space, self.settings, self.limits = run, space, settings, limits
         self.evaluator, self.executor = evaluator, executor
         self.began = time.monotonic()
+        self.changed, self.written, self.writing = False, self.began, 0.0
         self.keys: dict[int, str] = {}
         self.finished: dict[int, Record] = {}
         self.pending: dict[Future[Evaluation], Trial] = {}
@@ -111,9 +112,8 @@ class _Driver:
                 break
             yield self.status()
             for future in wait(self.pending, timeout=POLL, return_when=FIRST_COMPLETED).done:
-                ended = self._end(self.pending.pop(future), future)
-                self.write_ranking()
-                yield self.status(ended)
+                yield self.status(self._end(self.pending.pop(future), future))
+            self._write_ranking_if_due()
         return step.problem if isinstance(step, Done) else None
 
     def status(self, ended: Record | None = None, problem: str | None = None) -> Status:
@@ -135,8 +135,17 @@ class _Driver:
                     self.finished[trial.number] = record
         return found
 
+    def _write_ranking_if_due(self) -> None:
+        """Spends no more than a tenth of the time on it, however long the ranking has become."""
+        since = time.monotonic() - self.written
+        if self.changed and since >= 10 * self.writing:
+            self.write_ranking()
+
     def write_ranking(self) -> None:
+        start = time.monotonic()
         write_atomically(self.run.ranking, to_csv(ranking(self.records(), self.settings.score)))
+        self.changed, self.written = False, time.monotonic()
+        self.writing = self.written - start
 
     def _begin_next(self) -> Step:
         """Begins what the plan and the clock allow, and returns what that was."""
@@ -155,7 +164,7 @@ class _Driver:
             try:
                 trial = self.study.ask(distributions(self.space))
             except SpaceExhausted as error:
-                requeue_running(self.study)
+                drop_unborn(self.study)
                 return Wait() if self.pending else Done(str(error))
             self._submit(trial, expected)
         return step
@@ -171,6 +180,7 @@ class _Driver:
 
     def _end(self, trial: Trial, future: Future[Evaluation]) -> Record | None:
         """Tells the study what a training gave, or why it failed."""
+        self.changed = True
         frozen = self.study._storage.get_trial(trial._trial_id)
         error = future.exception()
         if error is not None:

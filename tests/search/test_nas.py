@@ -140,9 +140,10 @@ def test_a_space_smaller_than_the_trials_ends_with_a_reason_and_its_results(tmp_
     four = Space("four", fields, TINY.depth)
     assert four.size == 4
     run = new_run(tmp_path)
-    status = drive(run, settings(flops_window=None), 10, space=four)
+    status = drive(run, settings(flops_window=None), 10, executor=InProcess(3), space=four)
     assert "already tried" in status.problem
-    assert len(from_csv(run.ranking.read_text())) == 4
+    assert [row.state for row in from_csv(run.ranking.read_text())] == ["complete"] * 4
+    assert [record.state for record in status.records] == ["complete"] * 4
 
 
 def test_a_time_limit_starts_nothing_that_would_outlast_it(tmp_path):
