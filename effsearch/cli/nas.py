@@ -76,7 +76,8 @@ def nas(
     changes = {"resolution": proxy_resolution, "width": proxy_width, "train_images": proxy_images, "epochs": epochs}
     seconds = None if time_limit is None else parse_duration(time_limit, "--time-limit")
 
-    from effsearch.cli.nas_session import Request, execute
+    from effsearch.cli.nas_drive import execute
+    from effsearch.cli.nas_session import Request
 
     execute(
         Request(

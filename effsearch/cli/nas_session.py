@@ -1,4 +1,4 @@
-"""`effsearch nas`: from what was asked for to a run that is driven to its end."""
+"""`effsearch nas`: from what was asked for to a run that is ready to be driven."""
 
 import random
 from collections.abc import Mapping
@@ -8,24 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import typer
 from rich.console import Console
 
-from effsearch.cli.progress import Progress
-from effsearch.cli.stop import StopRequest
-from effsearch.cost import cost, flops_range
+from effsearch.cost import flops_range
 from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
-from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy, ProxyTraining
-from effsearch.families import EFFICIENTNET_B0
-from effsearch.quantities import counted, format_count, format_duration
-from effsearch.report import ranked
-from effsearch.report.summary import print_ranking
-from effsearch.report.tables import console
-from effsearch.runs.executor import MOST_WORKERS, LocalExecutor, cores
+from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
+from effsearch.quantities import format_count
+from effsearch.runs.executor import cores
 from effsearch.runs.folder import Run, check_name, create, environment, find
-from effsearch.runs.ranking import Row
-from effsearch.search.nas import Status, known_architectures, search
+from effsearch.search.nas import known_architectures
 from effsearch.search.samplers import SAMPLERS
 from effsearch.search.settings import Limits, NasSettings
 from effsearch.space import Space
@@ -33,7 +25,6 @@ from effsearch.space import load as load_space
 from effsearch.space import locate as locate_space
 
 TRIALS = {"quick": 24, "standard": 60}
-SHOWN = 20
 DRAWS = 20_000
 """Random architectures that may miss the window before it is taken to be empty."""
 
@@ -64,18 +55,11 @@ class Session:
     images: Path
 
 
-def execute(request: Request) -> None:
-    """Makes or continues a run, drives it, and prints what it found; exits with 1 if no training succeeded."""
-    torch.set_num_threads(1)
-    out = console()
+def open_session(request: Request, out: Console) -> Session:
+    """Makes a new run or takes up an existing one; raises EffsearchError before anything is written."""
     _check(request)
-    slots = _slots(request.workers)
     existing = _existing(request)
-    session = _begin(request, out) if existing is None else _continue(request, existing, out)
-    with session.run.held():
-        _announce(session, slots, out)
-        status, stopped = _drive(session, slots, out)
-    _conclude(session, status, stopped, request.results, out)
+    return _begin(request, out) if existing is None else _continue(request, existing, out)
 
 
 def _check(request: Request) -> None:
@@ -216,14 +200,6 @@ def _about(images: Path, proxy: Proxy) -> dict[str, Any]:
     }
 
 
-def _slots(workers: int | None) -> list[int | None]:
-    """What each worker is pinned to: GPUs in turn, or a CPU thread."""
-    gpus = torch.cuda.device_count()
-    if gpus:
-        return [worker % gpus for worker in range(workers or gpus)]
-    return [None] * (workers or min(cores(), MOST_WORKERS))
-
-
 def _device() -> str:
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
@@ -236,75 +212,3 @@ def _name(request: Request, settings: NasSettings) -> str:
     stem = f"nas-{format_count(settings.target_flops)}-{datetime.now():%Y%m%d-%H%M%S}"
     taken = {path.name for path in request.results.glob(f"{stem}*")}
     return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
-
-
-def _announce(session: Session, slots: list[int | None], out: Console) -> None:
-    settings, space, proxy = session.settings, session.space, session.settings.proxy
-    about = info(session.images)
-    window = settings.flops_window
-    limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
-    repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known_architectures(space, settings) else "")
-    kind = "GPU" if slots[0] is not None else "CPU thread"
-    out.print(f"run {session.run.name} in {session.run.path.parent}/", style="bold")
-    out.print(
-        f"space {space.name}: {space.size:.3g} architectures; target {format_count(settings.target_flops)} FLOPs, "
-        f"{limits} are trained; {settings.sampler} sampler, seed {settings.seed}"
-    )
-    out.print(
-        f"data {about.name}{' (synthetic images)' if about.synthetic else ''}, {len(about.classes)} classes; "
-        f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
-        f"at most {counted(proxy.train_images, 'image')}"
-    )
-    out.print(
-        f"{counted(session.limits.trials, 'architecture')} on {counted(len(slots), 'worker')} (one {kind} each), then "
-        f"{repeated} under {counted(settings.repeats, 'seed')} each"
-    )
-
-
-def _drive(session: Session, slots: list[int | None], out: Console) -> tuple[Status, bool]:
-    evaluator = ProxyTraining(session.settings.proxy, session.images, device="cpu" if slots[0] is None else "cuda")
-    executor = LocalExecutor(slots)
-    status = None
-    with StopRequest() as stop, Progress(out, session.settings, session.limits, len(slots)) as progress:
-        steps = search(session.run, session.space, session.settings, session.limits, evaluator, executor, stop)
-        for status in steps:
-            progress.update(status)
-    assert status is not None
-    return status, stop.asked
-
-
-def _conclude(session: Session, status: Status, stopped: bool, results: Path, out: Console) -> None:
-    rows = ranked.read(session.run)
-    name = session.run.name
-    where = "" if results == Path("results") else f" --results {results}"
-    if any(row.rank is not None for row in rows):
-        chosen = [row for row in rows if (row.rank or 0) <= SHOWN or row.source == "b0"]
-        out.print()
-        print_ranking(session.run, rows, chosen)
-        out.print(_baseline_line(session, rows))
-    if status.problem is not None:
-        out.print(f"the search ended early: {status.problem}", style="red")
-    if stopped:
-        out.print(f"stopped after {format_duration(status.seconds)}; go on with: effsearch nas --resume {name}{where}")
-        raise typer.Exit(130)
-    if not any(row.rank is not None for row in rows):
-        out.print(f"no training has finished in {format_duration(status.seconds)}", style="red")
-        raise typer.Exit(1)
-    out.print(f"took {format_duration(status.seconds)}; next:")
-    out.print(f"  effsearch describe {name}:1{where}")
-    out.print(f"  effsearch show {name}{where}")
-    out.print(f"  effsearch nas --resume {name} --trials {2 * session.limits.trials}{where}")
-
-
-def _baseline_line(session: Session, rows: list[Row]) -> str:
-    """How B0 did, or why it has no row."""
-    settings = session.settings
-    b0 = replace(EFFICIENTNET_B0, resolution=settings.resolution)
-    flops = format_count(cost(b0, classes=settings.classes).flops)
-    row = next((row for row in rows if row.key == b0.key), None)
-    if row is not None and row.rank is not None and row.accuracy is not None:
-        return f"EfficientNet-B0 for comparison: rank {row.rank}, {100 * row.accuracy:.1f} %, {flops} FLOPs"
-    if row is not None:
-        return f"EfficientNet-B0 ({flops} FLOPs): {row.state}{f', {row.reason}' if row.reason else ''}"
-    why = "outside the FLOPs window" if session.space.contains(b0) else f"not in space {session.space.name}"
-    return f"EfficientNet-B0 ({flops} FLOPs) is {why}: not trained"
