@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split
-from effsearch.data.augment import MEAN, STD
+from effsearch.data.augment import MEAN, STD, normalise
 from effsearch.network import build
 from effsearch.training import Diverged, Recipe, accuracy, train
 from effsearch.training.loop import Source
@@ -81,11 +81,18 @@ class Recorder(nn.Module):
 
 
 def run(
-    images: ImageSet, recipe: Recipe = PLAIN, architecture: Architecture = SMALL, seed: int = 0, **changes: Any
+    images: ImageSet,
+    recipe: Recipe = PLAIN,
+    architecture: Architecture = SMALL,
+    seed: int = 0,
+    stir: int = 0,
+    **changes: Any,
 ) -> tuple[Any, Recorder, Recorder]:
-    """The epochs, the network and its average after a training."""
+    """The epochs, the network and its average after a training; `stir` is what was drawn before it began."""
     torch.manual_seed(1)
     network = Recorder(build(architecture, CLASSES, dropout=recipe.dropout, drop_path=recipe.drop_path))
+    torch.manual_seed(stir)
+    np.random.seed(stir)
     options = {"resolution": 16, "epochs": 2, "seed": seed, "device": CPU} | changes
     history, average = train(network, images, recipe, **options)
     assert isinstance(average, Recorder)
@@ -122,11 +129,31 @@ def test_the_recipe_as_it_comes_learns_too():
     assert history[-1].loss < 0.9 * history[0].loss
 
 
+def test_steps_by_hand():
+    """Nesterov momentum on the loss of smoothed labels."""
+    images = noise(train=8)
+    recipe = replace(PLAIN, momentum=0.8, label_smoothing=0.2, rate=0.5, warmup=0.5)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(3, CLASSES))
+    weight, bias = (parameter.detach().clone() for parameter in network.parameters())
+    history, _ = train(network, images, recipe, resolution=16, epochs=6, seed=0, device=CPU)
+    x = normalise(torch.from_numpy(images.train.images(np.arange(8))), 16).mean((2, 3))
+    wanted = 0.8 * nn.functional.one_hot(torch.from_numpy(images.train.labels), CLASSES) + 0.2 / CLASSES
+    speed = [torch.zeros_like(weight), torch.zeros_like(bias)]
+    for step, epoch in enumerate(history):
+        scores = (x @ weight.T + bias).log_softmax(1)
+        assert epoch.loss == pytest.approx(-(wanted * scores).sum(1).mean().item(), rel=1e-4)
+        error = (scores.exp() - wanted) / 8
+        slope = [error.T @ x, error.sum(0)]
+        speed = [0.8 * v + g for v, g in zip(speed, slope, strict=True)]
+        move = [recipe.rate_at(step, 6) * (g + 0.8 * v) for v, g in zip(speed, slope, strict=True)]
+        weight, bias = weight - move[0], bias - move[1]
+    torch.testing.assert_close(list(network.parameters()), [weight, bias], rtol=1e-4, atol=1e-5)
+
+
 def test_the_same_seed_gives_the_same_training_bit_by_bit():
-    first, network, average = run(noise(), LIVELY)
-    torch.rand(17)
-    np.random.seed(5)
-    second, again, average_again = run(noise(), LIVELY)
+    first, network, average = run(noise(), LIVELY, stir=2)
+    second, again, average_again = run(noise(), LIVELY, stir=3)
     assert [(epoch.loss, epoch.accuracy) for epoch in first] == [(epoch.loss, epoch.accuracy) for epoch in second]
     assert same(state(network), state(again))
     assert same(state(average), state(average_again))
@@ -207,11 +234,13 @@ def test_the_accuracy_told_is_that_of_the_average_returned():
     assert not same(state(network), state(average))
 
 
-def test_images_come_at_the_resolution_asked_for_and_as_a_cpu_likes_them():
+def test_images_come_at_the_resolution_asked_for_and_all_is_channels_last():
     _, network, average = run(noise(), resolution=11)
     for x in network.trained + average.evaluated:
         assert x.shape[1:] == (3, 11, 11)
         assert x.is_contiguous(memory_format=torch.channels_last)
+    convolutions = [parameter for parameter in network.parameters() if parameter.ndim == 4]
+    assert all(parameter.is_contiguous(memory_format=torch.channels_last) for parameter in convolutions)
 
 
 @pytest.mark.parametrize("rate", [1e30, math.inf])
@@ -241,6 +270,30 @@ def test_a_single_step_that_fails_is_not_missed(at, found):
     images = noise(train=60, side=8)
     with pytest.raises(Diverged, match=rf"epoch 1, step {found} of 60"):
         train(Fails(at), images, replace(PLAIN, batch=1), resolution=8, epochs=1, seed=0, device=CPU)
+
+
+def test_a_linear_network_trained_by_hand():
+    images = numbered(train=24, validation=4)
+    recipe = replace(PLAIN, rate=0.05, momentum=0.8, weight_decay=0.03, warmup=0.5, label_smoothing=0.2)
+    network = Recorder(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, CLASSES)))
+    history, _ = train(network, images, recipe, resolution=8, epochs=2, seed=0, device=CPU)
+    weight, bias = (value.double().numpy() for value in network.weights[0])
+    weight_speed, bias_speed, total = 0, 0, 0.0
+    for step, x in enumerate(network.trained):
+        for got, wanted in zip(network.weights[step], (weight, bias), strict=True):
+            np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-4, atol=1e-5)
+        features = x.mean((2, 3)).double().numpy()
+        exponentials = np.exp(features @ weight.T + bias)
+        shares = exponentials / exponentials.sum(1, keepdims=True)
+        target = 0.8 * np.eye(CLASSES)[np.array(numbers(x)) % CLASSES] + 0.2 / CLASSES
+        total -= (target * np.log(shares)).sum() / len(x)
+        slope = (shares - target) / len(x)
+        weight_slope, bias_slope = slope.T @ features + 0.03 * weight, slope.sum(0)
+        weight_speed, bias_speed = 0.8 * weight_speed + weight_slope, 0.8 * bias_speed + bias_slope
+        rate = recipe.rate_at(step, 6)
+        weight = weight - rate * (weight_slope + 0.8 * weight_speed)
+        bias = bias - rate * (bias_slope + 0.8 * bias_speed)
+    assert sum(losses(history)) * 3 == pytest.approx(total, rel=1e-4)
 
 
 class Indifferent(nn.Module):
