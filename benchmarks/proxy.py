@@ -78,7 +78,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--proxy", choices=sorted(PROXIES), default="standard")
     parser.add_argument("--workers", type=int, default=1, help="trainings at once, one thread each")
     parser.add_argument("--seeds", type=int, default=4, help="trainings of B0 that the seed deviation is taken from")
-    parser.add_argument("--growth-seeds", type=int, default=2, help="trainings of each grown B0")
+    parser.add_argument("--growth-seeds", type=int, default=2, help="trainings of each grown B0, at least 2")
     parser.add_argument("--architectures", type=int, default=12, help="how many are ranked")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--out", type=Path, default=Path("proxy.json"), help="results; read again when continued")
@@ -162,14 +162,21 @@ def report(results: dict[str, dict[str, float]], seeds: int, growth_seeds: int) 
     base = [100 * results[f"b0 seed{seed}"]["accuracy"] for seed in range(seeds)]
     seconds = statistics.median(results[f"b0 seed{seed}"]["seconds"] for seed in range(seeds))
     sd = statistics.stdev(base)
-    low, high = (sd * math.sqrt((seeds - 1) / stats.chi2.ppf(q, seeds - 1)) for q in (0.975, 0.025))
     print(f"\nB0: accuracy {statistics.mean(base):.1f} %, {seconds:.0f} s a training (median of {seeds})")
-    print(f"seed standard deviation: {sd:.2f} points (95 % interval {low:.2f} to {high:.2f}, {seeds} seeds)")
+    print(f"seed standard deviation of B0: {sd:.2f} points ({interval(sd, seeds - 1)}, {seeds} seeds)")
+    groups = [base]
     for what in ("width", "resolution", "depth"):
         large = [100 * results[f"{what} seed{seed}"]["accuracy"] for seed in range(growth_seeds)]
+        groups.append(large)
         gain = statistics.mean(large) - statistics.mean(base)
-        error = sd * math.sqrt(1 / growth_seeds + 1 / seeds)
-        print(f"{what} x{GROWTH}: {gain:+.1f} points, standard error {error:.1f}, {gain / sd:+.1f} standard deviations")
+        # Each kind by its own variance (Welch): larger networks need not be as steady as B0.
+        error = math.sqrt(sum(statistics.variance(group) / len(group) for group in (base, large)))
+        own = statistics.stdev(large)
+        line = f"{what} x{GROWTH}: {gain:+.1f} points, standard error {error:.1f}, {gain / sd:+.1f} deviations of B0"
+        print(f"{line}; its own seed standard deviation {own:.2f}, {growth_seeds} seeds")
+    freedom = sum(len(group) - 1 for group in groups)
+    pooled = math.sqrt(sum((len(group) - 1) * statistics.variance(group) for group in groups) / freedom)
+    print(f"seed standard deviation, B0 and grown pooled: {pooled:.2f} points ({interval(pooled, freedom)})")
     names = [name.removeprefix("long ") for name in results if name.startswith("long ")]
     short = np.array([results["b0 seed0" if name == "b0" else f"short {name}"]["accuracy"] for name in names])
     long = np.array([results[f"long {name}"]["accuracy"] for name in names])
@@ -179,6 +186,12 @@ def report(results: dict[str, dict[str, float]], seeds: int, growth_seeds: int) 
     for name, values in (("short", 100 * short), ("long", 100 * long)):
         spread = values.std(ddof=1)
         print(f"{name} trainings: {values.min():.1f} to {values.max():.1f} %, standard deviation {spread:.1f} points")
+
+
+def interval(sd: float, freedom: int) -> str:
+    """The 95 % interval of a standard deviation with so many degrees of freedom, by chi-square."""
+    low, high = (sd * math.sqrt(freedom / stats.chi2.ppf(q, freedom)) for q in (0.975, 0.025))
+    return f"95 % interval {low:.2f} to {high:.2f}"
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:
