@@ -43,7 +43,7 @@ class Proxy:
         return replace(widen(architecture, self.width, self.divisor), resolution=self.resolution)
 
 
-QUICK = Proxy("quick", resolution=40, width=0.25, epochs=3, train_images=4000, validation_images=2400)
+QUICK = Proxy("quick", resolution=40, width=0.25, epochs=4, train_images=4500, validation_images=2400)
 STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=5000, validation_images=2400)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}
