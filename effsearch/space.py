@@ -156,7 +156,10 @@ class Space:
 
     @cached_property
     def size(self) -> int:
-        """How many distinct architectures there are, exactly; values that spell the same one count once."""
+        """How many architectures there are, exactly: values that spell the same one count once.
+
+        Two that differ only in how a run of equal layers is divided into stages count as two, and share a key.
+        """
         others = [field.choices for field in self.fields if not field.name.startswith("stage")]
         return math.prod(map(len, others)) * math.prod(map(len, self._spellings))
 

@@ -23,7 +23,7 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     known = find(text)
     if known is not None:
         return known, text
-    if Path(text).is_file():
+    if _is_file(text):
         return _from_file(Path(text)), Path(text).name
     if "px-" in text:
         return parse(text), "architecture"
@@ -34,6 +34,13 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
         f"no architecture {text[:80]!r}; give a name ({listed(FAMILIES)}), a notation, a file that holds one, "
         "or RUN:RANK"
     )
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # A notation may be longer than any file name; nor has a name a zero byte.
+        return False
 
 
 def _from_file(path: Path) -> Architecture:

@@ -16,8 +16,8 @@ from effsearch.evaluation import ProxyTraining
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.quantities import counted, format_count, format_duration
 from effsearch.report import ranked
+from effsearch.report.grid import console
 from effsearch.report.summary import print_ranking
-from effsearch.report.tables import console
 from effsearch.runs.executor import MOST_WORKERS, LocalExecutor, cores
 from effsearch.runs.ranking import Row
 from effsearch.search.nas import Status, known_architectures, search

@@ -9,7 +9,8 @@ from rich.live import Live
 from rich.text import Text
 
 from effsearch.quantities import format_count, format_duration
-from effsearch.report.tables import NOTATION_FROM, Grid, ranking_grid
+from effsearch.report.grid import NOTATION_FROM, Grid
+from effsearch.report.tables import ranking_grid
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.search.nas import Status

@@ -10,8 +10,8 @@ from effsearch.quantities import counted
 
 def list_runs(results: Results = Path("results")) -> None:
     """List the runs, the latest last."""
+    from effsearch.report.grid import console
     from effsearch.report.summary import runs_grid
-    from effsearch.report.tables import console
     from effsearch.runs.folder import runs
 
     found = runs(results)

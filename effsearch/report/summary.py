@@ -7,8 +7,9 @@ from typing import Any
 from effsearch.cost import CONVENTION
 from effsearch.errors import RunError
 from effsearch.quantities import counted, format_count
+from effsearch.report.grid import NOTATION_FROM, Grid, console
 from effsearch.report.ranked import read
-from effsearch.report.tables import MARKS, NOTATION_FROM, Grid, console, noise_line, ranking_grid
+from effsearch.report.tables import MARKS, noise_line, ranking_grid
 from effsearch.reward import Reward
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row

@@ -1,54 +1,10 @@
-"""Tables for the terminal and for Markdown. Every number has its unit in its heading or in the caption."""
+"""The ranked table, and how noisy it is. Every number has its unit in its heading or in a caption."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from effsearch.architecture import Architecture
-from effsearch.cost import CONVENTION, Cost, StageCost
 from effsearch.quantities import counted, format_count
+from effsearch.report.grid import Grid
 from effsearch.runs.ranking import TIE, Row, measure_noise
-
-NOTATION_FROM = 150
-"""Columns of a terminal from which a table has room for notations."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table as text: headings, their alignment (l or r) and cells."""
-
-    headings: tuple[str, ...]
-    align: str
-    cells: Sequence[tuple[str, ...]]
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        rule = ["---:" if side == "r" else "---" for side in self.align]
-        lines = [self.headings, tuple(rule), *self.cells]
-        return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
-
-    def rich(self, title: str) -> Table:
-        """The table for a terminal."""
-        table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            padding=0,
-        )
-        for heading, side in zip(self.headings, self.align, strict=True):
-            fold = heading == "notation"
-            justify: Literal["left", "right"] = "right" if side == "r" else "left"
-            table.add_column(heading, justify=justify, no_wrap=not fold, overflow="fold")
-        for line in self.cells:
-            table.add_row(*line)
-        return table
 
 
 def ranking_grid(rows: Sequence[Row], notation: bool = True) -> Grid:
@@ -90,41 +46,3 @@ def noise_line(rows: Sequence[Row]) -> str:
 
 
 MARKS = f"* on the Pareto front of accuracy and FLOPs; = tied with rank 1 ({TIE:g} standard errors of the seeds)"
-
-
-def stage_grid(rows: Sequence[StageCost], total: Cost) -> Grid:
-    """The stage table as table 1 of the paper has it, with costs."""
-    cells: list[tuple[str, ...]] = [
-        (
-            str(index),
-            row.operator,
-            f"{row.resolution}x{row.resolution}",
-            str(row.channels),
-            str(row.layers),
-            f"{row.cost.params:,}",
-            f"{row.cost.flops:,}",
-            f"{100 * row.cost.flops / total.flops:.1f}",
-        )
-        for index, row in enumerate(rows, 1)
-    ]
-    layers = sum(row.layers for row in rows)
-    cells.append(("", "total", "", "", str(layers), f"{total.params:,}", f"{total.flops:,}", "100.0"))
-    headings = ("#", "operator", "input", "channels", "layers", "params", "FLOPs", "%")
-    return Grid(headings, "rlrrrrrr", cells)
-
-
-def stage_caption(architecture: Architecture, resolution: int, classes: int, total: Cost) -> str:
-    """What the stage table's numbers are."""
-    return (
-        f"{format_count(total.flops)} FLOPs, {format_count(total.params)} parameters, "
-        f"{format_count(total.activations)} activations\n"
-        f"at {resolution} px and {classes} classes; non-linearity: {architecture.activation}\n"
-        f"{CONVENTION}\n"
-        "input: of a stage, px; %: of all FLOPs; activations: outputs of convolutions"
-    )
-
-
-def console(wide: bool = True) -> Console:
-    """Standard output; as wide as a notation where it is not a terminal, so that lines can be searched."""
-    plain = Console(highlight=False, soft_wrap=False)
-    return plain if plain.is_terminal or not wide else Console(highlight=False, width=400)

@@ -10,7 +10,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from effsearch.runs.records import CANDIDATE, FAILURE, INTERRUPTED, Candidate
+from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Record, State
 
 STUDY = "effsearch"
 
@@ -64,3 +64,32 @@ def requeue_running(study: Study) -> int:
         if candidate is not None:
             enqueue(study, trial.params, Candidate(**candidate))
     return len(stale)
+
+
+def read_record(trial: FrozenTrial) -> Record | None:
+    """What a trial of a run's study says, or None before its candidate is known."""
+    if CANDIDATE not in trial.user_attrs:
+        return None
+    evaluation = trial.user_attrs.get(EVALUATION, {})
+    failure = trial.user_attrs.get(FAILURE, {})
+    return Record(
+        number=trial.number,
+        state=_state(trial, failure),
+        candidate=Candidate(**trial.user_attrs[CANDIDATE]),
+        accuracy=evaluation.get("accuracy"),
+        reward=trial.value if trial.state == TrialState.COMPLETE else None,
+        epochs=evaluation.get("epochs"),
+        seconds=evaluation.get("seconds"),
+        reason=failure.get("reason"),
+        finished=trial.datetime_complete,
+    )
+
+
+def _state(trial: FrozenTrial, failure: dict[str, Any]) -> State:
+    if trial.state == TrialState.COMPLETE:
+        return "complete"
+    if trial.state == TrialState.RUNNING:
+        return "running"
+    if trial.state == TrialState.WAITING:
+        return "queued"
+    return "interrupted" if failure.get("reason") == INTERRUPTED else "failed"

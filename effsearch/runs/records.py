@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
-
-from optuna.trial import FrozenTrial, TrialState
+from typing import Literal
 
 State = Literal["complete", "failed", "interrupted", "running", "queued"]
 
@@ -39,32 +37,3 @@ class Record:
     seconds: float | None = None
     reason: str | None = None
     finished: datetime | None = None
-
-
-def read_record(trial: FrozenTrial) -> Record | None:
-    """What a trial of a run's study says, or None before its candidate is known."""
-    if CANDIDATE not in trial.user_attrs:
-        return None
-    evaluation = trial.user_attrs.get(EVALUATION, {})
-    failure = trial.user_attrs.get(FAILURE, {})
-    return Record(
-        number=trial.number,
-        state=_state(trial, failure),
-        candidate=Candidate(**trial.user_attrs[CANDIDATE]),
-        accuracy=evaluation.get("accuracy"),
-        reward=trial.value if trial.state == TrialState.COMPLETE else None,
-        epochs=evaluation.get("epochs"),
-        seconds=evaluation.get("seconds"),
-        reason=failure.get("reason"),
-        finished=trial.datetime_complete,
-    )
-
-
-def _state(trial: FrozenTrial, failure: dict[str, Any]) -> State:
-    if trial.state == TrialState.COMPLETE:
-        return "complete"
-    if trial.state == TrialState.RUNNING:
-        return "running"
-    if trial.state == TrialState.WAITING:
-        return "queued"
-    return "interrupted" if failure.get("reason") == INTERRUPTED else "failed"

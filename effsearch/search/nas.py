@@ -19,9 +19,9 @@ from effsearch.families import FAMILIES
 from effsearch.runs.executor import Executor
 from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
-from effsearch.runs.journal import drop_unborn, enqueue, fail, open_study, requeue_running
+from effsearch.runs.journal import drop_unborn, enqueue, fail, open_study, read_record, requeue_running
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record, read_record
+from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record
 from effsearch.search.plan import Done, Propose, Repeat, Step, Wait, finish, next_step
 from effsearch.search.samplers import SpaceExhausted, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, NasSettings

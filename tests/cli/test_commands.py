@@ -85,6 +85,14 @@ def test_describe_takes_a_name_a_notation_a_file_and_a_rank(effsearch, run_folde
         assert json.loads(out)["key"] == EFFICIENTNET_B0.key
 
 
+def test_a_notation_may_be_longer_than_a_file_name(effsearch):
+    longer = str(EFFICIENTNET_B0).replace("-head", "-ir_r1_k3_s1_e6_c320_se0.25-ir_r1_k3_s1_e6_c320_se0.25-head")
+    assert len(longer) > 255
+    code, out, _ = effsearch("describe", longer, "--format", "json")
+    assert code == 0
+    assert json.loads(out)["notation"] == longer
+
+
 def test_describe_check_recounts_the_built_network(effsearch):
     code, out, _ = effsearch("describe", "b0", "--check")
     assert code == 0

@@ -112,11 +112,7 @@ def test_every_package_has_its_level():
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        pytest.param(
-            "describe b0",
-            "5,288,548",
-            marks=pytest.mark.xfail(reason="report.tables imports runs.ranking, and so optuna", strict=True),
-        ),
+        ("describe b0", "5,288,548"),
         ("describe b0 --format json", "5288548"),
         ("--help", "describe"),
         ("nas --help", "--target-flops"),
