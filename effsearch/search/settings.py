@@ -1,7 +1,7 @@
 """What defines an architecture search, as values."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from effsearch.architecture import Architecture
@@ -92,6 +92,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
-
-
-SETTING_NAMES = tuple(field.name for field in fields(NasSettings))

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split
+from effsearch.data.splits import epoch_order
 from effsearch.training.recipe import Recipe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -64,7 +65,7 @@ def train(
     for epoch in range(1, epochs + 1):
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()
-        order = np.random.default_rng((seed, epoch)).permutation(len(images.train))
+        order = epoch_order(len(images.train), seed, epoch)
         for batch in range(steps_per_epoch):
             pixels, labels = source.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch])
             x = augment(pixels, resolution, recipe.augmentation, generator)
