@@ -1,8 +1,116 @@
-"""How an architecture grows: channels by a multiplier, rounded."""
+"""How an architecture grows: alpha, beta, gamma and phi -> multipliers of depth, width and resolution -> a larger one.
 
-from dataclasses import replace
+    depth d = alpha^phi, width w = beta^phi, resolution r = gamma^phi, with alpha * beta^2 * gamma^2 ~ 2
+
+(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2, so by about 2^phi; rounding to whole layers, channels and
+pixels bends that, and `Rounding` says how it is done.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from effsearch.architecture import Architecture
+from effsearch.errors import NotationError, QuantityError, listed
+
+DepthRounding = Literal["ceil", "nearest"]
+DEPTH_ROUNDINGS: tuple[DepthRounding, ...] = get_args(DepthRounding)
+
+SLACK = 1e-9
+"""What a product such as 1.1 * 10 may exceed a whole number by and still count as that number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multipliers:
+    """Of depth (layers), width (channels) and resolution (px); raises QuantityError unless above 0."""
+
+    depth: float = 1.0
+    width: float = 1.0
+    resolution: float = 1.0
+
+    def __post_init__(self) -> None:
+        for axis, value in (("depth", self.depth), ("width", self.width), ("resolution", self.resolution)):
+            if not 0 < value < math.inf:
+                raise QuantityError(f"the multiplier of {axis} must be above 0, got {value!r}")
+
+    @property
+    def product(self) -> float:
+        """d * w^2 * r^2: the growth of FLOPs that the formula asks for."""
+        return self.depth * self.width**2 * self.resolution**2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Coefficients:
+    """alpha, beta, gamma: how depth, width and resolution grow from phi = 0 to 1; raises QuantityError below 1."""
+
+    alpha: float
+    beta: float
+    gamma: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("alpha", self.alpha), ("beta", self.beta), ("gamma", self.gamma)):
+            if not 1 <= value <= 100:
+                raise QuantityError(f"{name} must be from 1 to 100, got {value!r}")
+
+    @property
+    def product(self) -> float:
+        """alpha * beta^2 * gamma^2: the growth of FLOPs from phi = 0 to 1 that the formula asks for."""
+        return self.alpha * self.beta**2 * self.gamma**2
+
+    def at(self, phi: float) -> Multipliers:
+        """The multipliers at any real phi; below 0 they shrink. Raises QuantityError out of -100 to 100."""
+        if not -100 <= phi <= 100:
+            raise QuantityError(f"phi must be a number from -100 to 100, got {phi!r}")
+        return Multipliers(self.alpha**phi, self.beta**phi, self.gamma**phi)
+
+    def __str__(self) -> str:
+        return f"alpha {self.alpha:.4g}, beta {self.beta:.4g}, gamma {self.gamma:.4g}"
+
+
+PAPER = Coefficients(1.2, 1.1, 1.15)
+"""What the paper found for B0 by its grid search (1905.11946, section 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """From multipliers to whole numbers; the defaults are those of the paper's code.
+
+    Layers are rounded up (`ceil`) or to the nearest, channels to multiples of `divisor`, pixels to the nearest multiple
+    of `multiple`. Raises QuantityError.
+    """
+
+    depth: DepthRounding = "ceil"
+    divisor: int = 8
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if self.depth not in DEPTH_ROUNDINGS:
+            raise QuantityError(f"the rounding of depth must be one of {listed(DEPTH_ROUNDINGS)}, got {self.depth!r}")
+        for name, value in (("width divisor", self.divisor), ("resolution multiple", self.multiple)):
+            if not 1 <= value <= 1024:
+                raise QuantityError(f"the {name} must be from 1 to 1024, got {value!r}")
+
+    def layers(self, layers: int, depth: float) -> int:
+        asked = layers * depth
+        whole = math.ceil(asked - SLACK) if self.depth == "ceil" else math.floor(asked + 0.5 + SLACK)
+        return max(1, whole)
+
+    def channels(self, channels: int, width: float) -> int:
+        return _no_turning_back(channels, width, round_channels(channels * width, self.divisor))
+
+    def pixels(self, side: int, resolution: float) -> int:
+        multiples = max(1, math.floor(side * resolution / self.multiple + 0.5 + SLACK))
+        return _no_turning_back(side, resolution, multiples * self.multiple)
+
+
+AS_PUBLISHED = Rounding()
+
+
+def _no_turning_back(before: int, multiplier: float, rounded: int) -> int:
+    """What grows must not shrink by rounding, nor the reverse; a multiplier of 1 changes nothing."""
+    if multiplier == 1:
+        return before
+    return max(before, rounded) if multiplier > 1 else min(before, rounded)
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -11,15 +119,32 @@ def round_channels(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
+def grow(architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
+    """N(d, w, r): the layers of each stage times d, all channels times w, the input's side times r.
+
+    Stem and head keep their one layer. Raises QuantityError where a network grows beyond what can be written.
+    """
+    try:
+        return replace(
+            architecture,
+            stem=replace(architecture.stem, channels=rounding.channels(architecture.stem.channels, by.width)),
+            stages=tuple(
+                replace(
+                    stage,
+                    layers=rounding.layers(stage.layers, by.depth),
+                    channels=rounding.channels(stage.channels, by.width),
+                )
+                for stage in architecture.stages
+            ),
+            head=rounding.channels(architecture.head, by.width),
+            resolution=rounding.pixels(architecture.resolution, by.resolution),
+        )
+    except (NotationError, OverflowError) as error:
+        raise QuantityError(
+            f"depth x {by.depth:.4g}, width x {by.width:.4g}, resolution x {by.resolution:.4g} is too much: {error}"
+        ) from None
+
+
 def widen(architecture: Architecture, width: float, divisor: int = 8) -> Architecture:
     """Multiplies the channels of stem, stages and head by `width`."""
-    if width == 1:
-        return architecture
-    return replace(
-        architecture,
-        stem=replace(architecture.stem, channels=round_channels(architecture.stem.channels * width, divisor)),
-        stages=tuple(
-            replace(stage, channels=round_channels(stage.channels * width, divisor)) for stage in architecture.stages
-        ),
-        head=round_channels(architecture.head * width, divisor),
-    )
+    return grow(architecture, Multipliers(width=width), Rounding(divisor=divisor))

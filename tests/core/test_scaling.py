@@ -1,14 +1,18 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import architectures
 
+from effsearch.cost import cost
+from effsearch.errors import QuantityError
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.scaling import round_channels, widen
+from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding, grow, round_channels, widen
 
 divisors = st.sampled_from([1, 4, 8, 16])
+roundings = st.builds(Rounding, st.sampled_from(["ceil", "nearest"]), divisors, st.sampled_from([1, 8, 32]))
+coefficients = st.builds(Coefficients, st.floats(1, 2), st.floats(1, 1.5), st.floats(1, 1.5))
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,7 @@ def test_more_channels_never_round_to_fewer(one, other, divisor):
 
 @given(architectures, st.floats(0.1, 8), divisors)
 def test_widening_changes_nothing_but_channels(architecture, width, divisor):
+    assume(architecture.head * width < 16_000)
     wide = widen(architecture, width, divisor)
     assert replace(wide.stem, channels=1) == replace(architecture.stem, channels=1)
     assert [replace(stage, channels=1) for stage in wide.stages] == [
@@ -44,10 +49,10 @@ def test_widening_changes_nothing_but_channels(architecture, width, divisor):
         architecture.activation,
         architecture.layers,
     )
-    if width != 1:
-        asked = [architecture.stem.channels, *(stage.channels for stage in architecture.stages), architecture.head]
-        got = [wide.stem.channels, *(stage.channels for stage in wide.stages), wide.head]
-        assert got == [round_channels(channels * width, divisor) for channels in asked]
+    asked = [architecture.stem.channels, *(stage.channels for stage in architecture.stages), architecture.head]
+    got = [wide.stem.channels, *(stage.channels for stage in wide.stages), wide.head]
+    limit = max if width > 1 else min
+    assert got == [limit(c, round_channels(c * width, divisor)) if width != 1 else c for c in asked]
 
 
 def test_b2s_channels_are_b0s_widened():
@@ -56,3 +61,68 @@ def test_b2s_channels_are_b0s_widened():
     assert [stage.channels for stage in wide.stages] == [16, 24, 48, 88, 120, 208, 352]
     assert (wide.stem.channels, wide.head) == (32, 1408)
     assert widen(EFFICIENTNET_B0, 1) == EFFICIENTNET_B0
+
+
+def test_the_papers_coefficients_ask_for_twice_the_flops_but_rounding_gives_more():
+    assert PAPER.product == pytest.approx(1.92027)
+    large = grow(EFFICIENTNET_B0, PAPER.at(1))
+    assert [stage.layers for stage in large.stages] == [2, 3, 3, 4, 4, 5, 2]
+    assert large.resolution == 258
+    assert cost(large).flops / cost(EFFICIENTNET_B0).flops == pytest.approx(2.57, abs=0.005)
+
+
+def test_rounding_depth_to_the_nearest_keeps_single_layers_single():
+    large = grow(EFFICIENTNET_B0, Multipliers(depth=1.2), Rounding(depth="nearest"))
+    assert [stage.layers for stage in large.stages] == [1, 2, 2, 4, 4, 5, 1]
+
+
+def test_a_product_that_is_whole_is_not_rounded_up_by_floating_point():
+    assert 1.1 * 50 > 55
+    assert Rounding().layers(50, 1.1) == 55
+
+
+def test_resolution_comes_in_multiples_where_asked():
+    assert grow(EFFICIENTNET_B0, Multipliers(resolution=1.15), Rounding(multiple=32)).resolution == 256
+
+
+@given(architectures, coefficients, roundings)
+def test_phi_0_is_the_identity(architecture, found, rounding):
+    assert grow(architecture, found.at(0), rounding) == architecture
+
+
+@given(architectures, coefficients, roundings, st.floats(-3, 3), st.floats(-3, 3))
+def test_growing_phi_never_lowers_flops_or_params(architecture, found, rounding, one, other):
+    low, high = sorted((one, other))
+    try:
+        small, large = (grow(architecture, found.at(phi), rounding) for phi in (low, high))
+    except QuantityError:
+        assume(False)
+    less, more = cost(small), cost(large)
+    assert less.flops <= more.flops
+    assert less.params <= more.params
+
+
+@given(architectures, coefficients)
+def test_a_negative_phi_shrinks(architecture, found):
+    assume(architecture.resolution > 50)
+    small = grow(architecture, found.at(-2))
+    assert cost(small).flops <= cost(architecture).flops
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Coefficients(0.99, 1, 1), "alpha must be from 1 to 100, got 0.99"),
+        (lambda: Coefficients(1, float("nan"), 1), "beta must be from 1 to 100, got nan"),
+        (lambda: PAPER.at(1e9), "phi must be a number from -100 to 100"),
+        (lambda: PAPER.at(float("nan")), "phi must be a number from -100 to 100"),
+        (lambda: Multipliers(width=0), "the multiplier of width must be above 0"),
+        (lambda: Rounding(depth="floor"), "must be one of ceil, nearest, got 'floor'"),
+        (lambda: Rounding(divisor=0), "width divisor must be from 1 to 1024"),
+        (lambda: grow(EFFICIENTNET_B0, PAPER.at(60)), "is too much: "),
+    ],
+)
+def test_what_cannot_be_says_so_in_one_line(make, says):
+    with pytest.raises(QuantityError, match=says) as caught:
+        make()
+    assert "\n" not in str(caught.value)
