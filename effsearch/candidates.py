@@ -1,0 +1,190 @@
+"""Which coefficients are worth a training: the grid of alpha, beta, gamma, reduced to the networks it really holds.
+
+Rounding maps many triples to one network, and bends the FLOPs of each (of the 108 triples of a grid of 0.05 around a
+product of 2, B0 gives 65 networks of 1.9 to 3.3 times its FLOPs), so triples that fall together are merged, and a grid
+may instead be held to the FLOPs themselves.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from effsearch.architecture import RESOLUTIONS, Architecture
+from effsearch.cost import Cost, cost
+from effsearch.errors import QuantityError, listed
+from effsearch.scaling import AS_PUBLISHED, PAPER, SLACK, Coefficients, Multipliers, Rounding, grow
+
+Constraint = Literal["formula", "flops"]
+CONSTRAINTS: tuple[Constraint, ...] = get_args(Constraint)
+Role = Literal["candidate", "reference"]
+
+MOST_TRIPLES = 10_000
+FLOPS_TOLERANCE = 0.015
+"""How far from the target FLOPs, as a share of them, whole pixels may leave a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Which triples are tried.
+
+    Each axis runs 1, 1 + step, ... to what would use up the target alone. Under `formula` all triples with
+    |alpha * beta^2 * gamma^2 - target| <= tolerance are tried; under `flops` alpha and beta, with the gamma whose network
+    has target^phi times the baseline's FLOPs. Networks are grown to `phi`. Raises QuantityError for a value out of range.
+    """
+
+    step: float = 0.05
+    tolerance: float = 0.1
+    target: float = 2.0
+    phi: float = 1.0
+    constraint: Constraint = "formula"
+    rounding: Rounding = field(default=AS_PUBLISHED)
+
+    def __post_init__(self) -> None:
+        if self.constraint not in CONSTRAINTS:
+            raise QuantityError(f"the constraint must be one of {listed(CONSTRAINTS)}, got {self.constraint!r}")
+        limits = {"step": (0.001, 10), "tolerance": (0, 100), "target": (1.01, 100), "phi": (0.01, 20)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise QuantityError(f"the grid's {name} must be from {low:g} to {high:g}, got {value:g}")
+
+    def values(self, most: float) -> list[float]:
+        """1, 1 + step, ... up to `most`."""
+        count = math.floor((most - 1) / self.step + SLACK) if most >= 1 else -1
+        return [round(1 + index * self.step, 9) for index in range(count + 1)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network of a grid, the triples that give it (the nearest to the target first), and its cost.
+
+    A reference is trained for comparison and is no answer; `name` says what is known of a network besides: baseline,
+    depth, width or resolution (grown along that axis alone), paper.
+    """
+
+    architecture: Architecture
+    triples: tuple[Coefficients, ...]
+    role: Role
+    name: str
+    cost: Cost
+    flops_ratio: float
+
+    @property
+    def coefficients(self) -> Coefficients:
+        return self.triples[0]
+
+
+def cells(baseline: Architecture, grid: Grid, classes: int = 1000) -> list[Cell]:
+    """The distinct networks of a grid, references first; raises QuantityError where there are none or too many."""
+    found: dict[str, list[tuple[Coefficients, Architecture]]] = {}
+    triples = _on_formula(grid) if grid.constraint == "formula" else _on_flops(baseline, grid, classes)
+    for count, (coefficients, grown) in enumerate(triples, 1):
+        if count > MOST_TRIPLES:
+            raise QuantityError(
+                f"the grid has more than {MOST_TRIPLES:,} triples; take a larger step than {grid.step:g}"
+            )
+        network = grown or grow(baseline, coefficients.at(grid.phi), grid.rounding)
+        found.setdefault(network.key, []).append((coefficients, network))
+    if not found:
+        raise QuantityError(_nothing(grid))
+    names: dict[str, str] = {}
+    references = []
+    for name, coefficients, network in _references(baseline, grid, classes):
+        if network.key not in found and network.key not in names:
+            references.append(_cell(baseline, [(coefficients, network)], "reference", name, grid, classes))
+        names.setdefault(network.key, name)
+    return references + [
+        _cell(baseline, group, "candidate", names.get(key, ""), grid, classes) for key, group in found.items()
+    ]
+
+
+def _cell(
+    baseline: Architecture,
+    group: list[tuple[Coefficients, Architecture]],
+    role: Role,
+    name: str,
+    grid: Grid,
+    classes: int,
+) -> Cell:
+    network = group[0][1]
+    total = cost(network, classes=classes)
+    triples = sorted((triple for triple, _ in group), key=lambda triple: (abs(triple.product - grid.target), triple))
+    return Cell(network, tuple(triples), role, name, total, total.flops / cost(baseline, classes=classes).flops)
+
+
+def _on_formula(grid: Grid) -> Iterator[tuple[Coefficients, None]]:
+    most, root = grid.target + grid.tolerance, math.sqrt(grid.target)
+    for alpha in grid.values(grid.target):
+        for beta in grid.values(min(root, math.sqrt(most / alpha))):
+            for gamma in grid.values(min(root, math.sqrt(most / (alpha * beta**2)))):
+                triple = Coefficients(alpha, beta, gamma)
+                # Compared as floats, so that anyone who recounts the grid finds the same triples.
+                if abs(triple.product - grid.target) <= grid.tolerance:
+                    yield triple, None
+
+
+def _on_flops(baseline: Architecture, grid: Grid, classes: int) -> Iterator[tuple[Coefficients, Architecture]]:
+    for alpha in grid.values(grid.target):
+        for beta in grid.values(math.sqrt(grid.target)):
+            solved = solve_gamma(baseline, alpha, beta, grid, classes)
+            if solved is not None:
+                yield solved
+
+
+def solve_gamma(
+    baseline: Architecture, alpha: float, beta: float, grid: Grid, classes: int = 1000
+) -> tuple[Coefficients, Architecture] | None:
+    """The gamma whose network comes nearest to target^phi times the baseline's FLOPs, or None if none is near enough."""
+    grown = grow(baseline, Multipliers(alpha**grid.phi, beta**grid.phi), grid.rounding)
+    wanted = grid.target**grid.phi * cost(baseline, classes=classes).flops
+    start, unit = baseline.resolution, grid.rounding.multiple
+    # FLOPs never fall with the side: halve the interval of steps until it holds one, the first that is enough.
+    low, high = 0, (RESOLUTIONS[1] - start) // unit
+    while low < high:
+        middle = (low + high) // 2
+        if cost(grown, _side(start, middle, unit), classes).flops < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    sides = {_side(start, step, unit) for step in (low, max(0, low - 1))}
+    off, side = min((abs(cost(grown, side, classes).flops / wanted - 1), side) for side in sides)
+    if off > FLOPS_TOLERANCE:
+        return None
+    gamma = (side / start) ** (1 / grid.phi)
+    return Coefficients(alpha, beta, gamma), _at(grown, side)
+
+
+def _side(start: int, steps: int, unit: int) -> int:
+    """The side after some steps: multiples of the unit above the start, or the start itself."""
+    return start if steps == 0 else (start // unit + steps) * unit
+
+
+def _at(architecture: Architecture, side: int) -> Architecture:
+    return grow(architecture, Multipliers(resolution=side / architecture.resolution))
+
+
+def _references(baseline: Architecture, grid: Grid, classes: int) -> Iterator[tuple[str, Coefficients, Architecture]]:
+    """The baseline, what one axis alone makes of the whole growth, and the paper's coefficients."""
+    root = math.sqrt(grid.target)
+    triples = {
+        "baseline": Coefficients(1, 1, 1),
+        "depth": Coefficients(grid.target, 1, 1),
+        "width": Coefficients(1, root, 1),
+        "resolution": Coefficients(1, 1, root),
+        "paper": PAPER,
+    }
+    for name, triple in triples.items():
+        yield name, triple, grow(baseline, triple.at(grid.phi), grid.rounding)
+
+
+def _nothing(grid: Grid) -> str:
+    if grid.constraint == "flops":
+        return (
+            f"no alpha and beta in steps of {grid.step:g} leaves a gamma >= 1 with {grid.target:g}^{grid.phi:g} times the "
+            f"FLOPs within {FLOPS_TOLERANCE:.1%}; take a smaller step"
+        )
+    return (
+        f"no alpha, beta, gamma in steps of {grid.step:g} has |alpha * beta^2 * gamma^2 - {grid.target:g}| <= "
+        f"{grid.tolerance:g}; widen the tolerance or take a smaller step"
+    )
