@@ -25,12 +25,13 @@ FLOPS_TOLERANCE = 0.015
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class CoefficientGrid:
     """Which triples are tried.
 
     Each axis runs 1, 1 + step, ... to what would use up the target alone. Under `formula` all triples with
-    |alpha * beta^2 * gamma^2 - target| <= tolerance are tried; under `flops` alpha and beta, with the gamma whose network
-    has target^phi times the baseline's FLOPs. Networks are grown to `phi`. Raises QuantityError for a value out of range.
+    |alpha * beta^2 * gamma^2 - target| <= tolerance are tried; under `flops` alpha and beta, with the gamma whose
+    network has target^phi times the baseline's FLOPs. Networks are grown to `phi`. Raises QuantityError for a value out
+    of range.
     """
 
     step: float = 0.05
@@ -75,7 +76,7 @@ class Cell:
         return self.triples[0]
 
 
-def cells(baseline: Architecture, grid: Grid, classes: int = 1000) -> list[Cell]:
+def cells(baseline: Architecture, grid: CoefficientGrid, classes: int = 1000) -> list[Cell]:
     """The distinct networks of a grid, references first; raises QuantityError where there are none or too many."""
     found: dict[str, list[tuple[Coefficients, Architecture]]] = {}
     triples = _on_formula(grid) if grid.constraint == "formula" else _on_flops(baseline, grid, classes)
@@ -104,7 +105,7 @@ def _cell(
     group: list[tuple[Coefficients, Architecture]],
     role: Role,
     name: str,
-    grid: Grid,
+    grid: CoefficientGrid,
     classes: int,
 ) -> Cell:
     network = group[0][1]
@@ -113,7 +114,7 @@ def _cell(
     return Cell(network, tuple(triples), role, name, total, total.flops / cost(baseline, classes=classes).flops)
 
 
-def _on_formula(grid: Grid) -> Iterator[tuple[Coefficients, None]]:
+def _on_formula(grid: CoefficientGrid) -> Iterator[tuple[Coefficients, None]]:
     most, root = grid.target + grid.tolerance, math.sqrt(grid.target)
     for alpha in grid.values(grid.target):
         for beta in grid.values(min(root, math.sqrt(most / alpha))):
@@ -124,7 +125,9 @@ def _on_formula(grid: Grid) -> Iterator[tuple[Coefficients, None]]:
                     yield triple, None
 
 
-def _on_flops(baseline: Architecture, grid: Grid, classes: int) -> Iterator[tuple[Coefficients, Architecture]]:
+def _on_flops(
+    baseline: Architecture, grid: CoefficientGrid, classes: int
+) -> Iterator[tuple[Coefficients, Architecture]]:
     for alpha in grid.values(grid.target):
         for beta in grid.values(math.sqrt(grid.target)):
             solved = solve_gamma(baseline, alpha, beta, grid, classes)
@@ -133,9 +136,9 @@ def _on_flops(baseline: Architecture, grid: Grid, classes: int) -> Iterator[tupl
 
 
 def solve_gamma(
-    baseline: Architecture, alpha: float, beta: float, grid: Grid, classes: int = 1000
+    baseline: Architecture, alpha: float, beta: float, grid: CoefficientGrid, classes: int = 1000
 ) -> tuple[Coefficients, Architecture] | None:
-    """The gamma whose network comes nearest to target^phi times the baseline's FLOPs, or None if none is near enough."""
+    """The gamma that comes nearest to target^phi times the baseline's FLOPs, or None if none is near enough."""
     grown = grow(baseline, Multipliers(alpha**grid.phi, beta**grid.phi), grid.rounding)
     wanted = grid.target**grid.phi * cost(baseline, classes=classes).flops
     start, unit = baseline.resolution, grid.rounding.multiple
@@ -164,7 +167,9 @@ def _at(architecture: Architecture, side: int) -> Architecture:
     return grow(architecture, Multipliers(resolution=side / architecture.resolution))
 
 
-def _references(baseline: Architecture, grid: Grid, classes: int) -> Iterator[tuple[str, Coefficients, Architecture]]:
+def _references(
+    baseline: Architecture, grid: CoefficientGrid, classes: int
+) -> Iterator[tuple[str, Coefficients, Architecture]]:
     """The baseline, what one axis alone makes of the whole growth, and the paper's coefficients."""
     root = math.sqrt(grid.target)
     triples = {
@@ -178,11 +183,11 @@ def _references(baseline: Architecture, grid: Grid, classes: int) -> Iterator[tu
         yield name, triple, grow(baseline, triple.at(grid.phi), grid.rounding)
 
 
-def _nothing(grid: Grid) -> str:
+def _nothing(grid: CoefficientGrid) -> str:
     if grid.constraint == "flops":
         return (
-            f"no alpha and beta in steps of {grid.step:g} leaves a gamma >= 1 with {grid.target:g}^{grid.phi:g} times the "
-            f"FLOPs within {FLOPS_TOLERANCE:.1%}; take a smaller step"
+            f"no alpha and beta in steps of {grid.step:g} leaves a gamma >= 1 with {grid.target:g}^{grid.phi:g} times "
+            f"the FLOPs within {FLOPS_TOLERANCE:.1%}; take a smaller step"
         )
     return (
         f"no alpha, beta, gamma in steps of {grid.step:g} has |alpha * beta^2 * gamma^2 - {grid.target:g}| <= "

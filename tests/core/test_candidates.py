@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from effsearch.candidates import FLOPS_TOLERANCE, Grid, cells, solve_gamma
+from effsearch.candidates import FLOPS_TOLERANCE, CoefficientGrid, cells, solve_gamma
 from effsearch.cost import cost
 from effsearch.errors import QuantityError
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
@@ -13,7 +13,7 @@ from effsearch.scaling import PAPER, Coefficients, Rounding, grow
 
 BASELINES = st.sampled_from([EFFICIENTNET_B0, MNASNET_A1])
 GRIDS = st.builds(
-    Grid,
+    CoefficientGrid,
     step=st.sampled_from([0.05, 0.1, 0.15, 0.25]),
     tolerance=st.sampled_from([0.05, 0.1, 0.3]),
     target=st.sampled_from([1.5, 2.0, 3.0]),
@@ -28,7 +28,7 @@ def candidates(found):
 
 
 def test_the_published_grid_is_108_triples_but_65_networks():
-    found = candidates(cells(EFFICIENTNET_B0, Grid()))
+    found = candidates(cells(EFFICIENTNET_B0, CoefficientGrid()))
     assert sum(len(cell.triples) for cell in found) == 108
     assert len(found) == 65
     assert min(cell.flops_ratio for cell in found) == pytest.approx(1.93, abs=0.005)
@@ -42,12 +42,12 @@ def test_the_published_grid_against_brute_force():
         for triple in itertools.product(axis, axis, axis)
         if abs(round(triple[0], 2) * round(triple[1], 2) ** 2 * round(triple[2], 2) ** 2 - 2) <= 0.1
     }
-    found = candidates(cells(EFFICIENTNET_B0, Grid()))
+    found = candidates(cells(EFFICIENTNET_B0, CoefficientGrid()))
     assert {(t.alpha, t.beta, t.gamma) for cell in found for t in cell.triples} == by_hand
 
 
 def test_references_are_there_and_the_papers_triple_is_never_missing():
-    for grid in (Grid(), Grid(step=0.1), Grid(constraint="flops")):
+    for grid in (CoefficientGrid(), CoefficientGrid(step=0.1), CoefficientGrid(constraint="flops")):
         found = cells(EFFICIENTNET_B0, grid)
         assert {"baseline", "depth", "width", "resolution", "paper"} == {cell.name for cell in found} - {""}
         paper = next(cell for cell in found if cell.name == "paper")
@@ -78,7 +78,7 @@ def test_every_candidate_meets_its_constraint_and_no_network_comes_twice(baselin
 
 
 def test_gamma_is_solved_as_nearly_as_whole_pixels_allow():
-    grid = Grid(constraint="flops")
+    grid = CoefficientGrid(constraint="flops")
     base = cost(EFFICIENTNET_B0).flops
     for alpha, beta in [(1.0, 1.0), (1.05, 1.05), (1.2, 1.0), (1.0, 1.2)]:
         by_side = {
@@ -95,7 +95,7 @@ def test_gamma_is_solved_as_nearly_as_whole_pixels_allow():
 
 
 def test_a_triple_stands_nearest_to_the_target():
-    cell = max(cells(EFFICIENTNET_B0, Grid()), key=lambda cell: len(cell.triples))
+    cell = max(cells(EFFICIENTNET_B0, CoefficientGrid()), key=lambda cell: len(cell.triples))
     assert len(cell.triples) > 1
     assert math.isclose(
         abs(cell.coefficients.product - 2), min(abs(triple.product - 2) for triple in cell.triples), abs_tol=1e-12
@@ -119,4 +119,4 @@ def test_what_cannot_be_says_so_in_one_line(values, says):
     if values == {"step": 0.01}:
         values["tolerance"] = 1.0
     with pytest.raises(QuantityError, match=says):
-        cells(EFFICIENTNET_B0, Grid(**values))
+        cells(EFFICIENTNET_B0, CoefficientGrid(**values))

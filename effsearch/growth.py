@@ -1,0 +1,127 @@
+"""What growth costs: phi solved for a budget, and, axis by axis, what the formula asks and what rounding makes of it."""
+
+import math
+from dataclasses import dataclass
+
+from effsearch.architecture import Architecture
+from effsearch.cost import Cost, cost
+from effsearch.errors import QuantityError
+from effsearch.quantities import format_count
+from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, Rounding, grow
+
+SOLVED_TO = 1e-6
+"""Of phi: networks change in steps, so a finer one would tell nothing."""
+
+
+def solve_phi(
+    architecture: Architecture,
+    coefficients: Coefficients,
+    flops: float,
+    rounding: Rounding = AS_PUBLISHED,
+    classes: int = 1000,
+) -> float:
+    """The largest phi whose network has no more than `flops` FLOPs; raises QuantityError if phi cannot reach them."""
+
+    def fits(phi: float) -> bool:
+        try:
+            return cost(grow(architecture, coefficients.at(phi), rounding), classes=classes).flops <= flops
+        except QuantityError:
+            # Beyond what can be written there is only more, or less, of the same.
+            return phi < 0
+
+    if coefficients.product == 1:
+        raise QuantityError("alpha = beta = gamma = 1 grows nothing: no phi leads to a target")
+    low, high = -1.0, 1.0
+    while fits(high) and high < 100:
+        low, high = high, min(100.0, 2 * high)
+    while not fits(low) and low > -100:
+        low, high = max(-100.0, 2 * low), low
+    least = cost(_smallest(architecture, coefficients, rounding, low), classes=classes).flops
+    if least > flops or fits(high):
+        raise QuantityError(f"no phi from -100 to 100 leads to {format_count(flops)} FLOPs with {coefficients}")
+    while high - low > SOLVED_TO:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return 0.0 if low <= 0 <= high and fits(0) else low
+
+
+def _smallest(architecture: Architecture, coefficients: Coefficients, rounding: Rounding, phi: float) -> Architecture:
+    """The network at `phi`, or at the lowest phi above it that can be written."""
+    while phi < 0:
+        try:
+            return grow(architecture, coefficients.at(phi), rounding)
+        except QuantityError:
+            phi += 0.25
+    return architecture
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a growth: the multiplier asked for and reached, and the growth of FLOPs and parameters.
+
+    `asked` and `reached` are multipliers of layers, of channels (weighted by how many there are) or of px; `ideal` is
+    the growth of FLOPs that the formula promises; `flops` and `params` are those of the network grown along it alone.
+    """
+
+    name: str
+    asked: float
+    before: str
+    after: str
+    reached: float
+    ideal: float
+    flops: float
+    params: float
+
+
+def axes(
+    architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED, classes: int = 1000
+) -> list[Axis]:
+    """Depth, width and resolution alone, then all of them together."""
+    base = cost(architecture, classes=classes)
+    alone = {
+        "depth": Multipliers(depth=by.depth),
+        "width": Multipliers(width=by.width),
+        "resolution": Multipliers(resolution=by.resolution),
+    }
+    rows = []
+    for name, multipliers in alone.items():
+        grown = grow(architecture, multipliers, rounding)
+        total = cost(grown, classes=classes)
+        before, after = _measure(architecture, name), _measure(grown, name)
+        unit = {"depth": "layers", "width": "channels", "resolution": "px"}[name]
+        rows.append(
+            Axis(
+                name,
+                getattr(by, name),
+                f"{before:,} {unit}",
+                f"{after:,} {unit}",
+                after / before,
+                multipliers.product,
+                *_ratios(total, base),
+            )
+        )
+    together = cost(grow(architecture, by, rounding), classes=classes)
+    whole = Axis("all", math.nan, "", "", math.nan, by.product, *_ratios(together, base))
+    return [*rows, whole]
+
+
+def _measure(architecture: Architecture, axis: str) -> int:
+    if axis == "depth":
+        return architecture.layers
+    if axis == "resolution":
+        return architecture.resolution
+    return architecture.stem.channels + sum(stage.channels for stage in architecture.stages) + architecture.head
+
+
+def _ratios(total: Cost, base: Cost) -> tuple[float, float]:
+    return total.flops / base.flops, total.params / base.params
+
+
+def phi_of(by: Multipliers, coefficients: Coefficients) -> dict[str, float | None]:
+    """The phi that each axis alone would need for its multiplier, or None where its coefficient is 1."""
+    pairs = {
+        "depth": (by.depth, coefficients.alpha),
+        "width": (by.width, coefficients.beta),
+        "resolution": (by.resolution, coefficients.gamma),
+    }
+    return {axis: math.log(value) / math.log(base) if base > 1 else None for axis, (value, base) in pairs.items()}
