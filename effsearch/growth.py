@@ -9,6 +9,7 @@ from effsearch.errors import QuantityError
 from effsearch.quantities import format_count
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, Rounding, grow
 
+PHIS = (-100.0, 100.0)
 SOLVED_TO = 1e-6
 """Of phi: networks change in steps, so a finer one would tell nothing."""
 
@@ -20,39 +21,28 @@ def solve_phi(
     rounding: Rounding = AS_PUBLISHED,
     classes: int = 1000,
 ) -> float:
-    """The largest phi whose network has no more than `flops` FLOPs; raises QuantityError if phi cannot reach them."""
+    """The largest phi whose network has no more than `flops` FLOPs; raises QuantityError if none leads to them."""
 
     def fits(phi: float) -> bool:
         try:
             return cost(grow(architecture, coefficients.at(phi), rounding), classes=classes).flops <= flops
         except QuantityError:
-            # Beyond what can be written there is only more, or less, of the same.
-            return phi < 0
+            return phi < 0  # Too small, or too large, to be written.
 
-    if coefficients.product == 1:
-        raise QuantityError("alpha = beta = gamma = 1 grows nothing: no phi leads to a target")
-    low, high = -1.0, 1.0
-    while fits(high) and high < 100:
-        low, high = high, min(100.0, 2 * high)
-    while not fits(low) and low > -100:
-        low, high = max(-100.0, 2 * low), low
-    least = cost(_smallest(architecture, coefficients, rounding, low), classes=classes).flops
-    if least > flops or fits(high):
-        raise QuantityError(f"no phi from -100 to 100 leads to {format_count(flops)} FLOPs with {coefficients}")
+    low, high = PHIS
+    if coefficients.product == 1 or fits(high):
+        raise QuantityError(f"no phi up to {high:g} leads to {format_count(flops)} FLOPs with {coefficients}")
     while high - low > SOLVED_TO:
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    return 0.0 if low <= 0 <= high and fits(0) else low
-
-
-def _smallest(architecture: Architecture, coefficients: Coefficients, rounding: Rounding, phi: float) -> Architecture:
-    """The network at `phi`, or at the lowest phi above it that can be written."""
-    while phi < 0:
-        try:
-            return grow(architecture, coefficients.at(phi), rounding)
-        except QuantityError:
-            phi += 0.25
-    return architecture
+    try:
+        grow(architecture, coefficients.at(low), rounding)
+    except QuantityError:
+        least = format_count(cost(grow(architecture, coefficients.at(high), rounding), classes=classes).flops)
+        raise QuantityError(
+            f"no phi leads to {format_count(flops)} FLOPs with {coefficients}: the smallest network has {least}"
+        ) from None
+    return low
 
 
 @dataclass(frozen=True)
