@@ -1,4 +1,4 @@
-"""What growth costs: phi solved for a budget, and, axis by axis, what the formula asks and what rounding makes of it."""
+"""What growth costs: phi solved for a budget; axis by axis, what the formula asks and what rounding makes of it."""
 
 import math
 from dataclasses import dataclass

@@ -3,24 +3,24 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 import typer
 from rich.console import Console
 
 from effsearch.cli.nas_session import Request, Session, open_session
 from effsearch.cli.progress import Progress
+from effsearch.cli.session import describe_proxy, describe_slots, slots_for, watch
 from effsearch.cli.stop import StopRequest
 from effsearch.cost import cost
-from effsearch.data import info
-from effsearch.evaluation import ProxyTraining
+from effsearch.evaluation.training import ProxyTraining
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.quantities import counted, format_count, format_duration
 from effsearch.report import ranked
 from effsearch.report.grid import console
 from effsearch.report.summary import print_ranking
-from effsearch.runs.executor import MOST_WORKERS, LocalExecutor, cores
+from effsearch.runs.executor import LocalExecutor
 from effsearch.runs.ranking import Row
-from effsearch.search.nas import Status, known_architectures, search
+from effsearch.search.driver import Status
+from effsearch.search.nas import known_architectures, search
 
 SHOWN = 20
 """Rows of the table at the end."""
@@ -28,57 +28,37 @@ SHOWN = 20
 
 def execute(request: Request) -> None:
     """Makes or continues a run, drives it, and prints what it found; exits with 1 if no training succeeded."""
-    torch.set_num_threads(1)
     out = console()
     session = open_session(request, out)
-    slots = _slots(request.workers)
+    slots = slots_for(request.workers)
     with session.run.held():
         _announce(session, slots, out)
         status, stopped = _drive(session, slots, out)
     _conclude(session, status, stopped, request.results, out)
 
 
-def _slots(workers: int | None) -> list[int | None]:
-    """What each worker is pinned to: GPUs in turn, or a CPU thread."""
-    gpus = torch.cuda.device_count()
-    if gpus:
-        return [worker % gpus for worker in range(workers or gpus)]
-    return [None] * (workers or min(cores(), MOST_WORKERS))
-
-
 def _announce(session: Session, slots: list[int | None], out: Console) -> None:
     settings, space, proxy = session.settings, session.space, session.settings.proxy
-    about = info(session.images)
     window = settings.flops_window
     limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
     repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known_architectures(space, settings) else "")
-    kind = "GPU" if slots[0] is not None else "CPU thread"
     out.print(f"run {session.run.name} in {session.run.path.parent}/", style="bold")
     out.print(
         f"space {space.name}: {space.size:.3g} architectures; target {format_count(settings.target_flops)} FLOPs, "
         f"{limits} are trained; {settings.sampler} sampler, seed {settings.seed}"
     )
+    out.print(describe_proxy(session.images, proxy))
     out.print(
-        f"data {about.name}{' (synthetic images)' if about.synthetic else ''}, {len(about.classes)} classes; "
-        f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
-        f"at most {counted(proxy.train_images, 'image')}"
-    )
-    out.print(
-        f"{counted(session.limits.trials, 'architecture')} on {counted(len(slots), 'worker')} (one {kind} each), then "
+        f"{counted(session.limits.trials, 'architecture')} on {describe_slots(slots)}, then "
         f"{repeated} under {counted(settings.repeats, 'seed')} each"
     )
 
 
 def _drive(session: Session, slots: list[int | None], out: Console) -> tuple[Status, bool]:
     evaluator = ProxyTraining(session.settings.proxy, session.images, device="cpu" if slots[0] is None else "cuda")
-    executor = LocalExecutor(slots)
-    status = None
-    with StopRequest() as stop, Progress(out, session.settings, session.limits, len(slots)) as progress:
-        steps = search(session.run, session.space, session.settings, session.limits, evaluator, executor, stop)
-        for status in steps:
-            progress.update(status)
-    assert status is not None
-    return status, stop.asked
+    stop, progress = StopRequest(), Progress(out, session.settings.score, session.limits.seconds)
+    steps = search(session.run, session.space, session.settings, session.limits, evaluator, LocalExecutor(slots), stop)
+    return watch(steps, stop, progress), stop.asked
 
 
 def _conclude(session: Session, status: Status, stopped: bool, results: Path, out: Console) -> None:

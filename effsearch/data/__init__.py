@@ -3,7 +3,7 @@
 `prepare` packs, `load` opens training and validation, and `load_test` opens the test split, which no search may see.
 """
 
-from effsearch.data.augment import Augmentation, augment, normalise
+from effsearch.data.augmentation import Augmentation
 from effsearch.data.cache import prepare
 from effsearch.data.catalog import NAMES
 from effsearch.data.imageset import ImageSet, Labels, Pixels, Split
@@ -20,12 +20,10 @@ __all__ = [
     "Pixels",
     "Skipped",
     "Split",
-    "augment",
     "epoch_order",
     "info",
     "load",
     "load_test",
-    "normalise",
     "prepare",
     "subset",
 ]

@@ -4,13 +4,10 @@ Shifts and flips move bytes, before anything is float. Whatever changes the size
 rows are triangle filters as wide as the reduction: exact anti-aliasing for any mix of crops (Pillow's bilinear filter).
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-from effsearch.errors import QuantityError
+from effsearch.data.augmentation import Augmentation
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -18,33 +15,6 @@ STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _ASPECT = 4 / 3
 _DRAWS = 8
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is changed at random in each training image.
-
-    `flip` mirrors half of the images. `crop` is "pad" (shift by up to `pad`, a share of the side, with reflected
-    borders), "resized" (a box of `scale_min` to 1 of the area and an aspect of 3/4 to 4/3, as in Inception), or "none".
-    `colour` is the strength of brightness, contrast and saturation jitter: factors of 1 - colour to 1 + colour.
-    Raises QuantityError for a value out of range.
-    """
-
-    flip: bool = True
-    crop: Literal["pad", "resized", "none"] = "pad"
-    pad: float = 0.125
-    scale_min: float = 0.35
-    colour: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.crop not in ("pad", "resized", "none"):
-            raise QuantityError(f"crop is {self.crop!r}; it may be pad, resized or none")
-        if not 0 <= self.pad <= 0.5:
-            raise QuantityError(f"pad is {self.pad}; it is a share of the side, from 0 to 0.5")
-        if not 0 < self.scale_min <= 1:
-            raise QuantityError(f"scale_min is {self.scale_min}; it is a share of the area, above 0 and up to 1")
-        if not 0 <= self.colour < 1:
-            raise QuantityError(f"colour is {self.colour}; it is a strength from 0 to below 1")
 
 
 def normalise(pixels: Tensor, resolution: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""From an architecture to an accuracy."""
+"""From an architecture to an accuracy: by a proxy training (`training`)."""
 
+from effsearch.evaluation.evaluation import Evaluation
 from effsearch.evaluation.proxy import PROXIES, QUICK, STANDARD, Proxy
-from effsearch.evaluation.training import Evaluation, ProxyTraining
 
-__all__ = ["PROXIES", "QUICK", "STANDARD", "Evaluation", "Proxy", "ProxyTraining"]
+__all__ = ["PROXIES", "QUICK", "STANDARD", "Evaluation", "Proxy"]

@@ -8,19 +8,10 @@ import torch
 
 from effsearch.architecture import Architecture
 from effsearch.data import load, subset
+from effsearch.evaluation.evaluation import Evaluation
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
-from effsearch.training import Epoch, train
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Validation accuracy (a fraction), the epochs and seconds it took, and the course of the training."""
-
-    accuracy: float
-    epochs: int
-    seconds: float
-    history: tuple[Epoch, ...] = ()
+from effsearch.training.loop import train
 
 
 @dataclass(frozen=True)

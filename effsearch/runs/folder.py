@@ -5,6 +5,7 @@ results/nas-400M-20261124-101530/
   space.toml    the search space as it was
   journal.log   Optuna's journal, the only truth about trials
   ranking.csv   written anew as trials finish; what `show` prints
+  checkpoints/  KEY-seedN.safetensors, trainings that were stopped before their end
 """
 
 import os
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomli_w
@@ -52,6 +54,20 @@ class Run:
     @property
     def space(self) -> Path:
         return self.path / "space.toml"
+
+    def read_checkpoint(self, key: str, seed: int) -> bytes | None:
+        """The state of a training that was stopped before its end, or None."""
+        file = self._checkpoint(key, seed)
+        return file.read_bytes() if file.is_file() else None
+
+    def write_checkpoint(self, key: str, seed: int, state: bytes) -> None:
+        """Keeps the state of a training, whole or not at all."""
+        file = self._checkpoint(key, seed)
+        file.parent.mkdir(exist_ok=True)
+        write_atomically(file, state)
+
+    def _checkpoint(self, key: str, seed: int) -> Path:
+        return self.path / "checkpoints" / f"{key}-seed{seed}.safetensors"
 
     def manifest(self) -> dict[str, Any]:
         """What run.toml says; raises RunError if it cannot be read."""
@@ -94,8 +110,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def create(results: Path, name: str, manifest: Mapping[str, Any], space: str) -> Run:
-    """Makes the folder of a new run, whole or not at all; raises RunError if it cannot."""
+def create(
+    results: Path, name: str, manifest: Mapping[str, Any], files: Mapping[str, str] = MappingProxyType({})
+) -> Run:
+    """Makes the folder of a new run with more `files` in it, whole or not at all; raises RunError if it cannot."""
     run = Run(results / check_name(name))
     try:
         results.mkdir(parents=True, exist_ok=True)
@@ -103,7 +121,8 @@ def create(results: Path, name: str, manifest: Mapping[str, Any], space: str) ->
         try:
             building.chmod(0o755)
             (building / "run.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
-            (building / "space.toml").write_text(space, encoding="utf-8")
+            for file, text in files.items():
+                (building / file).write_text(text, encoding="utf-8")
             building.rename(run.path)
         finally:
             shutil.rmtree(building, ignore_errors=True)

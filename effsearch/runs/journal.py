@@ -62,7 +62,7 @@ def requeue_running(study: Study) -> int:
         candidate = trial.user_attrs.get(CANDIDATE)
         fail(study, trial, INTERRUPTED)
         if candidate is not None:
-            enqueue(study, trial.params, Candidate(**candidate))
+            enqueue(study, trial.params, Candidate.from_dict(candidate))
     return len(stale)
 
 
@@ -75,7 +75,7 @@ def read_record(trial: FrozenTrial) -> Record | None:
     return Record(
         number=trial.number,
         state=_state(trial, failure),
-        candidate=Candidate(**trial.user_attrs[CANDIDATE]),
+        candidate=Candidate.from_dict(trial.user_attrs[CANDIDATE]),
         accuracy=evaluation.get("accuracy"),
         reward=trial.value if trial.state == TrialState.COMPLETE else None,
         epochs=evaluation.get("epochs"),

@@ -1,8 +1,11 @@
 """What a run knows of each training, read from its journal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from effsearch.scaling import Coefficients
 
 State = Literal["complete", "failed", "interrupted", "running", "queued"]
 
@@ -14,7 +17,10 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is trained: an architecture with its cost, under a training seed, and who proposed it."""
+    """What is trained: an architecture with its cost, under a training seed, and who proposed it.
+
+    `epochs` is where the training stops, if not at its end; `coefficients` are those that a baseline was grown by.
+    """
 
     key: str
     notation: str
@@ -22,6 +28,14 @@ class Candidate:
     params: int
     seed: int
     source: str
+    epochs: int | None = None
+    coefficients: Coefficients | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
+        """Reads what `dataclasses.asdict` made of one."""
+        found = values.get("coefficients")
+        return cls(**{**values, "coefficients": None if found is None else Coefficients(**found)})
 
 
 @dataclass(frozen=True)

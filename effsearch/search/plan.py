@@ -2,42 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.settings import NasSettings
+from effsearch.search.steps import Done, Propose, Step, Train, Wait
 
 FAILURES = 5
 """Failed trainings with none finished after which a search gives up."""
-
-
-@dataclass(frozen=True)
-class Propose:
-    """Train what the sampler proposes (or what is queued)."""
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """Train a known architecture under another seed."""
-
-    candidate: Candidate
-    seed: int
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to begin before what runs has ended."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """Nothing is left to do; `problem` says what went wrong, if anything."""
-
-    problem: str | None = None
-
-
-Step = Propose | Repeat | Wait | Done
 
 
 def next_step(records: Sequence[Record], settings: NasSettings, trials: int, baseline: Candidate | None) -> Step:
@@ -72,7 +45,7 @@ def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate
     for candidate in chosen:
         for seed in range(settings.seed, settings.seed + settings.repeats):
             if seed not in tried.get(candidate.key, ()):
-                return Repeat(candidate, seed)
+                return Train(replace(candidate, seed=seed))
     return Wait() if any(record.state == "running" for record in records) else Done()
 
 

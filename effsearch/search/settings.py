@@ -6,7 +6,7 @@ from typing import Any
 
 from effsearch.architecture import Architecture
 from effsearch.cost import cost
-from effsearch.data.augment import Augmentation
+from effsearch.data.augmentation import Augmentation
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation.proxy import Proxy
 from effsearch.reward import Kind, Reward

@@ -1,6 +1,6 @@
-"""One plain training loop and the recipe it follows."""
+"""One plain training loop (`loop`) and the recipe it follows."""
 
-from effsearch.training.loop import Diverged, Epoch, accuracy, train
+from effsearch.training.epoch import Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
-__all__ = ["Diverged", "Epoch", "Recipe", "accuracy", "train"]
+__all__ = ["Diverged", "Epoch", "Recipe"]

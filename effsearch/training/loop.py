@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,26 +12,13 @@ from torch.optim.swa_utils import AveragedModel
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split
 from effsearch.data.splits import epoch_order
+from effsearch.training.epoch import Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss: a look makes a GPU wait."""
-
-
-class Diverged(Exception):
-    """The loss is no longer finite."""
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """What one epoch gave: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
-
-    epoch: int
-    loss: float
-    accuracy: float | None
-    seconds: float
 
 
 def train(

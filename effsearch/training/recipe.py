@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from effsearch.data.augment import Augmentation
+from effsearch.data.augmentation import Augmentation
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def run_folder(tmp_path):
         },
         "data": {"name": "scenes", "synthetic": True, "classes": ["a", "b"], "train": 4000},
     }
-    run = create(tmp_path / "results", "first", manifest, "space")
+    run = create(tmp_path / "results", "first", manifest, {"space.toml": "space"})
     b0 = EFFICIENTNET_B0
     row = Row(
         1, b0.key, str(b0), "complete", 0.5, 0.01, 3, 0.5, 385814752, 0.9645, 5288548, 3, 9.5, True, True, "b0", None

@@ -14,7 +14,7 @@ ROOT = Path(effsearch.__file__).parent
 LEVELS = (("data", "network"), ("training",), ("evaluation",), ("runs",), ("search", "report"), ("cli",))
 LEVEL = {package: level for level, packages in enumerate(LEVELS, 1) for package in packages}
 DOORS = {
-    "torch": {"network", "data", "training", "evaluation", "cli"},  # cli asks which devices there are
+    "torch": {"network", "data", "training", "evaluation"},
     "torchvision": {"network", "data"},
     "optuna": {"search", "runs"},
     "pandas": {"report"},

@@ -5,8 +5,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from effsearch.data import Augmentation, augment, normalise
-from effsearch.data.augment import MEAN, STD
+from effsearch.data import Augmentation
+from effsearch.data.augment import MEAN, STD, augment, normalise
 from effsearch.errors import QuantityError
 
 NOTHING = Augmentation(flip=False, crop="none")

@@ -70,7 +70,7 @@ def test_an_unknown_suffix_or_a_missing_folder_is_refused(tmp_path):
 
 
 def test_a_run_without_a_ranking_says_so(tmp_path):
-    run = create(tmp_path, "first", {"run": {}}, "space")
+    run = create(tmp_path, "first", {"run": {}}, {"space.toml": "space"})
     with pytest.raises(RunError, match="no ranking yet"):
         ranked.read(run)
     run.ranking.write_text(to_csv(ROWS))

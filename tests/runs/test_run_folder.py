@@ -13,11 +13,11 @@ MANIFEST = {"run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"}}
 
 
 def make(results: Path, name: str, created: str = "2026-01-01") -> Run:
-    return create(results, name, {"run": {"created": created}}, "space")
+    return create(results, name, {"run": {"created": created}}, {"space.toml": "space"})
 
 
 def test_a_run_is_made_whole(tmp_path):
-    run = create(tmp_path / "new" / "results", "first", MANIFEST, "the space")
+    run = create(tmp_path / "new" / "results", "first", MANIFEST, {"space.toml": "the space"})
     assert run.manifest() == MANIFEST
     assert run.space.read_text() == "the space"
     assert sorted(path.name for path in run.path.parent.iterdir()) == ["first"]
@@ -33,21 +33,21 @@ def test_an_existing_run_is_not_overwritten_and_nothing_is_left_behind(tmp_path)
 
 def test_a_manifest_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
-        create(tmp_path, "first", {"run": {"bad": object()}}, "space")
+        create(tmp_path, "first", {"run": {"bad": object()}}, {"space.toml": "space"})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc", "-x", "a b", "a\nb", "x" * 101, "é"])
 def test_a_name_cannot_leave_the_results_folder(tmp_path, name):
     with pytest.raises(RunError, match="name"):
-        create(tmp_path, name, MANIFEST, "space")
+        create(tmp_path, name, MANIFEST, {"space.toml": "space"})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_results_that_cannot_be_made_are_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot make the run folder"):
-        create(tmp_path / "file" / "results", "first", MANIFEST, "space")
+        create(tmp_path / "file" / "results", "first", MANIFEST, {"space.toml": "space"})
 
 
 def test_the_latest_run_is_found_by_its_time_of_creation(tmp_path):

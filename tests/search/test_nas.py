@@ -15,7 +15,7 @@ from effsearch.cost import cost
 from effsearch.evaluation import Evaluation
 from effsearch.runs.executor import LocalExecutor
 from effsearch.runs.ranking import from_csv
-from effsearch.search.nas import failure_reason
+from effsearch.search.driver import failure_reason
 from effsearch.space import Space, load
 from effsearch.training import Diverged
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 from toys import settings
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.plan import FAILURES, Done, Propose, Repeat, Wait, next_step
+from effsearch.search.plan import FAILURES, next_step
+from effsearch.search.steps import Done, Propose, Train, Wait
 
 B0 = Candidate("b0key", "b0", 8_000_000, 1, 0, "b0")
 
@@ -47,9 +48,9 @@ def test_finalists_and_baseline_are_repeated_under_the_next_seeds():
     records = [record(0, accuracy=0.5, seed=5), record(1, accuracy=0.6, seed=5)]
     records.append(replace(record(2, accuracy=0.4, seed=5), candidate=baseline))
     first = next_step(records, chosen, 3, baseline)
-    assert first == Repeat(baseline, 6)
+    assert first == Train(replace(baseline, seed=6))
     records.append(replace(record(3, accuracy=0.4), candidate=replace(baseline, seed=6)))
-    assert next_step(records, chosen, 3, baseline) == Repeat(records[1].candidate, 6)
+    assert next_step(records, chosen, 3, baseline) == Train(replace(records[1].candidate, seed=6))
     records.append(record(4, "running", seed=6, key="key1"))
     assert next_step(records, chosen, 3, baseline) == Wait()
     records[-1] = record(4, accuracy=0.6, seed=6, key="key1")
@@ -60,16 +61,16 @@ def test_a_repeat_that_changes_the_ranking_makes_new_finalists_but_only_twice_as
     chosen = settings(repeats=2, finalists=1)
     records = [record(number, accuracy=0.6 - 0.01 * number) for number in range(6)]
     repeated = []
-    while isinstance(step := next_step(records, chosen, 6, None), Repeat):
+    while isinstance(step := next_step(records, chosen, 6, None), Train):
         repeated.append(step.candidate.key)
         # Every repeat disappoints, so the next one leads.
-        records.append(record(len(records), accuracy=0.1, seed=step.seed, key=step.candidate.key))
+        records.append(record(len(records), accuracy=0.1, seed=step.candidate.seed, key=step.candidate.key))
     assert repeated == ["key0", "key1"]
     assert step == Done()
 
 
 def test_a_baseline_that_was_never_trained_is_trained_at_the_end():
-    assert next_step([record(0), record(1)], settings(repeats=1), 2, B0) == Repeat(B0, 0)
+    assert next_step([record(0), record(1)], settings(repeats=1), 2, B0) == Train(replace(B0, seed=0))
 
 
 def test_gives_up_when_trainings_only_fail():

@@ -11,7 +11,8 @@ from typing import Any
 from effsearch.architecture import Architecture
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs.folder import Run, create
-from effsearch.search.nas import Status, search
+from effsearch.search.driver import Status
+from effsearch.search.nas import search
 from effsearch.search.settings import Limits, NasSettings
 from effsearch.space import Space, load, locate
 
@@ -77,7 +78,7 @@ def settings(**changes: Any) -> NasSettings:
 
 def new_run(results: Path, name: str = "toy") -> Run:
     manifest = {"run": {"kind": "nas"}, "settings": settings().to_dict()}
-    return create(results, name, manifest, locate("tiny").read_text(encoding="utf-8"))
+    return create(results, name, manifest, {"space.toml": locate("tiny").read_text(encoding="utf-8")})
 
 
 def drive(

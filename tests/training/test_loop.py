@@ -11,8 +11,8 @@ from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split
 from effsearch.data.augment import MEAN, STD, normalise
 from effsearch.network import build
-from effsearch.training import Diverged, Recipe, accuracy, train
-from effsearch.training.loop import Source
+from effsearch.training import Diverged, Recipe
+from effsearch.training.loop import Source, accuracy, train
 
 CPU = torch.device("cpu")
 CLASSES = 4

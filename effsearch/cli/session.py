@@ -1,0 +1,128 @@
+"""What the commands that train have in common: workers, images, a name, and the drive itself."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from effsearch.cli.progress import Progress
+from effsearch.cli.stop import StopRequest
+from effsearch.data import PackedInfo, info, load, prepare, subset
+from effsearch.errors import QuantityError, RunError, listed
+from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
+from effsearch.evaluation.devices import gpu_name, gpus
+from effsearch.quantities import counted
+from effsearch.runs.executor import MOST_WORKERS, cores
+from effsearch.runs.folder import Run, check_name, find
+from effsearch.search.driver import Status
+
+
+def check_limits(trials: int | None, workers: int | None) -> None:
+    """Raises QuantityError for numbers that make no sense."""
+    if trials is not None and not 1 <= trials <= 1_000_000:
+        raise QuantityError(f"--trials must be from 1 to 1,000,000, got {trials}")
+    if workers is not None and not 1 <= workers <= 256:
+        raise QuantityError(f"--workers must be from 1 to 256, got {workers}")
+
+
+def proxy_named(name: str | None) -> Proxy:
+    """The proxy of that name, or the default of this machine; raises QuantityError."""
+    if name is None:
+        return STANDARD if gpus() else QUICK
+    if name not in PROXIES:
+        raise QuantityError(f"--proxy must be one of {listed(PROXIES)}, got {name!r}")
+    return PROXIES[name]
+
+
+def existing_run(run: str | None, resume: str | None, results: Path) -> Run | None:
+    """The run to continue, if one is named; raises RunError."""
+    if run is not None and resume is not None:
+        raise RunError("give --run or --resume, not both")
+    if resume is not None:
+        return find(results, resume)
+    if run is not None and (results / check_name(run) / "run.toml").is_file():
+        return Run(results / run)
+    return None
+
+
+def free_name(results: Path, stem: str) -> str:
+    """`stem` with the time, and with a number where that is taken."""
+    stem = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    taken = {path.name for path in results.glob(f"{stem}*")}
+    return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
+
+
+def slots_for(workers: int | None) -> list[int | None]:
+    """What each worker is pinned to: GPUs in turn, or a CPU thread."""
+    found = gpus()
+    if found:
+        return [worker % found for worker in range(workers or found)]
+    return [None] * (workers or min(cores(), MOST_WORKERS))
+
+
+def device() -> str:
+    """The device of this machine, for run.toml."""
+    return f"{gpus()} x {gpu_name()}" if gpus() else f"CPU, {cores()} cores"
+
+
+def pack(data: str, resolution: int, out: Console) -> Path:
+    """The folder of the packed images; says which were skipped."""
+    with out.status(f"packing {data} at {resolution} px"):
+        images = prepare(data, resolution)
+    about = info(images)
+    if about.skipped:
+        out.print(about.skipped_message(), style="yellow")
+    return images
+
+
+def check_images(run: Run, manifest: Mapping[str, Any], images: Path, data: str) -> None:
+    """Raises RunError unless the images are those that a run was made with."""
+    about = manifest.get("data", {})
+    if about.get("digest") != info(images).digest:
+        raise RunError(
+            f"run {run.name} was made with other images: {about.get('name')} was {about.get('digest')}, "
+            f"{data} is {info(images).digest}"
+        )
+
+
+def about_images(images: Path, proxy: Proxy) -> dict[str, Any]:
+    """What run.toml says of the images."""
+    about: PackedInfo = info(images)
+    loaded = load(images)
+    return {
+        "name": about.name,
+        "source": about.source,
+        "digest": about.digest,
+        "synthetic": about.synthetic,
+        "classes": list(about.classes),
+        "counts": dict(about.counts),
+        "train": len(subset(loaded.train, proxy.train_images, 0)),
+        "validation": len(subset(loaded.validation, proxy.validation_images, 0)),
+    }
+
+
+def describe_proxy(images: Path, proxy: Proxy) -> str:
+    """One line on the images and how they are used."""
+    about = info(images)
+    return (
+        f"data {about.name}{' (synthetic images)' if about.synthetic else ''}, {len(about.classes)} classes; "
+        f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
+        f"at most {counted(proxy.train_images, 'image')}"
+    )
+
+
+def describe_slots(slots: list[int | None]) -> str:
+    kind = "GPU" if slots[0] is not None else "CPU thread"
+    return f"{counted(len(slots), 'worker')} (one {kind} each)"
+
+
+def watch(steps: Iterator[Status], stop: StopRequest, progress: Progress) -> Status:
+    """Shows a search as it runs, and returns how it ended."""
+    status = None
+    with stop, progress:
+        for status in steps:
+            progress.update(status)
+    assert status is not None
+    return status

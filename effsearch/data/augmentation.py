@@ -1,0 +1,33 @@
+"""What is changed at random in training images, as a value."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from effsearch.errors import QuantityError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is changed at random in each training image.
+
+    `flip` mirrors half of the images. `crop` is "pad" (shift by up to `pad`, a share of the side, with reflected
+    borders), "resized" (a box of `scale_min` to 1 of the area and an aspect of 3/4 to 4/3, as in Inception), or "none".
+    `colour` is the strength of brightness, contrast and saturation jitter: factors of 1 - colour to 1 + colour.
+    Raises QuantityError for a value out of range.
+    """
+
+    flip: bool = True
+    crop: Literal["pad", "resized", "none"] = "pad"
+    pad: float = 0.125
+    scale_min: float = 0.35
+    colour: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.crop not in ("pad", "resized", "none"):
+            raise QuantityError(f"crop is {self.crop!r}; it may be pad, resized or none")
+        if not 0 <= self.pad <= 0.5:
+            raise QuantityError(f"pad is {self.pad}; it is a share of the side, from 0 to 0.5")
+        if not 0 < self.scale_min <= 1:
+            raise QuantityError(f"scale_min is {self.scale_min}; it is a share of the area, above 0 and up to 1")
+        if not 0 <= self.colour < 1:
+            raise QuantityError(f"colour is {self.colour}; it is a strength from 0 to below 1")

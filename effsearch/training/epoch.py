@@ -1,0 +1,17 @@
+"""What a training gives, epoch by epoch, and how it may fail."""
+
+from dataclasses import dataclass
+
+
+class Diverged(Exception):
+    """The loss is no longer finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch gave: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+    seconds: float
