@@ -38,6 +38,10 @@ class Proxy:
                 f"the proxy's images must be at least {self.recipe.batch}, a batch, got {self.train_images}"
             )
 
+    def scaled(self, resolution: float) -> "Proxy":
+        """The same with the resolution times a factor, in whole px."""
+        return replace(self, resolution=max(8, round(self.resolution * resolution)))
+
     def shrink(self, architecture: Architecture) -> Architecture:
         """The network that is trained in place of `architecture`."""
         return replace(widen(architecture, self.width, self.divisor), resolution=self.resolution)

@@ -19,17 +19,21 @@ class ProxyTraining:
     """A proxy training on the packed image set in `folder`; a value, so that it can be sent to a worker.
 
     `split_seed` gives the validation split and the images used, the same for all candidates; `device` is cpu or cuda.
+    With `baseline_resolution` (px) a network of another resolution is trained at that of the proxy in proportion.
     """
 
     proxy: Proxy
     folder: Path
     split_seed: int = 0
     device: str = "cpu"
+    baseline_resolution: int | None = None
 
-    def __call__(self, architecture: Architecture, seed: int) -> Evaluation:
-        """Trains and validates one architecture; raises Diverged."""
+    def __call__(
+        self, architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
+    ) -> Evaluation:
+        """Trains and validates one architecture, or from a checkpoint on until an epoch; raises Diverged."""
         start = time.perf_counter()
-        proxy = self.proxy
+        proxy = self.proxy_for(architecture)
         images = load(self.folder, split_seed=self.split_seed)
         images = replace(
             images,
@@ -44,7 +48,7 @@ class ProxyTraining:
             drop_path=proxy.recipe.drop_path,
             zero_init=proxy.recipe.zero_init,
         )
-        history, _ = train(
+        trained = train(
             network,
             images,
             proxy.recipe,
@@ -52,7 +56,15 @@ class ProxyTraining:
             epochs=proxy.epochs,
             seed=seed,
             device=torch.device(self.device),
+            until=until,
+            checkpoint=checkpoint,
         )
-        reached = history[-1].accuracy
+        reached, history = trained.history[-1].accuracy, tuple(trained.history)
         assert reached is not None
-        return Evaluation(reached, proxy.epochs, time.perf_counter() - start, tuple(history))
+        return Evaluation(reached, len(history), time.perf_counter() - start, history, trained.checkpoint)
+
+    def proxy_for(self, architecture: Architecture) -> Proxy:
+        """The proxy at the resolution that stands for the architecture's."""
+        if self.baseline_resolution is None:
+            return self.proxy
+        return self.proxy.scaled(architecture.resolution / self.baseline_resolution)

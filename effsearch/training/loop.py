@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split
 from effsearch.data.splits import epoch_order
+from effsearch.training.checkpoint import pack, unpack
 from effsearch.training.epoch import Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
@@ -19,6 +21,14 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss: a look makes a GPU wait."""
+
+
+class Trained(NamedTuple):
+    """The epochs of a training, the averaged network that was evaluated, and a checkpoint if it is to go on."""
+
+    history: list[Epoch]
+    network: nn.Module
+    checkpoint: bytes | None
 
 
 def train(
@@ -32,11 +42,14 @@ def train(
     device: torch.device,
     every_epoch: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
-) -> tuple[list[Epoch], nn.Module]:
-    """Trains `network` at `resolution` px and returns its epochs and the averaged network that was evaluated.
+    until: int | None = None,
+    checkpoint: bytes | None = None,
+) -> Trained:
+    """Trains `network` at `resolution` px.
 
     Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
-    dropout; two networks with one seed see the same images in the same order. Raises Diverged.
+    dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`,
+    and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. Raises Diverged.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=_ema(recipe.ema), use_buffers=True)
@@ -46,9 +59,9 @@ def train(
     torch.manual_seed(seed)
     source = Source(images.train, device)
     steps_per_epoch = max(1, len(images.train) // recipe.batch)
-    steps, step = epochs * steps_per_epoch, 0
-    history = []
-    for epoch in range(1, epochs + 1):
+    history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
+    steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
+    for epoch in range(len(history) + 1, last + 1):
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()
         order = epoch_order(len(images.train), seed, epoch)
@@ -67,13 +80,14 @@ def train(
             step += 1
             if (batch % CHECK_EVERY == 0 or batch + 1 == steps_per_epoch) and not torch.isfinite(total):
                 raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch + 1} of {steps_per_epoch}")
-        measured = every_epoch or epoch == epochs
+        measured = every_epoch or epoch == last
         reached = accuracy(average, images.validation, resolution, device) if measured else None
         seconds = time.perf_counter() - start
         history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
         if on_epoch is not None:
             on_epoch(history[-1])
-    return history, average.module
+    state = pack(network, average, optimizer, generator, history) if last < epochs else None
+    return Trained(history, average.module, state)
 
 
 @torch.inference_mode()

@@ -147,3 +147,21 @@ def test_a_training_that_diverges_says_so_through_pickle_too(folder):
 def test_an_evaluation_on_a_gpu(folder):
     proxy = replace(PROXY, epochs=8, train_images=48, recipe=replace(RECIPE, rate=0.1, dropout=0, drop_path=0))
     assert ProxyTraining(proxy, folder, device="cuda")(ARCHITECTURE, 0).accuracy > 0.6
+
+
+def test_an_evaluation_in_parts_is_that_of_the_whole(training):
+    whole = training(ARCHITECTURE, 0)
+    first = training(ARCHITECTURE, 0, 1, None)
+    assert (first.epochs, len(first.history)) == (1, 1)
+    assert first.checkpoint is not None
+    second = training(ARCHITECTURE, 0, 2, first.checkpoint)
+    assert second.checkpoint is None
+    assert [epoch.loss for epoch in second.history] == [epoch.loss for epoch in whole.history]
+    assert second.accuracy == whole.accuracy
+
+
+def test_a_network_of_more_pixels_is_trained_at_more_pixels(folder, calls):
+    scaled = ProxyTraining(PROXY, folder, baseline_resolution=224)
+    assert [scaled.proxy_for(replace(ARCHITECTURE, resolution=px)).resolution for px in (224, 258, 112)] == [16, 18, 8]
+    scaled(replace(ARCHITECTURE, resolution=336), 0)
+    assert calls[0][3]["resolution"] == 24

@@ -94,7 +94,7 @@ def run(
     torch.manual_seed(stir)
     np.random.seed(stir)
     options = {"resolution": 16, "epochs": 2, "seed": seed, "device": CPU} | changes
-    history, average = train(network, images, recipe, **options)
+    history, average, _ = train(network, images, recipe, **options)
     assert isinstance(average, Recorder)
     return history, network, average
 
@@ -125,7 +125,7 @@ def test_the_recipe_as_it_comes_learns_too():
     recipe = replace(Recipe(), batch=16, augmentation=STILL)
     torch.manual_seed(0)
     network = build(SMALL, CLASSES, zero_init=recipe.zero_init)
-    history, _ = train(network, images, recipe, resolution=16, epochs=30, seed=0, device=CPU)
+    history, *_ = train(network, images, recipe, resolution=16, epochs=30, seed=0, device=CPU)
     assert history[-1].loss < 0.9 * history[0].loss
 
 
@@ -136,7 +136,7 @@ def test_steps_by_hand():
     torch.manual_seed(0)
     network = nn.Sequential(nn.AvgPool2d(16), nn.Flatten(), nn.Linear(3, CLASSES))
     weight, bias = (parameter.detach().clone() for parameter in network.parameters())
-    history, _ = train(network, images, recipe, resolution=16, epochs=6, seed=0, device=CPU)
+    history, *_ = train(network, images, recipe, resolution=16, epochs=6, seed=0, device=CPU)
     x = normalise(torch.from_numpy(images.train.images(np.arange(8))), 16).mean((2, 3))
     wanted = 0.8 * nn.functional.one_hot(torch.from_numpy(images.train.labels), CLASSES) + 0.2 / CLASSES
     speed = [torch.zeros_like(weight), torch.zeros_like(bias)]
@@ -276,7 +276,7 @@ def test_a_linear_network_trained_by_hand():
     images = numbered(train=24, validation=4)
     recipe = replace(PLAIN, rate=0.05, momentum=0.8, weight_decay=0.03, warmup=0.5, label_smoothing=0.2)
     network = Recorder(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, CLASSES)))
-    history, _ = train(network, images, recipe, resolution=8, epochs=2, seed=0, device=CPU)
+    history, *_ = train(network, images, recipe, resolution=8, epochs=2, seed=0, device=CPU)
     weight, bias = (value.double().numpy() for value in network.weights[0])
     weight_speed, bias_speed, total = 0, 0, 0.0
     for step, x in enumerate(network.trained):
@@ -315,7 +315,7 @@ def test_weight_decay_spares_norms_and_biases():
         parameter.data.uniform_(0.5, 1)
     before = {name: value.clone() for name, value in network.named_parameters()}
     recipe = replace(PLAIN, weight_decay=0.5, momentum=0.5)
-    history, _ = train(Indifferent(network), noise(), recipe, resolution=16, epochs=1, seed=0, device=CPU)
+    history, *_ = train(Indifferent(network), noise(), recipe, resolution=16, epochs=1, seed=0, device=CPU)
     assert history[0].loss == pytest.approx(math.log(CLASSES))
     norms = {id(p) for module in network.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()}
     for name, parameter in network.named_parameters():
@@ -401,3 +401,27 @@ def test_images_can_be_learnt_by_heart_on_a_gpu():
     assert history[-1].loss < 0.1
     assert history[-1].accuracy == 1
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("cuts", [[1], [1, 3], [2]])
+def test_a_training_in_parts_ends_with_the_same_weights_to_the_bit(cuts):
+    recipe = replace(Recipe(), batch=8, dropout=0.2, drop_path=0.2, augmentation=Augmentation(colour=0.2))
+    images = noise(train=24)
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(1)
+        return build(SMALL, CLASSES, dropout=recipe.dropout, drop_path=recipe.drop_path)
+
+    options = {"resolution": 16, "epochs": 4, "seed": 5, "device": CPU}
+    whole = train(fresh(), images, recipe, **options)
+    assert whole.checkpoint is None
+    checkpoint = None
+    for until in [*cuts, 4]:
+        torch.rand(3)
+        part = train(fresh(), images, recipe, until=until, checkpoint=checkpoint, **options)
+        assert len(part.history) == until
+        assert part.history[-1].accuracy is not None
+        checkpoint = part.checkpoint
+    assert checkpoint is None
+    assert same(state(part.network), state(whole.network))
+    assert losses(part.history) == losses(whole.history)

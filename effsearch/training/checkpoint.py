@@ -1,0 +1,62 @@
+"""The state of a training between two epochs, as the bytes of a safetensors file."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from effsearch.training.epoch import Epoch
+
+MOMENTUM = "momentum_buffer"
+
+
+def pack(
+    network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator, history: Iterable[Epoch]
+) -> bytes:
+    """All that a training needs to go on as if it had not been stopped."""
+    device = generator.device
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
+    for index, parameter in enumerate(_parameters(optimizer)):
+        tensors[f"momentum.{index}"] = optimizer.state[parameter][MOMENTUM]
+    tensors["random.own"] = generator.get_state()
+    tensors["random.cpu"] = torch.get_rng_state()
+    if device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
+    missing = float("nan")
+    tensors["history"] = torch.tensor(
+        [[e.epoch, e.loss, missing if e.accuracy is None else e.accuracy, e.seconds] for e in history],
+        dtype=torch.float64,
+    )
+    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+
+def unpack(
+    state: bytes, network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator
+) -> list[Epoch]:
+    """Brings a fresh training to the state that was packed, and returns its epochs."""
+    tensors = load(state)
+    network.load_state_dict(_part(tensors, "network."))
+    average.load_state_dict(_part(tensors, "average."))
+    for index, parameter in enumerate(_parameters(optimizer)):
+        buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{index}"])
+        optimizer.state[parameter][MOMENTUM] = buffer
+    generator.set_state(tensors["random.own"])
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and generator.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["random.cuda"], generator.device)
+    return [
+        Epoch(int(epoch), loss, None if accuracy != accuracy else accuracy, seconds)
+        for epoch, loss, accuracy, seconds in tensors["history"].tolist()
+    ]
+
+
+def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
+    for group in optimizer.param_groups:
+        yield from group["params"]
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
