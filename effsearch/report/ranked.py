@@ -14,6 +14,9 @@ from effsearch.runs.ranking import COLUMNS, Row, from_csv
 BEST_LAST = ("accuracy", "reward", "seeds", "pareto", "tie")
 """Columns in which more is better: sorted from the top."""
 
+GROWTH = ("alpha", "beta", "gamma")
+"""Columns that only a run which grows a baseline has."""
+
 SUFFIXES = (".csv", ".json", ".parquet")
 
 
@@ -41,12 +44,16 @@ def select(rows: list[Row], top: int | None = None, sort: str = "rank", pareto: 
 def frame(rows: list[Row]) -> pd.DataFrame:
     """One line an architecture, with whole numbers that may be missing."""
     table = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+    if table[list(GROWTH)].isna().all(axis=None):
+        table = table.drop(columns=list(GROWTH))
     return table.astype({"rank": "Int64", "epochs": "Int64", "flops": "int64", "params": "int64"})
 
 
 def to_json(rows: list[Row]) -> str:
     """A list of objects, one a row; what is not known is null."""
-    return json.dumps([asdict(row) for row in rows], indent=2)
+    grown = any(row.alpha is not None for row in rows)
+    names = [name for name in COLUMNS if grown or name not in GROWTH]
+    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], indent=2)
 
 
 def write(rows: list[Row], path: Path) -> None:

@@ -20,9 +20,10 @@ TIE = 2.0
 class Row:
     """One architecture of a ranking.
 
-    `accuracy` is the mean over `seeds` trainings, as a fraction, and `accuracy_sd` their standard deviation; `reward`
-    that of the mean; `pareto` says that none has more accuracy for as few FLOPs, `tie` that the seeds do not tell it
-    from the first.
+    `accuracy` is the mean over `seeds` trainings of `epochs` epochs, as a fraction, and `accuracy_sd` their standard
+    deviation; `reward` that of the mean; `pareto` says that none has more accuracy for as few FLOPs, `tie` that the
+    seeds do not tell it from the first, both among networks trained for as long. `seconds` is the median of a training;
+    `alpha`, `beta` and `gamma` are what a baseline was grown by, in a run that grows one.
     """
 
     rank: int | None
@@ -42,6 +43,9 @@ class Row:
     tie: bool
     source: str
     reason: str | None
+    alpha: float | None = None
+    beta: float | None = None
+    gamma: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,16 @@ class Noise:
 
 
 def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
-    """All architectures of a run, best reward first; those without an accuracy at the end, unranked."""
+    """All architectures of a run: the longest trained first, then by reward; those without an accuracy at the end."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.candidate.key, []).append(record)
     rows = [_row(group, reward) for group in groups.values()]
-    done = sorted((row for row in rows if row.reward is not None), key=lambda row: (-_number(row.reward), row.flops))
-    front = _front(done)
+    done = sorted(
+        (row for row in rows if row.reward is not None),
+        key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops),
+    )
+    front = _front(row for row in done if row.epochs == done[0].epochs)
     noise = measure_noise(rows)
     ranked = [
         replace(row, rank=rank, pareto=row.key in front, tie=rank == 1 or _is_tie(done[0], row, noise))
@@ -70,9 +77,13 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
 
 
 def _row(group: Sequence[Record], reward: Reward) -> Row:
-    done = [record for record in group if record.accuracy is not None]
+    reached = [record for record in group if record.accuracy is not None]
+    epochs = max((record.epochs or 0 for record in reached), default=0)
+    done = [record for record in reached if (record.epochs or 0) == epochs]
+    seconds = [_seconds(reached, record.candidate.seed) for record in done]
     first = group[0].candidate
     accuracies = [_number(record.accuracy) for record in done]
+    grown = first.coefficients
     accuracy = mean(accuracies) if accuracies else None
     return Row(
         rank=None,
@@ -87,12 +98,20 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         flops_ratio=first.flops / reward.target,
         params=first.params,
         epochs=done[0].epochs if done else None,
-        seconds=median(_number(record.seconds) for record in done) if done else None,
+        seconds=median(seconds) if seconds else None,
         pareto=False,
         tie=False,
         source=first.source,
         reason=None if done else group[-1].reason,
+        alpha=None if grown is None else grown.alpha,
+        beta=None if grown is None else grown.beta,
+        gamma=None if grown is None else grown.gamma,
     )
+
+
+def _seconds(group: Iterable[Record], seed: int) -> float:
+    """Of the training under a seed, all its parts together."""
+    return sum(record.seconds or 0.0 for record in group if record.candidate.seed == seed)
 
 
 def _number(value: float | None) -> float:
@@ -121,7 +140,7 @@ def measure_noise(rows: Sequence[Row]) -> Noise | None:
 
 def _is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
     """Whether the difference in reward is within TIE standard errors of zero, in units of the row's accuracy."""
-    if noise is None or not row.accuracy:
+    if noise is None or not row.accuracy or row.epochs != first.epochs:
         return False
     lead = (_number(first.reward) - _number(row.reward)) * row.accuracy / max(_number(row.reward), 1e-9)
     return lead <= TIE * noise.sd * math.sqrt(1 / first.seeds + 1 / row.seeds)
@@ -151,8 +170,8 @@ def from_csv(text: str) -> list[Row]:
 def _parse_row(cells: dict[str, str]) -> Row:
     values: dict[str, Any] = {}
     for name, kind in get_type_hints(Row).items():
-        cell = cells[name]
         first, *rest = get_args(kind) or (kind,)
+        cell = cells.get(name, "") if rest else cells[name]
         if cell == "" and rest:
             values[name] = None
         else:

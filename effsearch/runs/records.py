@@ -13,6 +13,8 @@ CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"
 """Names of the user attributes of a trial."""
 
 INTERRUPTED = "interrupted"
+DIVERGED = "diverged"
+"""What a reason may be, or begin with."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,8 @@ class Record:
     seconds: float | None = None
     reason: str | None = None
     finished: datetime | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a training failed for what its network is, not for what befell it."""
+        return (self.reason or "").startswith(DIVERGED)

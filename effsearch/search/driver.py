@@ -22,7 +22,7 @@ from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
 from effsearch.runs.journal import drop_unborn, enqueue, fail, open_study, read_record, requeue_running
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record
+from effsearch.runs.records import CANDIDATE, DIVERGED, EVALUATION, Candidate, Record
 from effsearch.search.samplers import SpaceExhausted
 from effsearch.search.steps import Clock, Done, Outlook, Step, Train, Wait
 from effsearch.training import Diverged
@@ -248,7 +248,7 @@ def failure_reason(error: BaseException) -> str:
     """One line that says why a training failed."""
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, Diverged):
-        return f"diverged: {text}"
+        return f"{DIVERGED}: {text}"
     if isinstance(error, ProcessExpired):
         cause = f"signal {-error.exitcode}; perhaps out of memory" if error.exitcode < 0 else f"exit {error.exitcode}"
         return f"its worker died ({cause})"

@@ -64,19 +64,14 @@ class NasSettings:
     def from_dict(cls, values: Mapping[str, Any]) -> "NasSettings":
         """Reads what `to_dict` wrote; raises RunError for anything else."""
         try:
-            proxy = dict(values["proxy"])
-            recipe = dict(proxy["recipe"])
-            recipe["augmentation"] = Augmentation(**recipe["augmentation"])
-            proxy["recipe"] = Recipe(**recipe)
             window = None if values["flops_window"] == "none" else tuple(values["flops_window"])
-            return cls(**{**values, "proxy": Proxy(**proxy), "flops_window": window})
+            return cls(**{**values, "proxy": read_proxy(values["proxy"]), "flops_window": window})
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"the settings in run.toml cannot be read: {error}") from None
 
     def differences(self, other: "NasSettings") -> list[str]:
         """What differs, as 'name is A, not B'."""
-        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
-        return [f"{name} is {mine[name]}, not {theirs[name]}" for name in mine if mine[name] != theirs.get(name)]
+        return differences(self.to_dict(), other.to_dict())
 
 
 @dataclass(frozen=True)
@@ -85,6 +80,19 @@ class Limits:
 
     trials: int
     seconds: float | None = None
+
+
+def read_proxy(values: Mapping[str, Any]) -> Proxy:
+    """A proxy from its dict form; raises KeyError, TypeError or ValueError for anything else."""
+    recipe = dict(values["recipe"])
+    recipe["augmentation"] = Augmentation(**recipe["augmentation"])
+    return Proxy(**{**values, "recipe": Recipe(**recipe)})
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What differs between two dict forms, as 'name is A, not B'."""
+    mine, theirs = _flat(one), _flat(other)
+    return [f"{name} is {mine[name]}, not {theirs.get(name)}" for name in mine if mine[name] != theirs.get(name)]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -43,7 +43,7 @@ def test_sorting_by_what_is_no_column_names_the_columns():
 
 def test_json_is_a_list_of_objects_with_null_for_what_is_not_known():
     objects = json.loads(ranked.to_json(ROWS))
-    assert [set(item) for item in objects] == [set(COLUMNS)] * 3
+    assert [set(item) for item in objects] == [set(COLUMNS) - set(ranked.GROWTH)] * 3
     assert objects[2]["accuracy"] is None
     assert objects[0]["flops"] == 200
 
@@ -54,11 +54,17 @@ def test_every_format_written_holds_the_same(tmp_path, suffix):
     ranked.write(ROWS, file)
     reader = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}[suffix]
     table = reader(file)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == [name for name in COLUMNS if name not in ranked.GROWTH]
     assert table["key"].tolist() == ["aa", "bb", "cc"]
     assert table["accuracy"].tolist()[:2] == pytest.approx([0.5, 0.6])
     assert pd.isna(table["rank"].iloc[2])
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_run_that_grows_a_baseline_has_the_coefficients_too():
+    grown = [replace(FIRST, alpha=1.2, beta=1.1, gamma=1.15), SECOND]
+    assert [item["beta"] for item in json.loads(ranked.to_json(grown))] == [1.1, None]
+    assert list(ranked.frame(grown).columns) == list(COLUMNS)
 
 
 def test_an_unknown_suffix_or_a_missing_folder_is_refused(tmp_path):

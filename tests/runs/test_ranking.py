@@ -98,3 +98,16 @@ def test_a_file_that_is_no_ranking_is_refused_in_one_line(text):
 def test_rows_carry_what_programs_need():
     needed = {"rank", "key", "notation", "state", "accuracy", "flops", "params", "reward", "epochs", "seconds"}
     assert needed <= set(Row.__dataclass_fields__)
+
+
+def test_the_longest_trained_come_first_and_are_compared_among_themselves():
+    def at(key: str, accuracy: float, epochs: int, seed: int = 0) -> Record:
+        return replace(record(key, accuracy, seed=seed), epochs=epochs)
+
+    records = [at("a", 0.9, 1), at("b", 0.2, 1), at("b", 0.5, 4), at("b", 0.6, 4, seed=1), at("c", 0.5, 4)]
+    rows = ranking(records, REWARD)
+    assert [(row.key, row.epochs, row.seeds) for row in rows] == [("b", 4, 2), ("c", 4, 1), ("a", 1, 1)]
+    assert rows[0].accuracy == pytest.approx(0.55)
+    assert [row.tie for row in rows] == [True, True, False]
+    assert [row.pareto for row in rows] == [True, False, False]
+    assert rows[0].seconds == 3.0

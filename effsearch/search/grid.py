@@ -1,0 +1,288 @@
+"""The search for alpha, beta and gamma, as a problem for the driver."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from statistics import median
+from typing import Any, Literal, get_args
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+
+from effsearch.architecture import Architecture, parse
+from effsearch.candidates import Cell, CoefficientGrid, cells
+from effsearch.cost import cost
+from effsearch.errors import EffsearchError, QuantityError, RunError, listed
+from effsearch.evaluation.proxy import Proxy
+from effsearch.reward import Reward
+from effsearch.runs.ranking import ranking
+from effsearch.runs.records import Candidate, Record
+from effsearch.scaling import Coefficients, Rounding, grow
+from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
+from effsearch.search.halving import ATTEMPTS, Ladder
+from effsearch.search.settings import differences, read_proxy
+from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
+
+Method = Literal["grid", "halving", "tpe", "evolution"]
+METHODS: tuple[Method, ...] = get_args(Method)
+CANDIDATE = "candidate"
+"""The source of a network that is neither named nor a reference."""
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """Everything that gives a trial its meaning: a run is continued only under equal settings.
+
+    `baseline` is a notation and `name` what it is called. With `grid` every network is trained under `repeats` seeds;
+    with the other methods that is so for the best `finalists` and for the references. Raises QuantityError.
+    """
+
+    baseline: str
+    name: str
+    grid: CoefficientGrid
+    data: str
+    proxy: Proxy
+    method: Method = "halving"
+    repeats: int = 3
+    finalists: int = 5
+    exponent: float = -0.07
+    classes: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise QuantityError(f"--method must be one of {listed(METHODS)}, got {self.method!r}")
+        if not 1 <= self.repeats <= 100:
+            raise QuantityError(f"--repeats must be from 1 to 100, got {self.repeats}")
+        if not 0 <= self.seed < 2**31:
+            raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The baseline."""
+        return parse(self.baseline)
+
+    @property
+    def target_flops(self) -> float:
+        """T: target^phi times the baseline's FLOPs."""
+        return float(self.grid.target**self.grid.phi * self.base_flops)
+
+    @property
+    def base_flops(self) -> int:
+        """FLOPs of the baseline."""
+        return cost(self.architecture, classes=self.classes).flops
+
+    @property
+    def score(self) -> Reward:
+        """Accuracy at equal FLOPs, the reward that is maximised."""
+        return Reward(self.target_flops, "soft", self.exponent)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which halving looks: a quarter, a half and all of them."""
+        epochs = self.proxy.epochs
+        return tuple(sorted({max(1, epochs // 4), max(1, epochs // 2), epochs}))
+
+    def cells(self) -> list[Cell]:
+        """The networks of the grid, or with a sampler only the references."""
+        found = cells(self.architecture, self.grid, self.classes)
+        if self.method in ("grid", "halving"):
+            return found
+        # The paper's coefficients may lie on the grid, which is not searched here; they are a reference all the same.
+        return [replace(cell, role="reference") for cell in found if cell.name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For run.toml; the reward and what it aims at stand there too, for whoever reads it."""
+        about = {"target_flops": self.target_flops, "reward": "soft", "resolution": self.architecture.resolution}
+        return asdict(self) | about
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "GridSettings":
+        """Reads what `to_dict` wrote; raises RunError for anything else."""
+        try:
+            known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
+            grid = dict(known["grid"])
+            grid["rounding"] = Rounding(**grid["rounding"])
+            return cls(**{**known, "grid": CoefficientGrid(**grid), "proxy": read_proxy(known["proxy"])})
+        except (KeyError, TypeError, ValueError, EffsearchError) as error:
+            raise RunError(f"the settings in run.toml cannot be read: {error}") from None
+
+    def differences(self, other: "GridSettings") -> list[str]:
+        """What differs, as 'name is A, not B'."""
+        return differences(self.to_dict(), other.to_dict())
+
+
+@dataclass
+class GridProblem:
+    """Trains the networks of a grid, by `method`, then repeats the finalists under paired seeds.
+
+    `trials` is how many networks a sampler proposes (tpe, evolution). `found` may hold the cells if they are known.
+    """
+
+    settings: GridSettings
+    trials: int = 24
+    found: list[Cell] = field(default_factory=list)
+    distributions: Mapping[str, BaseDistribution] = field(init=False)
+    proposer: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.found = self.found or settings.cells()
+        self.candidates = [self._candidate(cell) for cell in self.found]
+        self.references = {
+            c.key for cell, c in zip(self.found, self.candidates, strict=True) if cell.role == "reference"
+        }
+        self.compared = {
+            c.key for cell, c in zip(self.found, self.candidates, strict=True) if cell.name in ("baseline", "paper")
+        }
+        self.proposer = CANDIDATE
+        self.distributions = coefficient_distributions(settings.grid)
+
+    @property
+    def score(self) -> Reward:
+        return self.settings.score
+
+    def first(self) -> Iterable[Candidate]:
+        return ()
+
+    def sampler(self, proposals: int) -> BaseSampler:
+        settings = self.settings
+        digest = hashlib.sha256(f"{settings.seed}:{proposals}".encode()).digest()
+        seed = int.from_bytes(digest[:4], "big")
+        if settings.method in ("grid", "halving"):
+            return RandomSampler(seed)  # Never asked: every training is known beforehand.
+        return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)
+
+    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+        if any(record.state == "queued" for record in records):
+            return Propose()
+        broken = self._all_fail_alike(records)
+        if broken is not None:
+            return Wait() if clock.pending else Done(broken)
+        method = self.settings.method
+        if method == "grid":
+            return self._repeat(self.candidates, records)
+        if method == "halving":
+            ladder = self._ladder()
+            going = ladder.next(records)
+            if going is not None:
+                return Train(going)
+            if self._running(records):
+                return Wait()
+            return self._repeat(self._finalists(ladder.survivors(records), records), records)
+        proposed = [record for record in records if record.candidate.source == CANDIDATE and self._counts(record)]
+        if len({record.candidate.key for record in proposed}) < self.trials:
+            due = self._due(self.candidates, records, (self.settings.seed,))
+            return Propose() if due is None else Train(due)
+        if self._running(records):
+            return Wait()
+        return self._repeat(self._finalists([record.candidate for record in proposed], records), records)
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        found = candidate.coefficients
+        assert found is not None
+        return asdict(found)
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        """What a sampler proposed: coefficients that meet the constraint."""
+        settings, found = self.settings, Coefficients(**params)
+        network = grow(settings.architecture, found.at(settings.grid.phi), settings.grid.rounding)
+        total = cost(network, classes=settings.classes)
+        return self._candidate(Cell(network, (found,), "candidate", "", total, total.flops / settings.base_flops))
+
+    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+        """Epochs trained, of those that are planned; the time left at their median pace."""
+        complete = [record for record in records if record.state == "complete" and record.epochs]
+        done = sum(self._epochs(record.candidate) for record in complete)
+        planned = max(done, self.planned_epochs())
+        paces = [(record.seconds or 0.0) / self._epochs(record.candidate) for record in complete]
+        left = (planned - done) * median(paces) / workers if paces else None
+        return Outlook(f"{done}/{planned} epochs", left)
+
+    def planned_epochs(self) -> int:
+        """Of all networks together, if nothing fails."""
+        settings = self.settings
+        epochs, repeats, count = settings.proxy.epochs, settings.repeats, len(self.candidates)
+        if settings.method == "grid":
+            return count * repeats * epochs
+        again = (repeats - 1) * epochs * (settings.finalists + len(self.compared))
+        if settings.method == "halving":
+            return self._ladder_epochs() + again
+        return (count + self.trials) * epochs + again
+
+    def _ladder_epochs(self) -> int:
+        kept, free, total, before = len(self.references), len(self.candidates) - len(self.references), 0, 0
+        for rung in self.settings.rungs:
+            total += (kept + free) * (rung - before)
+            free, before = -(-free // 2), rung
+        return total
+
+    def _epochs(self, candidate: Candidate) -> int:
+        """The epochs that a training has in this part alone."""
+        until = candidate.epochs or self.settings.proxy.epochs
+        if self.settings.method != "halving" or candidate.seed != self.settings.seed:
+            return until
+        return until - max((rung for rung in self.settings.rungs if rung < until), default=0)
+
+    def _ladder(self) -> Ladder:
+        return Ladder(self.settings.rungs, tuple(self.candidates), frozenset(self.references | self.compared))
+
+    def _candidate(self, cell: Cell) -> Candidate:
+        return Candidate(
+            cell.architecture.key,
+            cell.architecture.notation,
+            cell.cost.flops,
+            cell.cost.params,
+            self.settings.seed,
+            cell.name or CANDIDATE,
+            self.settings.proxy.epochs,
+            cell.coefficients,
+        )
+
+    def _finalists(self, survivors: Sequence[Candidate], records: Sequence[Record]) -> list[Candidate]:
+        """The first of the ranking among candidates, and what they are compared with.
+
+        Means move as seeds are added, so those that have been repeated stay, and no more join than there is room for.
+        """
+        alive = {candidate.key: candidate for candidate in survivors if candidate.key not in self.references}
+        ranked = [row for row in ranking(records, self.score) if row.key in alive and row.rank is not None]
+        chosen = [row.key for row in ranked if row.seeds > 1]
+        chosen += [row.key for row in ranked if row.key not in chosen][: self.settings.finalists - len(chosen)]
+        compared = [candidate for candidate in self.candidates if candidate.key in self.compared]
+        rest = [alive[key] for key in chosen if key not in self.compared]
+        return compared + rest
+
+    def _repeat(self, chosen: Sequence[Candidate], records: Sequence[Record]) -> Step:
+        seeds = range(self.settings.seed, self.settings.seed + self.settings.repeats)
+        due = self._due(chosen, records, seeds)
+        if due is not None:
+            return Train(due)
+        return Wait() if self._running(records) else Done()
+
+    def _due(self, chosen: Sequence[Candidate], records: Sequence[Record], seeds: Iterable[int]) -> Candidate | None:
+        """The first whole training that is still to be begun, seed by seed, so that a stop leaves pairs."""
+        tried: dict[tuple[str, int], list[Record]] = {}
+        for record in records:
+            if record.state != "interrupted" and record.candidate.epochs == self.settings.proxy.epochs:
+                tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
+        for seed in seeds:
+            for candidate in chosen:
+                group = tried.get((candidate.key, seed), [])
+                if all(r.state == "failed" and not r.diverged for r in group) and len(group) < ATTEMPTS:
+                    return replace(candidate, seed=seed, epochs=self.settings.proxy.epochs)
+        return None
+
+    def _all_fail_alike(self, records: Sequence[Record]) -> str | None:
+        failed = [record for record in records if record.state == "failed"]
+        if len(failed) < 2 * ATTEMPTS or any(record.state == "complete" for record in records):
+            return None
+        return f"{len(failed)} trainings failed, the last: {failed[-1].reason}"
+
+    @staticmethod
+    def _running(records: Sequence[Record]) -> bool:
+        return any(record.state == "running" for record in records)
+
+    @staticmethod
+    def _counts(record: Record) -> bool:
+        return record.state in ("running", "complete", "queued") or record.diverged

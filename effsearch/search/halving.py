@@ -1,0 +1,80 @@
+"""Successive halving (1502.07943): everyone gets a first rung, the better half goes on to the next.
+
+A pure function of the records. A training that crashed says nothing of its network: it is tried again, and in the end
+goes on with the others rather than being dropped. One that diverged is dropped.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from effsearch.runs.records import Candidate, Record
+
+ATTEMPTS = 3
+"""Of one training that crashes, on each rung."""
+
+ETA = 2
+"""One in ETA goes on."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Rungs (epochs, rising) that candidates climb, each under its seed; those `kept` climb to the top in any case."""
+
+    rungs: tuple[int, ...]
+    candidates: tuple[Candidate, ...]
+    kept: frozenset[str] = frozenset()
+
+    def next(self, records: Sequence[Record]) -> Candidate | None:
+        """The training to begin now, or None where all that is left is running, or done."""
+        here = self.candidates
+        for index, epochs in enumerate(self.rungs):
+            known = _on_rung(records, self.candidates, epochs)
+            for candidate in here:
+                if _is_due(known.get(candidate.key, [])):
+                    return replace(candidate, epochs=epochs)
+            if any(record.state in ("running", "queued") for group in known.values() for record in group):
+                return None
+            if index + 1 < len(self.rungs):
+                here = self._promoted(here, known)
+        return None
+
+    def survivors(self, records: Sequence[Record]) -> list[Candidate]:
+        """Those that reached the last rung, if all rungs below are finished."""
+        here = self.candidates
+        for epochs in self.rungs[:-1]:
+            here = self._promoted(here, _on_rung(records, self.candidates, epochs))
+        return list(here)
+
+    def _promoted(self, here: Sequence[Candidate], known: dict[str, list[Record]]) -> tuple[Candidate, ...]:
+        rewards = {
+            candidate.key: record.reward
+            for candidate in here
+            for record in known.get(candidate.key, [])
+            if record.reward is not None
+        }
+        free = [key for key in rewards if key not in self.kept]
+        best = sorted(free, key=lambda key: -(rewards[key] or 0.0))[: math.ceil(len(free) / ETA)]
+        crashed = {candidate.key for candidate in here if _has_crashed(known.get(candidate.key, []))}
+        going = {*best, *crashed, *self.kept}
+        return tuple(candidate for candidate in here if candidate.key in going)
+
+
+def _on_rung(records: Sequence[Record], candidates: Sequence[Candidate], epochs: int) -> dict[str, list[Record]]:
+    """The trainings to `epochs` of each candidate under its seed, by key; interrupted ones do not count."""
+    seeds = {candidate.key: candidate.seed for candidate in candidates}
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        candidate = record.candidate
+        if record.state != "interrupted" and candidate.epochs == epochs and seeds.get(candidate.key) == candidate.seed:
+            groups.setdefault(candidate.key, []).append(record)
+    return groups
+
+
+def _is_due(group: Sequence[Record]) -> bool:
+    """Whether a training is still to be begun, or to be tried again."""
+    return all(record.state == "failed" and not record.diverged for record in group) and len(group) < ATTEMPTS
+
+
+def _has_crashed(group: Sequence[Record]) -> bool:
+    return bool(group) and all(record.state == "failed" and not record.diverged for record in group)
