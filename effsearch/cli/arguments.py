@@ -8,13 +8,13 @@ import typer
 
 from effsearch.architecture import Architecture, parse
 from effsearch.errors import EffsearchError, NotationError, listed
-from effsearch.families import FAMILIES, find
+from effsearch.families import NAMES, find
 
 Results = Annotated[
     Path, typer.Option("--results", envvar="EFFSEARCH_RESULTS", help="The folder of all runs.", show_envvar=True)
 ]
 
-ARCH_HELP = f"An architecture: a name ({listed(FAMILIES)}), a notation, a file that holds one, or RUN:RANK."
+ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK."
 LARGEST_FILE = 1_000_000
 
 
@@ -31,8 +31,7 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     if colon and rank.isdigit():
         return _ranked(run, int(rank), results), text
     raise NotationError(
-        f"no architecture {text[:80]!r}; give a name ({listed(FAMILIES)}), a notation, a file that holds one, "
-        "or RUN:RANK"
+        f"no architecture {text[:80]!r}; give a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK"
     )
 
 
