@@ -34,3 +34,7 @@ class RunError(EffsearchError):
 
 class ReportError(EffsearchError):
     """A table that cannot be shown or written as asked."""
+
+
+class WeightsError(EffsearchError):
+    """A state dict that does not fit an architecture."""
