@@ -6,6 +6,7 @@ import sys
 import typer
 
 from effsearch import __version__
+from effsearch.cli.compare import compare
 from effsearch.cli.describe import describe
 from effsearch.cli.nas import nas
 from effsearch.cli.runs import list_runs
@@ -24,6 +25,7 @@ app.command("nas")(nas)
 app.command("show")(show)
 app.command("runs")(list_runs)
 app.command("describe")(describe)
+app.command("compare")(compare)
 
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 """What typer raises for bad arguments; newer versions of it carry a click of their own, so it has no fixed name."""

@@ -1,6 +1,7 @@
-"""What several commands take: a results folder, an architecture."""
+"""What several commands take: a results folder, an architecture, a format."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,14 @@ Results = Annotated[
 
 ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK."
 LARGEST_FILE = 1_000_000
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
 
 
 def resolve(text: str, results: Path) -> tuple[Architecture, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from effsearch.cli import main
 from effsearch.families import EFFICIENTNET_B0
+from effsearch.report.comparison import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import create
 from effsearch.runs.ranking import Row, to_csv
 
@@ -100,6 +101,44 @@ def test_describe_check_recounts_the_built_network(effsearch):
     assert "fvcore's own total is 401,659,392" in out
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v1", "MobileNet-V2", "resnet50"])
+def test_describe_check_agrees_on_other_baselines(effsearch, name):
+    code, out, _ = effsearch("describe", name, "--check")
+    assert code == 0
+    assert "they agree" in out
+    assert max(map(len, out.split("px-")[0].splitlines())) <= 80
+
+
+@pytest.mark.parametrize("table", ["scaling", "imagenet"])
+def test_compare_prints_the_papers_tables(effsearch, table):
+    code, out, _ = effsearch("compare", table)
+    assert code == 0
+    assert out == (GOLDEN / f"compare-{table}.txt").read_text()
+    assert max(map(len, out.splitlines())) <= 80
+    caption = {"scaling": SCALING_CAPTION, "imagenet": IMAGENET_CAPTION}[table]
+    assert out.endswith(f"{caption}\n"), "a line of the caption is too long"
+
+
+@pytest.mark.parametrize(("table", "rows"), [("scaling", 14), ("imagenet", 24)])
+def test_compare_for_programs_and_for_documents(effsearch, table, rows):
+    records = json.loads(effsearch("compare", table, "--format", "json")[1])
+    assert len(records) == rows
+    assert len({tuple(record) for record in records}) == 1
+    for record in records:
+        measured = [value for key, value in record.items() if key.startswith("measured")]
+        assert all(measured) or not any(measured)
+    out = effsearch("compare", table, "--format", "markdown")[1]
+    assert sum(line.startswith("| ") for line in out.splitlines()) == rows + 2
+    assert "multiply-adds" in out
+
+
+def test_compare_check_counts_torchvisions_networks_again(effsearch):
+    code, out, err = effsearch("compare", "imagenet", "--check", "--format", "json")
+    assert code == 0
+    assert len(json.loads(out)) == 24
+    assert err.count("they agree") == 4
+
+
 def test_show_prints_table_csv_json_and_markdown(effsearch, run_folder):
     code, out, _ = effsearch("show")
     assert code == 0
@@ -142,6 +181,10 @@ MISTAKES = {
     "describe b0 --classes 1": "got 1",
     "describe b0 --format xml": "xml",
     "describe": "ARCH",
+    "compare": "scaling, imagenet",
+    "compare table3": "'table3' is not one of 'scaling', 'imagenet'",
+    "compare scaling --format csv": "'table', 'json', 'markdown'",
+    "compare scaling --check": "--check is for imagenet",
     "show nope": "no run 'nope'.*first",
     "show --sort foo": "cannot sort by 'foo'.*accuracy",
     "show --top 0": "at least 1, got 0",
@@ -208,7 +251,7 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
 def test_help_names_the_commands(effsearch):
     code, out, _ = effsearch("--help")
     assert code == 0
-    for command in ("nas", "show", "runs", "describe"):
+    for command in ("nas", "show", "runs", "describe", "compare"):
         assert command in out
 
 

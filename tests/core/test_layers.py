@@ -114,6 +114,8 @@ def test_every_package_has_its_level():
     [
         ("describe b0", "5,288,548"),
         ("describe b0 --format json", "5288548"),
+        ("compare scaling", "14.57B"),
+        ("compare imagenet --format json", "11513626624"),
         ("--help", "describe"),
         ("nas --help", "--target-flops"),
         ("show --help", "--pareto"),
