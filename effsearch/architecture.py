@@ -114,7 +114,8 @@ class Stage:
     def canonical(self) -> "Stage":
         """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution.
 
-        Of the expansions that leave a bottleneck the same middle, it is the largest.
+        Convolutions and bottlenecks have no squeeze-and-excitation. Of the expansions that leave a bottleneck the same
+        middle, it is the largest.
         """
         op = self.op
         if self.expansion == 1:

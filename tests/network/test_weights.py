@@ -1,11 +1,11 @@
 import pytest
 import torch
 from torch import nn
-from torchvision.models import efficientnet_b0, mobilenet_v2, resnet50, wide_resnet50_2
+from torchvision.models import efficientnet_b0, get_model, mobilenet_v2, resnet50, wide_resnet50_2
 
 from effsearch.architecture import parse
 from effsearch.errors import WeightsError
-from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, MOBILENET_V2, RESNET50
+from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, MOBILENET_V2, PUBLISHED, RESNET50
 from effsearch.network import build
 from effsearch.network.weights import from_torchvision
 from effsearch.scaling import widen
@@ -68,3 +68,11 @@ def test_weights_of_another_network_are_refused_in_one_line():
             from_torchvision(architecture, weights)
     with pytest.raises(WeightsError, match="missing"):
         from_torchvision(RESNET50, {})
+
+
+@pytest.mark.parametrize("name", [f"b{size}" for size in range(8)])
+def test_published_networks_have_torchvisions_tensors(name):
+    with torch.device("meta"):
+        theirs = get_model(f"efficientnet_{name}", weights=None).state_dict()
+    ours = from_torchvision(PUBLISHED[name].architecture, theirs)
+    assert list(ours) == list(theirs)
