@@ -100,10 +100,14 @@ class Published:
     dropout: float
 
     @property
+    def multipliers(self) -> Multipliers:
+        """Those of B0, its resolution's as a ratio."""
+        return Multipliers(self.depth, self.width, self.resolution / EFFICIENTNET_B0.resolution)
+
+    @property
     def architecture(self) -> Architecture:
         """B0 grown by these multipliers."""
-        by = Multipliers(self.depth, self.width, self.resolution / EFFICIENTNET_B0.resolution)
-        return grow(EFFICIENTNET_B0, by)
+        return grow(EFFICIENTNET_B0, self.multipliers)
 
 
 PUBLISHED: dict[str, Published] = {
