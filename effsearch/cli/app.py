@@ -8,20 +8,24 @@ import typer
 from effsearch import __version__
 from effsearch.cli.compare import compare
 from effsearch.cli.describe import describe
+from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
 from effsearch.cli.runs import list_runs
+from effsearch.cli.scale import scale
 from effsearch.cli.show import show
 from effsearch.errors import EffsearchError
 
 app = typer.Typer(
     name="effsearch",
-    help="Find a convolutional network for a compute budget.",
+    help="Find a convolutional network for a compute budget, find how it should grow, and grow it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("nas")(nas)
+app.command("grid")(grid)
+app.command("scale")(scale)
 app.command("show")(show)
 app.command("runs")(list_runs)
 app.command("describe")(describe)

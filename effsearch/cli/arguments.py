@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.architecture import Architecture, parse
-from effsearch.errors import EffsearchError, NotationError, listed
+from effsearch.errors import EffsearchError, NotationError, RunError, listed
 from effsearch.families import NAMES, find
+from effsearch.scaling import Coefficients
 
 Results = Annotated[
     Path, typer.Option("--results", envvar="EFFSEARCH_RESULTS", help="The folder of all runs.", show_envvar=True)
 ]
 
-ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK."
+ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, RUN:RANK or RUN."
 LARGEST_FILE = 1_000_000
 
 
@@ -39,9 +40,22 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     run, colon, rank = text.rpartition(":")
     if colon and rank.isdigit():
         return _ranked(run, int(rank), results), text
+    if _is_file(str(results / text / "run.toml")):
+        return _ranked(text, 1, results), f"{text}:1"
     raise NotationError(
         f"no architecture {text[:80]!r}; give a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK"
     )
+
+
+def coefficients_of(name: str, results: Path) -> Coefficients:
+    """What a grid found; raises EffsearchError."""
+    from effsearch.runs.folder import find as find_run
+
+    run = find_run(results, name)
+    found = run.read_coefficients()
+    if found is None:
+        raise RunError(f"run {run.name} has found no coefficients yet; effsearch grid does")
+    return found
 
 
 def _is_file(text: str) -> bool:

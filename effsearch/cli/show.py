@@ -35,6 +35,7 @@ def show(
     if top is not None and top < 1:
         raise QuantityError(f"--top must be at least 1, got {top}")
     from effsearch.report import ranked
+    from effsearch.report.coefficients import print_grid
     from effsearch.report.summary import print_ranking
     from effsearch.report.tables import ranking_grid
     from effsearch.runs.folder import find
@@ -51,5 +52,7 @@ def show(
         typer.echo(ranked.frame(chosen).to_csv(index=False), nl=False)
     elif format_ is Format.markdown:
         typer.echo(ranking_grid(chosen).markdown())
+    elif found.kind == "grid":
+        print_grid(found, rows, chosen)
     else:
         print_ranking(found, rows, chosen)

@@ -20,7 +20,8 @@ from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
 from effsearch.scaling import Coefficients, Rounding, grow
 from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
-from effsearch.search.halving import ATTEMPTS, Ladder
+from effsearch.search.forecast import Forecast
+from effsearch.search.halving import ATTEMPTS, ETA, Ladder
 from effsearch.search.settings import differences, read_proxy
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 
@@ -211,11 +212,34 @@ class GridProblem:
             return self._ladder_epochs() + again
         return (count + self.trials) * epochs + again
 
+    def planned_seconds(self, forecast: Forecast, workers: int) -> float:
+        """Of all networks together on so many workers, if nothing fails."""
+        settings, proxy = self.settings, self.settings.proxy
+        free = [cell.architecture for cell in self.found if cell.role == "candidate"]
+        kept = [cell.architecture for cell in self.found if cell.role == "reference"]
+
+        def mean_seconds(networks: Sequence[Architecture], epochs: int) -> float:
+            return sum(forecast.seconds(network, proxy, epochs) for network in networks) / max(1, len(networks))
+
+        count, everything = len(free), free + kept
+        if settings.method == "grid":
+            return settings.repeats * len(everything) * mean_seconds(everything, proxy.epochs) / workers
+        again = (settings.repeats - 1) * (settings.finalists + len(self.compared))
+        total = again * mean_seconds(everything, proxy.epochs)
+        if settings.method == "halving":
+            before = 0
+            for rung in settings.rungs:
+                total += len(kept) * mean_seconds(kept, rung - before) + count * mean_seconds(free, rung - before)
+                count, before = -(-count // ETA), rung
+        else:
+            total += (len(kept) + self.trials) * mean_seconds(kept, proxy.epochs)
+        return total / workers
+
     def _ladder_epochs(self) -> int:
         kept, free, total, before = len(self.references), len(self.candidates) - len(self.references), 0, 0
         for rung in self.settings.rungs:
             total += (kept + free) * (rung - before)
-            free, before = -(-free // 2), rung
+            free, before = -(-free // ETA), rung
         return total
 
     def _epochs(self, candidate: Candidate) -> int:
@@ -235,7 +259,7 @@ class GridProblem:
             cell.cost.flops,
             cell.cost.params,
             self.settings.seed,
-            cell.name or CANDIDATE,
+            cell.source,
             self.settings.proxy.epochs,
             cell.coefficients,
         )

@@ -24,6 +24,8 @@ DOORS = {
     "pebble": {"search", "runs"},
     "fvcore": {"network"},
     "tomli_w": {"runs"},
+    "matplotlib": {"report"},
+    "safetensors": {"training"},
 }
 """Which packages may import a library when they are themselves imported; within functions see LATE."""
 LATE = {
