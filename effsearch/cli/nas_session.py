@@ -100,6 +100,7 @@ def _begin(request: Request, out: Console) -> Session:
     settings = replace(settings, space=space.name)
     space = space.at(settings.resolution)
     _check_window(space, settings)
+    settings.proxy.check(space)
     images = pack(settings.data, settings.proxy.resolution, out)
     limits = Limits(request.trials or TRIALS[settings.proxy.name], request.seconds)
     manifest = {

@@ -1,10 +1,10 @@
 """`scenes`, the embedded image set: synthetic pictures of one textured body among clutter, drawn by numpy.
 
 The class is the body's outline and its texture; everything else (colours, place, size, rotation, light, clutter, a bar
-in front, blur, noise) is drawn independently of it. How hard an image is varies widely from image to image, so that a
-network learns easy images first and hard ones later. Lengths are in scene units on [-1, 1]^2; edges and waves are
-anti-aliased in closed form, so a scene is the same at any resolution and more pixels tell more. No image is taken from
-anywhere.
+in front, blur, noise) is drawn independently of it. Each image has a hardness: easy ones are near templates of their
+class, from which any network begins to learn at once, and the hardest are beyond all, so that accuracy tells how far a
+network has come. Lengths are in scene units on [-1, 1]^2; edges and waves are anti-aliased in closed form, so a scene
+is the same at any resolution and more pixels tell more. No image is taken from anywhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +19,9 @@ Keys = npt.NDArray[np.uint64]
 BODIES = ("disc", "square", "triangle", "star")
 TEXTURES = ("striped", "barred", "checked", "ringed")
 CLASSES = tuple(f"{texture} {body}" for body in BODIES for texture in TEXTURES)
-TRAIN = 12_000
+TRAIN = 20_000
 TEST = 4_000
-VERSION = "1"
+VERSION = "2"
 
 CHUNK = 64
 """Images drawn at once: their float32 planes stay in the processor's cache up to about 64 px."""
@@ -29,34 +29,41 @@ BLUR_OF_A_PIXEL = 0.4
 """Standard deviation, in pixels, of the Gaussian that stands for the pixel's own area."""
 WAVES, BLOBS = 3, 5
 RIM = 0.03
+SHARED = 2 / 3
+"""How much of the hardness of one property is that of its image; the rest is the property's own."""
 _SPLITS = {"train": 0, "test": 1}
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """What the parameters of a scene are drawn from: (low, high), or one number for plus or minus that much.
+    """What the parameters of a scene are drawn from; colours and amplitudes are on [0, 1].
 
-    Uniform, or uniform in the logarithm where a comment says so. Colours and amplitudes are on [0, 1].
+    Some go with the hardness: from the first value, the easy end, to the second in the logarithm, or plus or minus up
+    to the one value, which is 0 at the easy end. The others are uniform between the two, or up to plus or minus the
+    one, or uniform in the logarithm where a comment says so.
     """
 
-    size: tuple[float, float] = (0.6, 0.95)  # log; half-width of the body
-    place: float = 0.2  # centre of the body
-    rotation: float = 15.0  # degrees
-    lighter: float = 0.9  # share of the bodies that are lighter than the background
-    contrast: tuple[float, float] = (0.15, 0.5)  # log; body against background
-    texture: tuple[float, float] = (0.12, 0.5)  # log; amplitude
-    frequency: tuple[float, float] = (1.0, 5.0)  # log; cycles of the texture per unit
-    phase: float = 0.8  # radians; of the texture in the middle of the body
-    ground: tuple[float, float] = (0.25, 0.45)  # background
-    hue: float = 0.1  # of the background, each channel
+    # With the hardness: the body.
+    size: tuple[float, float] = (0.95, 0.48)  # half-width
+    contrast: tuple[float, float] = (0.5, 0.08)  # against the background
+    texture: tuple[float, float] = (0.5, 0.04)  # amplitude
+    noise: tuple[float, float] = (0.01, 0.17)  # of each pixel, standard deviation
+    frequency: tuple[float, float, float] = (1.0, 2.0, 8.0)  # cycles of the texture per unit: coarse, easy, fine
+    place: float = 0.2  # of the centre
+    rotation: float = 20.0  # degrees
+    stretch: float = 0.12  # in the logarithm
+    phase: float = 1.2  # radians; of the texture in the middle of the body
+    # With nothing: the background, and what is in front.
+    ground: tuple[float, float] = (0.28, 0.42)
+    hue: float = 0.07  # of the background, each channel
     wave: tuple[float, float] = (0.01, 0.08)  # log; amplitude of a background wave
     wave_frequency: tuple[float, float] = (0.2, 1.5)  # log; cycles per unit
     blob: tuple[float, float] = (0.08, 0.3)  # log; radius
+    clutter: tuple[float, float] = (0.15, 0.5)  # log; blobs and bar against the background
     bar: tuple[float, float] = (0.03, 0.12)  # half-width
     bar_share: float = 0.4  # of the images
-    light: float = 0.15  # overall, and its slope along either axis
+    light: float = 0.1  # overall, and its slope along either axis
     blur: tuple[float, float] = (0.004, 0.03)  # log; standard deviation
-    noise: tuple[float, float] = (0.01, 0.06)  # log; standard deviation
 
 
 RANGES = Ranges()
@@ -79,6 +86,11 @@ def draw(
     return images, labels
 
 
+def hardness(split: str, indices: npt.NDArray[np.integer], seed: int = 0) -> Field:
+    """How hard the images are, from 0 (easy) to 1: (N,), uniform and independent of the label."""
+    return Draws(_keys(seed, _SPLITS[split], np.asarray(indices).astype(np.int64))).hardness.reshape(-1)
+
+
 def _mix(x: Keys) -> Keys:
     """The finaliser of splitmix64 (Steele et al., 2014): a bijection of 64-bit integers that scrambles every bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -93,11 +105,15 @@ def _keys(seed: int, split: int, indices: npt.NDArray[np.int64]) -> Keys:
 
 
 class Draws:
-    """The random numbers of some images, counter-based: each call takes the next numbers of every image at once."""
+    """The random numbers of some images, counter-based: each call takes the next numbers of every image at once.
+
+    `hardness` (N, 1, 1, 1) is uniform on [0, 1].
+    """
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
         self.count = 0
+        self.hardness = self.uniform(0, 1)
 
     def uniform(self, low: float, high: float, per_image: int = 1) -> Field:
         """(N, per_image, 1, 1), so that it broadcasts against planes (N, 1, R, R)."""
@@ -109,6 +125,21 @@ class Draws:
 
     def log_uniform(self, low: float, high: float, per_image: int = 1) -> Field:
         return np.exp(self.uniform(np.log(low), np.log(high), per_image))
+
+    def hard(self) -> Field:
+        """The hardness of one property, on [0, 1]: that of the image and the property's own."""
+        hardness: Field = np.float32(SHARED) * self.hardness + np.float32(1 - SHARED) * self.uniform(0, 1)
+        return hardness
+
+    def towards(self, easy: float, hard: float) -> Field:
+        """From the easy end to the hard end, in the logarithm."""
+        drawn: Field = np.float32(easy) * np.exp(self.hard() * np.float32(np.log(hard / easy)))
+        return drawn
+
+    def around(self, limit: float) -> Field:
+        """Plus or minus up to `limit`, less in an easy image."""
+        drawn: Field = self.hard() * self.uniform(-limit, limit)
+        return drawn
 
     def noise(self, resolution: int) -> Field:
         """(N, 3, R, R): uniform with mean 0 and standard deviation 1, a new number for every pixel and channel."""
@@ -160,7 +191,7 @@ def _paint(draws: Draws, labels: npt.NDArray[np.int64], resolution: int) -> npt.
     ):
         image += cover * (colour - image)
     image *= _light(draws, canvas)
-    image += draws.log_uniform(*RANGES.noise) * draws.noise(resolution)
+    image += draws.towards(*RANGES.noise) * draws.noise(resolution)
     return np.clip(image * 255 + np.float32(0.5), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
@@ -184,11 +215,15 @@ def _blobs(draws: Draws, canvas: Canvas, ground: Field) -> Iterator[tuple[Field,
         yield canvas.cover(distance) * (number > at + 1), colour
 
 
-def _other(draws: Draws, ground: Field, share: float = 0.5) -> Field:
-    """A colour that differs from `ground` by the contrast drawn, lighter or darker, and a little in hue."""
-    step = draws.log_uniform(*RANGES.contrast)
-    lighter = np.where(draws.uniform(0, 1) < share, np.float32(1), np.float32(-1))
-    return np.clip(ground + lighter * step + step * draws.uniform(-0.6, 0.6, 3), 0, 1)
+def _other(draws: Draws, ground: Field) -> Field:
+    """A colour lighter or darker than `ground`."""
+    sign = np.where(draws.uniform(0, 1) < 0.5, np.float32(1), np.float32(-1))
+    return _tinted(draws, ground, sign * draws.log_uniform(*RANGES.clutter))
+
+
+def _tinted(draws: Draws, ground: Field, step: Field) -> Field:
+    """A colour that differs from `ground` by `step`, and a little in hue."""
+    return np.clip(ground + step * (1 + draws.uniform(-0.6, 0.6, 3)), 0, 1)
 
 
 def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
@@ -207,17 +242,18 @@ def _light(draws: Draws, canvas: Canvas) -> Field:
 
 def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: Field) -> tuple[Field, Field]:
     """The body, which carries the label: its cover, and its colours with a rim of any darkness."""
-    size, stretch = draws.log_uniform(*RANGES.size), np.exp(draws.uniform(-0.12, 0.12))
-    x, y = (axis - draws.uniform(-RANGES.place, RANGES.place) for axis in (canvas.x, canvas.y))
-    angle = np.float32(np.pi / 180) * draws.uniform(-RANGES.rotation, RANGES.rotation)
+    size, stretch = draws.towards(*RANGES.size), np.exp(draws.around(RANGES.stretch))
+    x, y = canvas.x - draws.around(RANGES.place), canvas.y - draws.around(RANGES.place)
+    angle = np.float32(np.pi / 180) * draws.around(RANGES.rotation)
     u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
     distance = size * _by(labels // len(TEXTURES), _OUTLINES, u / (size * stretch), v / size * stretch)
 
-    frequency, phase = draws.log_uniform(*RANGES.frequency), draws.uniform(-RANGES.phase, RANGES.phase)
-    pitch = np.float32(2 * np.pi) * frequency
+    coarse, easy, fine = RANGES.frequency
+    frequency = easy * np.exp(draws.hard() * draws.uniform(np.log(coarse / easy), np.log(fine / easy)))
+    pitch, phase = np.float32(2 * np.pi) * frequency, draws.around(RANGES.phase)
     pattern = canvas.seen(_by(labels % len(TEXTURES), _PATTERNS, pitch * u, pitch * v, phase), frequency)
-    amplitude = draws.log_uniform(*RANGES.texture) * (1 + draws.uniform(-0.5, 0.5, 3))
-    fill = _other(draws, ground, RANGES.lighter) + amplitude * pattern
+    amplitude = draws.towards(*RANGES.texture) * (1 + draws.uniform(-0.5, 0.5, 3))
+    fill = _tinted(draws, ground, draws.towards(*RANGES.contrast)) + amplitude * pattern
     fill *= 1 - draws.uniform(0, 1) * canvas.cover(-distance - np.float32(RIM))
     return canvas.cover(distance), fill
 
@@ -260,24 +296,24 @@ def _star(u: Field, v: Field) -> Field:
 
 
 def _stripes(u: Field, v: Field, phase: Field) -> Field:
-    height: Field = np.sin(u + phase)
+    height: Field = np.cos(u + phase)
     return height
 
 
 def _bars(u: Field, v: Field, phase: Field) -> Field:
-    height: Field = np.sin(v + phase)
+    height: Field = np.cos(v + phase)
     return height
 
 
 def _checks(u: Field, v: Field, phase: Field) -> Field:
     # Two waves at right angles, each of 0.71 times the frequency, hold a wave of the frequency itself on the diagonals.
     side = np.float32(0.5**0.5)
-    height: Field = np.sin(side * u + phase) * np.sin(side * v + phase) / side
+    height: Field = np.cos(side * u + phase) * np.cos(side * v + phase) / side
     return height
 
 
 def _rings(u: Field, v: Field, phase: Field) -> Field:
-    height: Field = np.sin(np.sqrt(u * u + v * v) + phase)
+    height: Field = np.cos(np.sqrt(u * u + v * v) + phase)
     return height
 
 

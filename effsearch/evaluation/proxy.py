@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 
-from effsearch.architecture import Architecture
+from effsearch.architecture import MOST_CHANNELS, Architecture
 from effsearch.errors import QuantityError
-from effsearch.scaling import widen
+from effsearch.scaling import round_channels, widen
+from effsearch.space import Space
 from effsearch.training.recipe import Recipe
 
 
@@ -37,17 +38,34 @@ class Proxy:
             raise QuantityError(
                 f"the proxy's images must be at least {self.recipe.batch}, a batch, got {self.train_images}"
             )
+        if self.validation_images < 1:
+            raise QuantityError(f"the proxy's validation images must be at least 1, got {self.validation_images}")
 
     def scaled(self, resolution: float) -> "Proxy":
         """The same with the resolution times a factor, in whole px."""
         return replace(self, resolution=max(8, round(self.resolution * resolution)))
 
     def shrink(self, architecture: Architecture) -> Architecture:
-        """The network that is trained in place of `architecture`."""
+        """The network that is trained in place of `architecture`; raises NotationError for too many channels."""
         return replace(widen(architecture, self.width, self.divisor), resolution=self.resolution)
 
+    def check(self, space: Space) -> None:
+        """Raises QuantityError if an architecture of `space` would be widened beyond what may be built."""
+        fields = [field.name for field in space.fields if field.name.endswith("channels")]
+        most = max(max(space.choices(name)) for name in fields)
+        if (channels := round_channels(most * self.width, self.divisor)) > MOST_CHANNELS:
+            raise QuantityError(
+                f"the proxy's width {self.width:g} makes {channels:,} of the {most:,} channels in space {space.name}; "
+                f"at most {MOST_CHANNELS:,} may be built"
+            )
 
-QUICK = Proxy("quick", resolution=40, width=0.25, epochs=4, train_images=4500, validation_images=2400)
-STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=5000, validation_images=2400)
+
+RECIPE = Recipe(batch=32)
+"""Small batches: learning begins a fixed number of steps after the start, and seeds differ by when it does."""
+
+QUICK = Proxy("quick", resolution=40, width=0.25, epochs=4, train_images=4000, validation_images=4000, recipe=RECIPE)
+STANDARD = Proxy(
+    "standard", resolution=40, width=0.25, epochs=8, train_images=5000, validation_images=4000, recipe=RECIPE
+)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}

@@ -13,6 +13,7 @@ from effsearch.families import EFFICIENTNET_B0
 from effsearch.report.comparison import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import create
 from effsearch.runs.ranking import Row, to_csv
+from effsearch.space import locate
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -212,6 +213,7 @@ MISTAKES = {
     "nas --target-flops 400M --proxy-resolution 4": "8 to 2048 px",
     "nas --target-flops 400M --proxy-width -1": "0.05 to 4",
     "nas --target-flops 400M --proxy-width nan": "nan",
+    "nas --target-flops 400M --space wide.toml --proxy-width 4": "20,000 of the 5,000 channels in space wide",
     "nas --target-flops 400M --proxy-images 3": "a batch, got 3",
     "nas --target-flops 400M --epochs 0": "epochs must be from 1",
     "nas --target-flops 400M --seed -1": "seed",
@@ -238,6 +240,8 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
     for name in ("one/a/1", "single/a/1", "single/a/2", "single/a/3", "single/b/1"):
         Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
     (tmp_path / "file").write_text("")
+    mbconv = locate("mbconv").read_text(encoding="utf-8")
+    (tmp_path / "wide.toml").write_text(mbconv.replace("channels = 1280", "channels = 5000"), encoding="utf-8")
     before = sorted(tmp_path.rglob("*"))
     code, out, err = effsearch(*command.split())
     assert code == 2

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,17 +35,18 @@ def test_splits_and_seeds_hold_other_images(split: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("fine", "coarse"), [(96, 48), (96, 32), (144, 48)])
-def test_a_scene_is_the_same_at_any_resolution(fine: int, coarse: int) -> None:
+def test_a_scene_is_the_same_at_any_resolution(fine: int, coarse: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "RANGES", replace(scenes.RANGES, noise=(1e-6, 1e-6)))
     indices, step = np.arange(64), fine // coarse
     large, _ = scenes.draw("train", indices, fine)
     small, _ = scenes.draw("train", indices, coarse)
     shrunk = large.reshape(64, coarse, step, coarse, step, 3).mean(axis=(2, 4))
     difference = np.abs(shrunk - small).mean(axis=(1, 2, 3))
     others = np.abs(shrunk - np.roll(small, 1, axis=0)).mean(axis=(1, 2, 3))
-    # What is left is the noise of the pixels, at most 0.06 x 255, and the width of the edges.
-    assert difference.mean() < 8
-    assert difference.max() < 18
-    assert others.min() > difference.max()
+    # What is left, without the noise of the pixels, is the width of the edges.
+    assert difference.mean() < 1.5
+    assert difference.max() < 3
+    assert others.min() > 5 * difference.max()
 
 
 def test_labels_are_balanced_and_name_the_classes() -> None:
@@ -61,6 +64,26 @@ def test_colour_and_brightness_tell_little_of_the_class() -> None:
     statistics = np.concatenate([pixels.mean(axis=1), borders], axis=1)
     assert linear_accuracy(statistics, labels) < 2.5 / len(scenes.CLASSES)
     assert linear_accuracy(borders, labels) < 1.6 / len(scenes.CLASSES)
+
+
+def test_easy_images_are_near_templates_of_their_class_and_hard_ones_are_not() -> None:
+    hardness = scenes.hardness("train", np.arange(6000))
+    easy, middle, hard = (np.flatnonzero((low <= hardness) & (hardness < low + 0.25)) for low in (0, 0.375, 0.75))
+    reached = []
+    for chosen in (easy, middle, hard):
+        images, labels = scenes.draw("train", chosen, 10)
+        reached.append(linear_accuracy(images.mean(axis=3).reshape(len(images), -1), labels))
+    assert reached[0] > 1.5 * reached[1] > 1.5 * reached[2] > 0
+    assert reached[0] > 0.4
+
+
+def test_hardness_is_uniform_and_tells_nothing_of_the_class() -> None:
+    indices = np.arange(16 * 500)
+    hardness = scenes.hardness("train", indices).reshape(500, 16)
+    np.testing.assert_allclose(np.histogram(hardness, bins=10, range=(0, 1))[0], 800, atol=130)
+    np.testing.assert_allclose(hardness.mean(axis=0), 0.5, atol=0.05)
+    np.testing.assert_array_equal(scenes.hardness("train", indices[40:45]), hardness.reshape(-1)[40:45])
+    assert not np.array_equal(scenes.hardness("test", indices[:5]), hardness.reshape(-1)[:5])
 
 
 def test_more_pixels_show_more_of_the_texture() -> None:

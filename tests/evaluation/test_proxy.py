@@ -11,7 +11,7 @@ from effsearch.errors import QuantityError
 from effsearch.evaluation import PROXIES, Proxy
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.scaling import round_channels
-from effsearch.space import load, shipped
+from effsearch.space import Decision, Space, load, shipped
 from effsearch.training import Recipe
 
 PROXY = Proxy("mine", resolution=32, width=0.5, epochs=2, train_images=100, validation_images=50)
@@ -85,6 +85,7 @@ def test_presets_go_by_their_names_and_the_quick_one_is_quicker():
         ({"train_images": 0}, "images must be at least"),
         ({"train_images": 99, "recipe": Recipe(batch=100)}, "images must be at least 100, a batch, got 99"),
         ({"train_images": -5}, ", got -5"),
+        ({"validation_images": 0}, "validation images must be at least 1, got 0"),
     ],
 )
 def test_a_value_out_of_range_is_refused_in_one_line(change, named):
@@ -102,3 +103,25 @@ def test_the_ends_of_a_range_are_in_it(change):
     proxy = replace(PROXY, **change)
     assert pickle.loads(pickle.dumps(proxy)) == proxy
     assert proxy.shrink(EFFICIENTNET_B0).resolution == proxy.resolution
+
+
+def with_head(space: Space, channels: int) -> Space:
+    fields = (Decision("head_channels", (64, channels)) if f.name == "head_channels" else f for f in space.fields)
+    return replace(space, fields=tuple(fields))
+
+
+@pytest.mark.parametrize("space", SPACES, ids=shipped())
+def test_any_width_may_be_built_in_the_shipped_spaces(space):
+    replace(PROXY, width=4).check(space)
+
+
+def test_a_width_beyond_what_may_be_built_is_refused_in_one_line():
+    proxy = replace(PROXY, width=4)
+    space = with_head(load("mbconv"), 4096)
+    proxy.check(space)
+    assert proxy.shrink(space.decode(space.sample(random.Random(0)) | {"head_channels": 4096})).head == 16384
+    with pytest.raises(QuantityError) as error:
+        proxy.check(with_head(space, 4097))
+    assert str(error.value) == (
+        "the proxy's width 4 makes 16,388 of the 4,097 channels in space mbconv; at most 16,384 may be built"
+    )
