@@ -61,7 +61,18 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(message)
             sys.exit(2)
-        _complain(message)
+        _complain(message + _got(error, message))
+
+
+def _got(error: Exception, message: str) -> str:
+    """What was given for the option at fault, where typer says only what is allowed."""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for index, argument in enumerate(sys.argv):
+            after = sys.argv[index + 1 : index + 2] if argument == option else []
+            values = [argument.removeprefix(f"{option}=")] if argument.startswith(f"{option}=") else after
+            if values and repr(values[0]) not in message:
+                return f", got {values[0]!r}"
+    return ""
 
 
 def _complain(message: str) -> None:

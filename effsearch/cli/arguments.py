@@ -36,7 +36,7 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     if _is_file(text):
         return _from_file(Path(text)), Path(text).name
     if "px-" in text:
-        return parse(text), "architecture"
+        return parse(text), "the architecture"
     run, colon, rank = text.rpartition(":")
     if colon and rank.isdigit():
         return _ranked(run, int(rank), results), text

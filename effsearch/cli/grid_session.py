@@ -206,7 +206,7 @@ def print_summary(made: Plan, out: Console) -> None:
     last = f"the best {settings.finalists}, the baseline and the paper's under {counted(settings.repeats, 'seed')}"
     how = {
         "grid": f"all under {counted(settings.repeats, 'seed')}",
-        "halving": f"the better half goes on after {' and '.join(map(str, settings.rungs[:-1]))} epochs; then {last}",
+        "halving": f"the better half goes on after epoch {' and '.join(map(str, settings.rungs[:-1]))}; then {last}",
         "tpe": last,
         "evolution": last,
     }[settings.method]

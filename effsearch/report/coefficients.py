@@ -6,14 +6,14 @@ from typing import Any
 
 from effsearch.architecture import Architecture, parse
 from effsearch.errors import EffsearchError, RunError
-from effsearch.quantities import format_count
+from effsearch.families import find
 from effsearch.report.grid import NOTATION_FROM, console
 from effsearch.report.growth import family_grid
 from effsearch.report.summary import captions, counts_line
 from effsearch.report.surface import Surface, fit
 from effsearch.report.tables import half_width, noise_line, ranking_grid
 from effsearch.runs.folder import Run
-from effsearch.runs.ranking import Row, measure_noise
+from effsearch.runs.ranking import Row, is_tie, measure_noise
 from effsearch.scaling import Coefficients, Rounding
 
 ANSWER = "candidate"
@@ -93,9 +93,11 @@ def _fit_document(surface: Surface) -> dict[str, Any]:
 
 def tied(rows: Sequence[Row]) -> list[Row]:
     """Those that may be the answer and that the seeds do not tell from the first that may."""
-    best = winner(rows)
+    best, noise = winner(rows), measure_noise(rows)
+    if best is None:
+        return []
     answers = [row for row in rows if row.source.startswith(ANSWER) and row.rank is not None]
-    return [] if best is None else [row for row in answers if row.tie or row.key == best.key]
+    return [row for row in answers if row.key == best.key or is_tie(best, row, noise)]
 
 
 def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
@@ -155,5 +157,5 @@ def _fit_line(surface: Surface | None) -> str:
 def grow_command(run: Run, rows: Sequence[Row], where: str) -> str:
     """The command that grows the baseline by what was found."""
     grown = Grown.of(run.manifest())
-    size = format_count(2e9)
-    return f"effsearch scale '{grown.baseline.notation}' --from {run.name} --phi 2{where}   (or --target-flops {size})"
+    what = grown.name if find(grown.name) else f"'{grown.baseline.notation}'"
+    return f"effsearch scale {what} --from {run.name} --phi 2{where}   (or --target-flops 2G)"
