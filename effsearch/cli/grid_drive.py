@@ -1,11 +1,13 @@
 """`effsearch grid`: drives a run, shows how it goes, and says what it found."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from effsearch.cli.grid_session import TRIALS, GridRequest, GridSession, check, make_plan, print_summary, settings_for
+from effsearch.cli.grid_plan import TRIALS, make_plan, print_summary
+from effsearch.cli.grid_session import GridRequest, check, settings_for
 from effsearch.cli.progress import Progress
 from effsearch.cli.session import (
     about_images,
@@ -29,10 +31,21 @@ from effsearch.report.picture import write_surface
 from effsearch.runs.executor import LocalExecutor
 from effsearch.runs.folder import Run, create, environment
 from effsearch.search.driver import Status, drive
-from effsearch.search.grid import GridProblem, GridSettings
+from effsearch.search.grid import GridProblem
+from effsearch.search.grid_settings import GridSettings
 
 SHOWN = 20
 """Rows of the table at the end."""
+
+
+@dataclass(frozen=True)
+class GridSession:
+    """A run that is ready to be driven."""
+
+    run: Run
+    problem: GridProblem
+    seconds: float | None
+    images: Path
 
 
 def execute(request: GridRequest) -> None:
