@@ -7,6 +7,7 @@ import typer
 
 from effsearch import __version__
 from effsearch.cli.compare import compare
+from effsearch.cli.curves import curves
 from effsearch.cli.describe import describe
 from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("nas")(nas)
 app.command("grid")(grid)
+app.command("curves")(curves)
 app.command("scale")(scale)
 app.command("show")(show)
 app.command("runs")(list_runs)

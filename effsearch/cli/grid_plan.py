@@ -1,18 +1,18 @@
 """`effsearch grid`: what would be trained, and how long that may take on this machine."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rich.console import Console
 
 from effsearch.cli.grid_session import GridRequest, check, settings_for
+from effsearch.cli.speed import describe_slots, measure, slots_on
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.quantities import counted, format_count, format_duration
 from effsearch.report.grid import console
 from effsearch.report.growth import PLAN_CAPTION, plan_grid
-from effsearch.runs.executor import MOST_WORKERS, child, cores
-from effsearch.search.forecast import Forecast, timed_cells
+from effsearch.runs.executor import child
+from effsearch.search.forecast import timed_cells
 from effsearch.search.grid import GridProblem
 from effsearch.search.grid_settings import GridSettings
 
@@ -21,8 +21,6 @@ CPU_SECONDS = 1800
 """What a search that nobody asked to be larger may take on a CPU."""
 
 COARSER = (0.05, 0.1, 0.2)
-CLASSES = 16
-"""Of the networks that are timed: the classifier hardly counts."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Plan:
     settings: GridSettings
     problem: GridProblem
     slots: list[int | None]
-    device: str
     seconds: float
     left_out: str | None
 
@@ -53,13 +50,12 @@ def make_plan(request: GridRequest, out: Console) -> Plan:
     settings = settings_for(request, None, QUICK)
     settings.cells()  # Complains of a grid that cannot be before anything is measured.
     with out.status("measuring the speed of a few networks"), child() as ask:
-        gpus = ask("effsearch.evaluation.devices", "gpus")
+        gpus = int(ask("effsearch.evaluation.devices", "gpus"))
         if gpus and request.proxy is None:
             settings = settings_for(request, None, STANDARD)
-        device = f"{gpus} x {ask('effsearch.evaluation.devices', 'gpu_name')}" if gpus else f"CPU, {cores()} cores"
-        forecast = _measure(ask, settings, bool(gpus))
-    workers = request.workers or gpus or min(cores(), MOST_WORKERS)
-    slots = [worker % gpus if gpus else None for worker in range(workers)]
+        forecast = measure(ask, settings.architecture, timed_cells(settings.cells()), settings.proxy, gpus)
+    slots = slots_on(gpus, request.workers)
+    workers = len(slots)
     free = not gpus and "step" not in request.grid and settings.method == "halving" and request.seconds is None
     trials, left_out = request.trials or TRIALS, None
     problem = GridProblem(settings, trials)
@@ -77,19 +73,7 @@ def make_plan(request: GridRequest, out: Console) -> Plan:
         seconds = problem.planned_seconds(forecast, workers)
         first = COARSER[0]
         left_out = f"a grid of {first:g} would take about {format_duration(full)} here: ask for it by --step {first:g}"
-    return Plan(settings, problem, slots, device, seconds, left_out)
-
-
-def _measure(ask: Any, settings: GridSettings, cuda: bool) -> Forecast:
-    timed = timed_cells(settings.cells())
-    baseline = settings.architecture
-    networks = [
-        (network, settings.proxy.scaled(network.resolution / baseline.resolution)) for network in timed.values()
-    ]
-    speeds = ask("effsearch.evaluation.speed", "measure", networks, CLASSES, cuda)
-    return Forecast.of(
-        {name: (timed[name], speed.train, speed.validate) for name, speed in zip(timed, speeds, strict=True)}
-    )
+    return Plan(settings, problem, slots, seconds, left_out)
 
 
 def print_summary(made: Plan, out: Console) -> None:
@@ -123,14 +107,13 @@ def print_summary(made: Plan, out: Console) -> None:
         "tpe": last,
         "evolution": last,
     }[settings.method]
-    kind = "GPU" if made.slots[0] is not None else "CPU thread"
     out.print(
         f"{proxy.name} proxy: {counted(proxy.epochs, 'epoch')} of at most {counted(proxy.train_images, 'image')}, "
         f"{proxy.resolution} px x gamma, channels x {proxy.width:g}; {how}"
     )
     out.print(
         f"{counted(made.problem.planned_epochs(), 'epoch')} in all, about {format_duration(made.seconds)} on "
-        f"{counted(len(made.slots), 'worker')} (one {kind} each), from a short measurement",
+        f"{describe_slots(made.slots)}, from a short measurement",
         style="bold",
     )
     if made.left_out is not None:

@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from effsearch.cli.progress import Progress
+from effsearch.cli.speed import slots_on
 from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError, listed
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
 from effsearch.evaluation.devices import gpu_name, gpus
 from effsearch.quantities import counted
-from effsearch.runs.executor import MOST_WORKERS, cores
+from effsearch.runs.executor import cores
 from effsearch.runs.folder import Run, check_name, find
 from effsearch.search.driver import Status
 
@@ -55,11 +56,8 @@ def free_name(results: Path, stem: str) -> str:
 
 
 def slots_for(workers: int | None) -> list[int | None]:
-    """What each worker is pinned to: GPUs in turn, or a CPU thread."""
-    found = gpus()
-    if found:
-        return [worker % found for worker in range(workers or found)]
-    return [None] * (workers or min(cores(), MOST_WORKERS))
+    """What each worker is pinned to on this machine."""
+    return slots_on(gpus(), workers)
 
 
 def device() -> str:
@@ -111,11 +109,6 @@ def describe_proxy(images: Path, proxy: Proxy) -> str:
         f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
         f"at most {counted(proxy.train_images, 'image')}"
     )
-
-
-def describe_slots(slots: list[int | None]) -> str:
-    kind = "GPU" if slots[0] is not None else "CPU thread"
-    return f"{counted(len(slots), 'worker')} (one {kind} each)"
 
 
 def watch(steps: Iterator[Status], stop: StopRequest, progress: Progress) -> Status:

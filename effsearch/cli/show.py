@@ -36,6 +36,7 @@ def show(
         raise QuantityError(f"--top must be at least 1, got {top}")
     from effsearch.report import ranked
     from effsearch.report.coefficients import print_grid
+    from effsearch.report.curves import print_curves
     from effsearch.report.summary import print_ranking
     from effsearch.report.tables import ranking_grid
     from effsearch.runs.folder import find
@@ -54,5 +55,7 @@ def show(
         typer.echo(ranking_grid(chosen).markdown())
     elif found.kind == "grid":
         print_grid(found, rows, chosen)
+    elif found.kind == "curves":
+        print_curves(found, rows)
     else:
         print_ranking(found, rows, chosen)

@@ -115,8 +115,9 @@ def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
         return
     out.print()
     found = coefficients_of(best)
+    within = "" if noise is None else f" +- {half_width(best, noise):.1f} points"
     out.print(
-        f"best: {found}: {100 * best.accuracy:.1f} %{half_width(best, noise)}, "
+        f"best: {found}: {100 * best.accuracy:.1f} %{within}, "
         f"x {best.flops_ratio * grown.target**grown.phi:.2f} the FLOPs of {grown.name}",
         style="bold",
     )

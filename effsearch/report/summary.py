@@ -54,7 +54,7 @@ def captions(manifest: dict[str, Any]) -> list[str]:
             f"acc: validation top-1 on {data['name']}{kind}, {len(data['classes'])} classes, after the "
             f"{proxy['name']} proxy ({proxy['resolution']} px, channels x {proxy['width']:g}, "
             f"{counted(proxy['epochs'], 'epoch')} of {counted(data['train'], 'image')}), mean over n seeds, "
-            + ("+-: half of its 95 % interval in points" if manifest["run"]["kind"] == "grid" else "sd in points"),
+            + ("+-: half of its 95 % interval in points" if manifest["run"]["kind"] != "nas" else "sd in points"),
             f"reward: {reward.formula}, T = {format_count(reward.target)}",
             f"{CONVENTION}, at {_side(manifest)} and {settings['classes']} classes",
             MARKS,
@@ -64,8 +64,8 @@ def captions(manifest: dict[str, Any]) -> list[str]:
 
 
 def _side(manifest: dict[str, Any]) -> str:
-    if manifest["run"]["kind"] == "grid":
-        return f"each network's own px ({manifest['settings']['resolution']} px at phi = 0)"
+    if manifest["run"]["kind"] != "nas":
+        return f"each network's own px ({manifest['settings']['resolution']} px the baseline's)"
     return f"{manifest['settings']['resolution']} px"
 
 

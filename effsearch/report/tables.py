@@ -32,7 +32,7 @@ def _ranking_cells(row: Row, noise: Noise | None) -> tuple[str, ...]:
     marks = ("*" if row.pareto else "") + ("=" if row.tie and row.rank != 1 else "")
     spread = "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})"
     if noise is not None:
-        spread = "" if row.accuracy is None else f"{_points(row, noise):.1f} ({row.seeds})"
+        spread = "" if row.accuracy is None else f"{half_width(row, noise):.1f} ({row.seeds})"
     return (
         "" if row.rank is None else str(row.rank),
         row.state if row.reward is None else f"{row.reward:.4f}",
@@ -46,12 +46,7 @@ def _ranking_cells(row: Row, noise: Noise | None) -> tuple[str, ...]:
     )
 
 
-def half_width(row: Row, noise: Noise | None) -> str:
-    """The 95 % interval of a mean as ' +- 1.2 points', or nothing where the noise is not known."""
-    return "" if noise is None else f" +- {_points(row, noise):.1f} points"
-
-
-def _points(row: Row, noise: Noise) -> float:
+def half_width(row: Row, noise: Noise) -> float:
     """Half of the 95 % interval of a mean over seeds, in points, from the pooled deviation (Student's t)."""
     quantile = float(stats.t.ppf(0.975, noise.freedom))
     return 100 * quantile * noise.sd / math.sqrt(row.seeds)

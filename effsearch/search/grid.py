@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -19,7 +19,8 @@ from effsearch.scaling import Coefficients, grow
 from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.search.forecast import Forecast
 from effsearch.search.grid_settings import GridSettings
-from effsearch.search.halving import ATTEMPTS, ETA, Ladder
+from effsearch.search.halving import ETA, Ladder
+from effsearch.search.repeats import all_failed, is_running, next_due, train_all
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 
 CANDIDATE = "candidate"
@@ -70,27 +71,29 @@ class GridProblem:
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         if any(record.state == "queued" for record in records):
             return Propose()
-        broken = self._all_fail_alike(records)
+        broken = all_failed(records)
         if broken is not None:
             return Wait() if clock.pending else Done(broken)
-        method = self.settings.method
+        settings = self.settings
+        method, epochs = settings.method, settings.proxy.epochs
         if method == "grid":
-            return self._repeat(self.candidates, records)
+            return train_all(self.candidates, records, settings.seeds, epochs)
         if method == "halving":
             ladder = self._ladder()
             going = ladder.next(records)
             if going is not None:
                 return Train(going)
-            if self._running(records):
+            if is_running(records):
                 return Wait()
-            return self._repeat(self._finalists(ladder.survivors(records), records), records)
+            return train_all(self._finalists(ladder.survivors(records), records), records, settings.seeds, epochs)
         proposed = [record for record in records if record.candidate.source == CANDIDATE and self._counts(record)]
         if len({record.candidate.key for record in proposed}) < self.trials:
-            due = self._due(self.candidates, records, (self.settings.seed,))
+            due = next_due(self.candidates, records, settings.seeds[:1], epochs)
             return Propose() if due is None else Train(due)
-        if self._running(records):
+        if is_running(records):
             return Wait()
-        return self._repeat(self._finalists([record.candidate for record in proposed], records), records)
+        finalists = self._finalists([record.candidate for record in proposed], records)
+        return train_all(finalists, records, settings.seeds, epochs)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         found = candidate.coefficients
@@ -188,36 +191,6 @@ class GridProblem:
         compared = [candidate for candidate in self.candidates if candidate.key in self.compared]
         rest = [alive[key] for key in chosen if key not in self.compared]
         return compared + rest
-
-    def _repeat(self, chosen: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        seeds = range(self.settings.seed, self.settings.seed + self.settings.repeats)
-        due = self._due(chosen, records, seeds)
-        if due is not None:
-            return Train(due)
-        return Wait() if self._running(records) else Done()
-
-    def _due(self, chosen: Sequence[Candidate], records: Sequence[Record], seeds: Iterable[int]) -> Candidate | None:
-        """The first whole training that is still to be begun, seed by seed, so that a stop leaves pairs."""
-        tried: dict[tuple[str, int], list[Record]] = {}
-        for record in records:
-            if record.state != "interrupted" and record.candidate.epochs == self.settings.proxy.epochs:
-                tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
-        for seed in seeds:
-            for candidate in chosen:
-                group = tried.get((candidate.key, seed), [])
-                if all(r.state == "failed" and not r.diverged for r in group) and len(group) < ATTEMPTS:
-                    return replace(candidate, seed=seed, epochs=self.settings.proxy.epochs)
-        return None
-
-    def _all_fail_alike(self, records: Sequence[Record]) -> str | None:
-        failed = [record for record in records if record.state == "failed"]
-        if len(failed) < 2 * ATTEMPTS or any(record.state == "complete" for record in records):
-            return None
-        return f"{len(failed)} trainings failed, the last: {failed[-1].reason}"
-
-    @staticmethod
-    def _running(records: Sequence[Record]) -> bool:
-        return any(record.state == "running" for record in records)
 
     @staticmethod
     def _counts(record: Record) -> bool:

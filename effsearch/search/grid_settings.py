@@ -67,6 +67,11 @@ class GridSettings:
         return Reward(self.target_flops, "soft", self.exponent)
 
     @property
+    def seeds(self) -> range:
+        """The training seeds, the same for all networks."""
+        return range(self.seed, self.seed + self.repeats)
+
+    @property
     def rungs(self) -> tuple[int, ...]:
         """The epochs at which halving looks: a quarter, a half and all of them."""
         epochs = self.proxy.epochs

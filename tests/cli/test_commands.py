@@ -263,6 +263,12 @@ MISTAKES = {
     "nas --resume nope": "no run 'nope'",
     "nas --resume first": "settings in run.toml",
     "nas --typo": "No such option",
+    "curves --axes height": "axes must be of depth, width, resolution, got height",
+    "curves --points 1,x": "--points must be numbers with commas such as 1,2,4; got '1,x'",
+    "curves --points 0.5": "from 1 to 100",
+    "curves --repeats 0": "from 1 to 100, got 0",
+    "curves --baseline nothing": "no architecture 'nothing'",
+    "curves --resume first": "is of effsearch nas, not of curves",
     "scale": "ARCH",
     "scale foo": "no architecture 'foo'",
     "scale b0 --alpha 0.9": "alpha must be from 1 to 100, got 0.9",
@@ -330,7 +336,7 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
 def test_help_names_the_commands(effsearch):
     code, out, _ = effsearch("--help")
     assert code == 0
-    for command in ("nas", "grid", "scale", "show", "runs", "describe", "compare"):
+    for command in ("nas", "grid", "curves", "scale", "show", "runs", "describe", "compare"):
         assert command in out
 
 

@@ -1,4 +1,4 @@
-"""`effsearch grid` end to end, with real trainings of tiny networks on tiny images."""
+"""`effsearch grid` and `effsearch curves` end to end, with real trainings of tiny networks on tiny images."""
 
 import json
 import os
@@ -101,3 +101,27 @@ def test_a_signal_stops_a_grid_and_it_goes_on_from_there(folder):
     rows = json.loads(run(folder, "show", "stopped", "--format", "json").stdout)
     assert {row["seeds"] for row in rows} == {2}
     assert {row["state"] for row in rows} == {"complete"}
+
+
+def test_curves_end_with_a_table_a_csv_and_pictures(folder):
+    options = ["--baseline", BASELINE, "--points", "1,2", "--axes", "width,depth", "--no-under", "--epochs", "1"]
+    options += ["--proxy-resolution", "12", "--proxy-images", "64", "--workers", "1", "--data", "images"]
+    done = run(folder, "curves", *options, "--run", "curves")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for expected in ("2 curves through 3 distinct networks", "gain", "F/F0", "noise: seed sd", "curves.svg"):
+        assert expected in done.stdout
+    files = folder / "results" / "curves"
+    lines = (files / "curves.csv").read_text().splitlines()
+    assert lines[0].startswith("curve,depth,width,resolution_multiplier,resolution,layers,flops,params,accuracy")
+    assert len(lines) == 5
+    with Image.open(files / "curves.png") as picture:
+        assert min(picture.size) > 300
+    assert ">width<" in (files / "curves.svg").read_text()
+    assert "gain" in run(folder, "show", "curves").stdout
+    again = run(folder, "curves", "--resume", "curves")
+    assert again.returncode == 0
+    assert not [line for line in again.stdout.splitlines() if line.startswith("[")]
+    refused = run(folder, "curves", "--resume", "curves", "--points", "1,3")
+    assert refused.returncode == 2
+    assert "points is" in refused.stderr
