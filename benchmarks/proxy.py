@@ -162,22 +162,24 @@ def report(results: dict[str, dict[str, float]], seeds: int, growth_seeds: int) 
     """Accuracies in percent, differences in points of a percent."""
     base = [100 * results[f"b0 seed{seed}"]["accuracy"] for seed in range(seeds)]
     seconds = statistics.median(results[f"b0 seed{seed}"]["seconds"] for seed in range(seeds))
+    large = {
+        what: [100 * results[f"{what} seed{seed}"]["accuracy"] for seed in range(growth_seeds)]
+        for what in ("width", "resolution", "depth")
+    }
+    groups = [base, *large.values()]
+    freedom = sum(len(group) - 1 for group in groups)
+    pooled = math.sqrt(sum((len(group) - 1) * statistics.variance(group) for group in groups) / freedom)
     sd = statistics.stdev(base)
     print(f"\nB0: accuracy {statistics.mean(base):.1f} %, {seconds:.0f} s a training (median of {seeds})")
     print(f"seed standard deviation of B0: {sd:.2f} points ({interval(sd, seeds - 1)}, {seeds} seeds)")
-    groups = [base]
-    for what in ("width", "resolution", "depth"):
-        large = [100 * results[f"{what} seed{seed}"]["accuracy"] for seed in range(growth_seeds)]
-        groups.append(large)
-        gain = statistics.mean(large) - statistics.mean(base)
-        # Each kind by its own variance (Welch): larger networks need not be as steady as B0.
-        error = math.sqrt(sum(statistics.variance(group) / len(group) for group in (base, large)))
-        own = statistics.stdev(large)
-        line = f"{what} x{GROWTH}: {gain:+.1f} points, standard error {error:.1f}, {gain / sd:+.1f} deviations of B0"
-        print(f"{line}; its own seed standard deviation {own:.2f}, {growth_seeds} seeds")
-    freedom = sum(len(group) - 1 for group in groups)
-    pooled = math.sqrt(sum((len(group) - 1) * statistics.variance(group) for group in groups) / freedom)
     print(f"seed standard deviation, B0 and grown pooled: {pooled:.2f} points ({interval(pooled, freedom)})")
+    for what, group in large.items():
+        gain, own = statistics.mean(group) - statistics.mean(base), statistics.stdev(group)
+        # Each kind by its own variance (Welch): larger networks need not be as steady as B0.
+        error = math.sqrt(sum(statistics.variance(each) / len(each) for each in (base, group)))
+        line = f"{what} x{GROWTH}: {gain:+.1f} points, standard error {error:.1f}"
+        line += f", {gain / sd:+.1f} deviations of B0, {gain / pooled:+.1f} pooled ones"
+        print(f"{line}; its own seed standard deviation {own:.2f}, {growth_seeds} seeds")
     names = [name.removeprefix("long ") for name in results if name.startswith("long ")]
     short = np.array([results["b0 seed0" if name == "b0" else f"short {name}"]["accuracy"] for name in names])
     long = np.array([results[f"long {name}"]["accuracy"] for name in names])

@@ -60,7 +60,7 @@ class Proxy:
             )
 
 
-RECIPE = Recipe(batch=32)
+RECIPE = Recipe(batch=32, rate=0.1)
 """Small batches: learning begins a fixed number of steps after the start, and seeds differ by when it does."""
 
 QUICK = Proxy("quick", resolution=40, width=0.25, epochs=4, train_images=4000, validation_images=4000, recipe=RECIPE)
