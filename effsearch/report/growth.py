@@ -74,19 +74,19 @@ def plan_grid(cells: Sequence[Cell]) -> Grid:
             f"{cell.coefficients.product:.3f}",
             str(len(cell.triples)),
             str(cell.architecture.layers),
-            f"{cell.architecture.resolution} px",
+            str(cell.architecture.resolution),
             format_count(cell.cost.params),
             format_count(cell.cost.flops),
-            f"x {cell.flops_ratio:.2f}",
+            f"{cell.flops_ratio:.2f}",
             cell.source,
         )
         for cell in cells
     ]
-    headings = ("alpha", "beta", "gamma", "product", "triples", "layers", "input", "params", "FLOPs", "measured", "")
+    headings = ("alpha", "beta", "gamma", "product", "n", "layers", "px", "params", "FLOPs", "F/F0", "")
     return Grid(headings, "rrrrrrrrrrl", rows)
 
 
 PLAN_CAPTION = (
-    "product: alpha * beta^2 * gamma^2, what the formula asks of FLOPs; measured: what they really are, both relative "
-    "to the baseline\ntriples: of the grid that are this network"
+    "product: alpha * beta^2 * gamma^2, the growth of FLOPs that the formula asks for\n"
+    "F/F0: their measured growth; n: triples of the grid that are this network; px: input"
 )
