@@ -14,6 +14,7 @@ from effsearch.cli.nas import nas
 from effsearch.cli.runs import list_runs
 from effsearch.cli.scale import scale
 from effsearch.cli.show import show
+from effsearch.cli.train import train
 from effsearch.errors import EffsearchError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command("nas")(nas)
 app.command("grid")(grid)
 app.command("curves")(curves)
 app.command("scale")(scale)
+app.command("train")(train)
 app.command("show")(show)
 app.command("runs")(list_runs)
 app.command("describe")(describe)

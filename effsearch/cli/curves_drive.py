@@ -18,6 +18,7 @@ from effsearch.cli.session import (
     device,
     existing_run,
     free_name,
+    is_finished,
     pack,
     proxy_named,
     slots_for,
@@ -88,6 +89,8 @@ def execute(request: CurvesRequest) -> None:
     if stop.asked:
         out.print(f"stopped after {took}; go on with: effsearch curves --resume {run.name}{where}")
         raise typer.Exit(130)
+    if done and not is_finished(problem, status):
+        out.print(f"the time was up; go on with: effsearch curves --resume {run.name}{where}", style="yellow")
     out.print(f"took {took}" if done else f"no training has finished in {took}")
     if not done:
         raise typer.Exit(1)

@@ -16,6 +16,7 @@ from effsearch.cli.session import (
     device,
     existing_run,
     free_name,
+    is_finished,
     pack,
     slots_for,
     watch,
@@ -144,6 +145,8 @@ def _conclude(
     if not any(row.rank is not None for row in rows):
         out.print(f"no training has finished in {format_duration(status.seconds)}", style="red")
         raise typer.Exit(1)
+    if not is_finished(session.problem, status):
+        out.print(f"the time was up; go on with: effsearch grid --resume {run.name}{where}", style="yellow")
     for path in pictures:
         out.print(f"wrote {path}")
     out.print(f"took {format_duration(status.seconds)}; next:")

@@ -1,5 +1,6 @@
 """What the commands that train have in common: workers, images, a name, and the drive itself."""
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,8 @@ from effsearch.evaluation.devices import gpu_name, gpus
 from effsearch.quantities import counted
 from effsearch.runs.executor import cores
 from effsearch.runs.folder import Run, check_name, find
-from effsearch.search.driver import Status
+from effsearch.search.driver import Problem, Status
+from effsearch.search.steps import Clock, Done
 
 
 def check_limits(trials: int | None, workers: int | None) -> None:
@@ -119,3 +121,8 @@ def watch(steps: Iterator[Status], stop: StopRequest, progress: Progress) -> Sta
             progress.update(status)
     assert status is not None
     return status
+
+
+def is_finished(problem: Problem, status: Status) -> bool:
+    """Whether nothing is left to do but for the time limit."""
+    return isinstance(problem.next_step(status.records, Clock(math.inf, 0.0, 1)), Done)

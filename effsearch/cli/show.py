@@ -37,11 +37,16 @@ def show(
     from effsearch.report import ranked
     from effsearch.report.coefficients import print_grid
     from effsearch.report.curves import print_curves
+    from effsearch.report.grid import console
     from effsearch.report.summary import print_ranking
     from effsearch.report.tables import ranking_grid
+    from effsearch.report.training import print_training
     from effsearch.runs.folder import find
 
     found = find(results, run)
+    if found.kind == "train":
+        print_training(found, console(wide=False))
+        return
     rows = ranked.read(found)
     chosen = ranked.select(rows, top, sort, pareto)
     if out is not None:

@@ -13,7 +13,7 @@ from effsearch.report.summary import captions, counts_line
 from effsearch.report.surface import Surface, fit
 from effsearch.report.tables import half_width, noise_line, ranking_grid
 from effsearch.runs.folder import Run
-from effsearch.runs.ranking import Row, is_tie, measure_noise
+from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
 from effsearch.scaling import Coefficients, Rounding
 
 ANSWER = "candidate"
@@ -51,7 +51,11 @@ class Grown:
 
 def winner(rows: Sequence[Row]) -> Row | None:
     """The first of the ranking that may be the answer."""
-    return next((row for row in rows if row.rank is not None and row.source.startswith(ANSWER)), None)
+    return next(iter(_answers(rows)), None)
+
+
+def _answers(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.rank is not None and row.source.startswith(ANSWER)]
 
 
 def coefficients_of(row: Row) -> Coefficients:
@@ -96,8 +100,7 @@ def tied(rows: Sequence[Row]) -> list[Row]:
     best, noise = winner(rows), measure_noise(rows)
     if best is None:
         return []
-    answers = [row for row in rows if row.source.startswith(ANSWER) and row.rank is not None]
-    return [row for row in answers if row.key == best.key or is_tie(best, row, noise)]
+    return [row for row in _answers(rows) if row.key == best.key or is_tie(best, row, noise)]
 
 
 def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
@@ -115,12 +118,10 @@ def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
         return
     out.print()
     found = coefficients_of(best)
-    within = "" if noise is None else f" +- {half_width(best, noise):.1f} points"
-    out.print(
-        f"best: {found}: {100 * best.accuracy:.1f} %{within}, "
-        f"x {best.flops_ratio * grown.target**grown.phi:.2f} the FLOPs of {grown.name}",
-        style="bold",
-    )
+    out.print(f"best at equal FLOPs: {_result(best, grown, noise)}", style="bold")
+    accurate = max((row for row in _answers(rows) if row.epochs == best.epochs), key=lambda row: row.accuracy or 0.0)
+    if accurate.key != best.key:
+        out.print(f"most accurate: {_result(accurate, grown, noise)}")
     out.print(_close(rows, best))
     surface = fit(rows, noise, grown.target)
     out.print(_fit_line(surface))
@@ -128,6 +129,14 @@ def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     family = family_grid(grown.baseline, found, range(8), grown.rounding, grown.classes)
     out.print(family.rich(f"{grown.name} grown by these coefficients"))
     out.print("measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi", style="dim")
+
+
+def _result(row: Row, grown: Grown, noise: Noise | None) -> str:
+    within = "" if noise is None else f" +- {half_width(row, noise):.1f} points"
+    ratio = row.flops_ratio * grown.target**grown.phi
+    return (
+        f"{coefficients_of(row)}: {100 * (row.accuracy or 0.0):.1f} %{within}, x {ratio:.2f} the FLOPs of {grown.name}"
+    )
 
 
 def _close(rows: Sequence[Row], best: Row) -> str:

@@ -50,7 +50,13 @@ def first(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_a_grid_ends_with_coefficients_and_the_family_they_give(folder, first):
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
-    for expected in ("triples in steps of 0.25", "epochs in all, about", "best: alpha", "noise: seed sd", "formula"):
+    for expected in (
+        "triples in steps of 0.25",
+        "epochs in all, about",
+        "best at equal FLOPs: alpha",
+        "noise: seed sd",
+        "formula",
+    ):
         assert expected in first.stdout
     found = json.loads((folder / "results" / "first" / "coefficients.json").read_text())
     rows = json.loads(run(folder, "show", "first", "--format", "json").stdout)
@@ -58,7 +64,7 @@ def test_a_grid_ends_with_coefficients_and_the_family_they_give(folder, first):
     assert [found[name] for name in ("alpha", "beta", "gamma")] == [best["alpha"], best["beta"], best["gamma"]]
     assert {"baseline", "resolution"} <= {row["source"] for row in rows}
     assert {row["epochs"] for row in rows} == {1, 2}
-    assert "best: alpha" in run(folder, "show", "first").stdout
+    assert "best at equal FLOPs: alpha" in run(folder, "show", "first").stdout
     assert "grid" in run(folder, "runs").stdout
 
 
