@@ -36,6 +36,10 @@ class RunError(EffsearchError):
     """A run folder that is missing, held by another driver, or was made with other settings."""
 
 
+class ExportError(EffsearchError):
+    """A network that cannot be written in the form asked for."""
+
+
 class ReportError(EffsearchError):
     """A table that cannot be shown or written as asked."""
 

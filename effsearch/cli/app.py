@@ -9,6 +9,7 @@ from effsearch import __version__
 from effsearch.cli.compare import compare
 from effsearch.cli.curves import curves
 from effsearch.cli.describe import describe
+from effsearch.cli.export import export
 from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
 from effsearch.cli.runs import list_runs
@@ -30,6 +31,7 @@ app.command("grid")(grid)
 app.command("curves")(curves)
 app.command("scale")(scale)
 app.command("train")(train)
+app.command("export")(export)
 app.command("show")(show)
 app.command("runs")(list_runs)
 app.command("describe")(describe)

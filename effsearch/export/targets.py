@@ -1,0 +1,44 @@
+"""What a network can be exported to, by name."""
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from effsearch.errors import ExportError, listed
+from effsearch.network.file import Weights
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files written, and the lines of Python that use them as they stand."""
+
+    files: tuple[Path, ...]
+    usage: str
+
+
+def export(weights: Weights, target: str, out: Path) -> Exported:
+    """Writes a network into the folder `out`, which must not exist or be empty; raises ExportError."""
+    if target not in TARGETS:
+        raise ExportError(f"--to must be one of {listed(TARGETS)}, got {target!r}")
+    module, packages = TARGETS[target]
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ExportError(f"--to {target} needs {listed(missing)}: python -m pip install 'effsearch[export]'")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} exists; give another folder by --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        files, usage = importlib.import_module(f"effsearch.export.{module}").write(weights, out)
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error.strerror or error}") from None
+    return Exported(files, usage)
+
+
+TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "timm": ("timm_module", ("timm",)),
+    "onnx": ("onnx_file", ("onnx", "onnxscript", "onnxruntime")),
+    "safetensors": ("native", ()),
+    "torch-export": ("program", ()),
+}
+"""By name: the module here that writes it, and the packages that needs besides."""
