@@ -1,6 +1,7 @@
 """Reads benchmark tables: CSV or Parquet, a row for each network that was trained."""
 
 import csv
+import io
 import itertools
 import math
 import re
@@ -82,6 +83,19 @@ def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
     complete = len(entries) == math.prod(len(decision.choices) for decision in decisions)
     table = Table(path.stem, decisions, entries, pool=not complete)
     return Listing(table, complete, tuple(name for name in columns if name not in used), repeats)
+
+
+def to_csv(table: Table) -> str:
+    """The rows of a table that lists them, as `read_table` reads them back."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    deviations = any(entry.deviation is not None for entry in table.entries.values())
+    measurements = ["accuracy", "flops", "params"] + (["accuracy_std"] if deviations else [])
+    writer.writerow([decision.name for decision in table.decisions] + measurements)
+    for row, entry in table.entries.items():
+        measured = [entry.accuracy, entry.flops, entry.params] + ([entry.deviation] if deviations else [])
+        writer.writerow([*row, *measured])
+    return text.getvalue()
 
 
 def _entries(

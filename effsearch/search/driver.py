@@ -14,7 +14,6 @@ from optuna.samplers import BaseSampler
 from optuna.trial import Trial
 from pebble import ProcessExpired
 
-from effsearch.architecture import parse
 from effsearch.evaluation import Evaluation
 from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
@@ -48,9 +47,8 @@ class Problem(Protocol):
     @property
     def distributions(self) -> Mapping[str, BaseDistribution]: ...
 
-    @property
-    def proposer(self) -> str:
-        """The source of the candidates that the sampler proposes."""
+    def proposed(self, candidate: Candidate) -> bool:
+        """Whether the sampler proposed it."""
         ...
 
     def first(self) -> Iterable[Candidate]:
@@ -71,6 +69,10 @@ class Problem(Protocol):
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         """The candidate that decisions give."""
+        ...
+
+    def network(self, candidate: Candidate) -> Any:
+        """What the evaluator is given."""
         ...
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
@@ -201,7 +203,7 @@ class _Driver:
             trial.set_user_attr(CANDIDATE, asdict(self.problem.candidate(trial.params)))
         candidate = Candidate.from_dict(trial.user_attrs[CANDIDATE])
         timeout = max(60.0 * MINUTES_AT_LEAST, SLOW * expected) if expected else None
-        task: list[Any] = [parse(candidate.notation), candidate.seed]
+        task: list[Any] = [self.problem.network(candidate), candidate.seed]
         if candidate.epochs is not None:
             task += [candidate.epochs, self.run.read_checkpoint(candidate.key, candidate.seed)]
         self.pending[self.executor.submit(self.evaluator, *task, timeout=timeout)] = trial
@@ -228,7 +230,7 @@ class _Driver:
     def _proposals(self, known: list[Record]) -> int:
         """How many candidates the sampler has proposed; one that was interrupted is in the queue again."""
         return sum(
-            record.candidate.source == self.problem.proposer and record.state != "interrupted" for record in known
+            self.problem.proposed(record.candidate) and record.state != "interrupted" for record in known
         )
 
     def _elapsed(self) -> float:

@@ -30,7 +30,7 @@ class NasSettings:
     reward: Kind = "soft"
     exponent: float = -0.07
     flops_window: tuple[float, float] | None = (0.5, 1.25)
-    sampler: str = "evolution"
+    sampler: str = "auto"
     seed: int = 0
     warm_start: bool = True
     finalists: int = 3

@@ -1,0 +1,132 @@
+"""Completes a benchmark table: a predictor fitted to its rows stands in for those that it lacks."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from effsearch.errors import TableError
+from effsearch.evaluation.gaussian import Array, Encoding, Points, Posterior, fit
+from effsearch.evaluation.tables import Listing
+from effsearch.space import Row
+from effsearch.table import Entry, Table, notation
+
+FITTED = 400
+"""Rows that the parameters of a predictor are fitted to."""
+
+MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}
+"""Rows that a predictor is conditioned on: its cost grows with their cube."""
+
+LEAST = 20
+"""Rows without which there is nothing to fit."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a measurement is predicted for a row that is left out of the fit.
+
+    `error` is the root mean square, of accuracy as a fraction and of FLOPs and params relative; `tau` is Kendall's rank
+    correlation; `rows` were left out, one at a time.
+    """
+
+    measurement: str
+    error: float
+    tau: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One measurement of any combination of choices; FLOPs and params are learnt by their logarithms."""
+
+    encoding: Encoding
+    posterior: Posterior
+    centre: float
+    spread: float
+
+    def __call__(self, codes: Array) -> float:
+        """The expected value for one encoded network."""
+        mean = self.posterior.mean(Points(codes, np.zeros(1)))[0]
+        return float(mean * self.spread + self.centre)
+
+
+@dataclass
+class Predictions(Mapping[Row, Entry]):
+    """An entry for each combination of choices: the row where there is one, else predicted when it is asked for."""
+
+    listing: Listing
+    predictors: Mapping[str, Predictor]
+    found: dict[Row, Entry] = field(default_factory=dict)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [decision.name for decision in self.listing.table.decisions]
+
+    @cached_property
+    def _choices(self) -> list[frozenset[object]]:
+        return [frozenset(decision.choices) for decision in self.listing.table.decisions]
+
+    def __len__(self) -> int:
+        return self.listing.combinations
+
+    def __iter__(self) -> Iterator[Row]:
+        return itertools.product(*(decision.choices for decision in self.listing.table.decisions))
+
+    def __getitem__(self, row: Row) -> Entry:
+        listed = self.listing.table.entries.get(row)
+        if listed is not None:
+            return listed
+        if row not in self.found:
+            self.found[row] = self._predict(row)
+        return self.found[row]
+
+    def _predict(self, row: Row) -> Entry:
+        if len(row) != len(self._choices) or any(v not in c for v, c in zip(row, self._choices, strict=True)):
+            raise KeyError(row)
+        values = dict(zip(self._names, row, strict=True))
+        codes = self.predictors["accuracy"].encoding.encode([values])
+        got = {name: predictor(codes) for name, predictor in self.predictors.items()}
+        params = float(np.exp(got["params"])) if "params" in got else 0.0
+        accuracy = min(1.0, max(0.0, got["accuracy"]))
+        return Entry(notation(values), accuracy, float(np.exp(got["flops"])), params, predicted=True)
+
+
+def complete(listing: Listing) -> tuple[Table, list[Quality]]:
+    """The table with all combinations, and how well they are predicted; raises TableError for too few rows."""
+    table = listing.table
+    if table.size < LEAST:
+        raise TableError(
+            f"table {table.name} has {table.size} of {listing.combinations:,} combinations, too few to predict the "
+            f"others (at least {LEAST}); search its rows alone by --pool"
+        )
+    values = list(table.walk())
+    entries = [table.decode(point) for point in values]
+    measured = {"accuracy": np.array([entry.accuracy for entry in entries])}
+    measured["flops"] = np.log([entry.flops for entry in entries])
+    if all(entry.params > 0 for entry in entries):
+        measured["params"] = np.log([entry.params for entry in entries])
+    encoding = Encoding(table.decisions)
+    codes = encoding.encode(values)
+    predictors, qualities = {}, []
+    for name, column in measured.items():
+        predictors[name], quality = _train(encoding, codes, column, name)
+        qualities.append(quality)
+    whole = Table(table.name, table.decisions, Predictions(listing, predictors))
+    return whole, qualities
+
+
+def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> tuple[Predictor, Quality]:
+    centre, spread = float(column.mean()), max(float(column.std()), 1e-12)
+    standard = (column - centre) / spread
+    order = np.random.default_rng(0).permutation(len(column))
+    few, many = order[:FITTED], order[: MOST[name]]
+    nowhere = np.zeros(len(column))
+    kernel = fit(encoding, Points(codes[few], nowhere[few]), standard[few])
+    posterior = Posterior(kernel, Points(codes[many], nowhere[many]), standard[many])
+    guessed, true = posterior.left_out(), standard[many]
+    error = float(np.sqrt(np.mean(np.square(guessed - true)))) * spread
+    tau = float(kendalltau(guessed, true).statistic)
+    return Predictor(encoding, posterior, centre, spread), Quality(name, error, tau, len(many))
