@@ -38,6 +38,7 @@ class GridProblem:
     trials: int = 24
     found: list[Cell] = field(default_factory=list)
     distributions: Mapping[str, BaseDistribution] = field(init=False)
+    proposer: str = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -49,14 +50,12 @@ class GridProblem:
         self.compared = {
             c.key for cell, c in zip(self.found, self.candidates, strict=True) if cell.name in ("baseline", "paper")
         }
+        self.proposer = CANDIDATE
         self.distributions = coefficient_distributions(settings.grid)
 
     @property
     def score(self) -> Reward:
         return self.settings.score
-
-    def proposed(self, candidate: Candidate) -> bool:
-        return candidate.source == CANDIDATE
 
     def first(self) -> Iterable[Candidate]:
         return ()
@@ -107,9 +106,6 @@ class GridProblem:
         network = grow(settings.architecture, found.at(settings.grid.phi), settings.grid.rounding)
         total = cost(network, classes=settings.classes)
         return self._candidate(Cell(network, (found,), "candidate", "", total, total.flops / settings.base_flops))
-
-    def network(self, candidate: Candidate) -> Architecture:
-        return parse(candidate.notation)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
         """Epochs trained, of those that are planned; the time left at their median pace."""

@@ -62,8 +62,9 @@ class NasProblem:
     def score(self) -> Reward:
         return self.settings.score
 
-    def proposed(self, candidate: Candidate) -> bool:
-        return candidate.source == self.settings.sampler
+    @property
+    def proposer(self) -> str:
+        return self.settings.sampler
 
     def first(self) -> Iterable[Candidate]:
         return self.known.values() if self.settings.warm_start else ()
@@ -87,9 +88,6 @@ class NasProblem:
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         return self._candidate(self.space.decode(dict(params)), self.settings.sampler)
-
-    def network(self, candidate: Candidate) -> Architecture:
-        return parse(candidate.notation)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
         """Trainings that are still to come, at the median of those seen, shared by the workers."""

@@ -12,7 +12,7 @@ from effsearch.evaluation import Evaluation
 from effsearch.reward import Kind, Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import PREDICTED, Candidate, Record
 from effsearch.search.driver import Status, drive
 from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, differences
@@ -88,7 +88,7 @@ def search_table(
 ) -> Iterator[Status]:
     """Searches a table; see `driver.drive`."""
     problem = TableProblem(table, settings, limits.trials)
-    return drive(run, problem, look_up, executor, limits.seconds, stopping)
+    return drive(run, problem, look_up, executor, limits.seconds, stopping, table.parse)
 
 
 @dataclass
@@ -107,8 +107,9 @@ class TableProblem:
     def score(self) -> Reward:
         return self.settings.score
 
-    def proposed(self, candidate: Candidate) -> bool:
-        return True
+    @property
+    def proposer(self) -> str:
+        return self.settings.sampler
 
     def first(self) -> Iterable[Candidate]:
         return ()
@@ -130,12 +131,9 @@ class TableProblem:
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         entry, settings = self.table.decode(dict(params)), self.settings
-        source = f"{settings.sampler} (predicted)" if entry.predicted else settings.sampler
+        source = settings.sampler + (PREDICTED if entry.predicted else "")
         flops, params_ = round(entry.flops), round(entry.params)
         return Candidate(entry.key, entry.notation, flops, params_, settings.seed, source)
-
-    def network(self, candidate: Candidate) -> Entry:
-        return self.table.parse(candidate.notation)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
         finished = sum(record.state == "complete" for record in records)
