@@ -92,6 +92,10 @@ class Space:
             raise SpaceError(f"space {self.name} has no decision {min(unknown)}")
         return self._build({**self._fixed, **values})
 
+    def decode_all(self, points: Sequence[Mapping[str, Value]]) -> list[Architecture | None]:
+        """The architectures that take these values."""
+        return [self.decode(point) for point in points]
+
     def _build(self, values: Mapping[str, Any]) -> Architecture:
         return Architecture(
             stem=Stem(values["stem_channels"], values["stem_kernel"], values["stem_stride"]),

@@ -67,6 +67,13 @@ class Table:
         except KeyError:
             raise SpaceError(f"table {self.name} has no row {notation(values)}") from None
 
+    def decode_all(self, points: Sequence[Mapping[str, Value]]) -> list[Entry | None]:
+        """The networks that take these values, and None where there is none."""
+        rows = [tuple(point[name] for name in self._names) for point in points]
+        if prepare := getattr(self.entries, "prepare", None):
+            prepare(rows)
+        return [self.entries.get(row) for row in rows]
+
     def parse(self, text: str) -> Entry:
         """The network of a notation; raises SpaceError if the table has none."""
         return self.decode(self.encode(text))

@@ -1,7 +1,7 @@
 """Completes a benchmark table: a predictor fitted to its rows stands in for those that it lacks."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,6 +19,9 @@ FITTED = 400
 
 MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}
 """Rows that a predictor is conditioned on: its cost grows with their cube."""
+
+AT_ONCE, ALL = 1000, 100_000
+"""Rows that are predicted together; so many combinations are predicted at once, of more those that are asked for."""
 
 LEAST = 20
 """Rows without which there is nothing to fit."""
@@ -47,10 +50,9 @@ class Predictor:
     centre: float
     spread: float
 
-    def __call__(self, codes: Array) -> float:
-        """The expected value for one encoded network."""
-        mean = self.posterior.mean(Points(codes, np.zeros(1)))[0]
-        return float(mean * self.spread + self.centre)
+    def __call__(self, codes: Array) -> Array:
+        """The expected values for encoded networks."""
+        return self.posterior.mean(Points(codes, np.zeros(len(codes)))) * self.spread + self.centre
 
 
 @dataclass
@@ -80,18 +82,24 @@ class Predictions(Mapping[Row, Entry]):
         if listed is not None:
             return listed
         if row not in self.found:
-            self.found[row] = self._predict(row)
+            if len(row) != len(self._choices) or any(v not in c for v, c in zip(row, self._choices, strict=True)):
+                raise KeyError(row)
+            self.prepare([row])
         return self.found[row]
 
-    def _predict(self, row: Row) -> Entry:
-        if len(row) != len(self._choices) or any(v not in c for v, c in zip(row, self._choices, strict=True)):
-            raise KeyError(row)
-        values = dict(zip(self._names, row, strict=True))
-        codes = self.predictors["accuracy"].encoding.encode([values])
-        got = {name: predictor(codes) for name, predictor in self.predictors.items()}
-        params = float(np.exp(got["params"])) if "params" in got else 0.0
-        accuracy = min(1.0, max(0.0, got["accuracy"]))
-        return Entry(notation(values), accuracy, float(np.exp(got["flops"])), params, predicted=True)
+    def prepare(self, rows: Iterable[Row]) -> None:
+        """Predicts many at once, in a fraction of the time that one after another takes."""
+        entries = self.listing.table.entries
+        missing = [row for row in rows if row not in entries and row not in self.found]
+        for start in range(0, len(missing), AT_ONCE):
+            some = missing[start : start + AT_ONCE]
+            values = [dict(zip(self._names, row, strict=True)) for row in some]
+            codes = self.predictors["accuracy"].encoding.encode(values)
+            got = {name: predictor(codes) for name, predictor in self.predictors.items()}
+            params = np.exp(got["params"]) if "params" in got else np.zeros(len(some))
+            columns = np.clip(got["accuracy"], 0, 1).tolist(), np.exp(got["flops"]).tolist(), params.tolist()
+            for row, point, *(accuracy, flops, param) in zip(some, values, *columns, strict=True):
+                self.found[row] = Entry(notation(point), accuracy, flops, param, predicted=True)
 
 
 def complete(listing: Listing) -> tuple[Table, list[Quality]]:
@@ -103,19 +111,21 @@ def complete(listing: Listing) -> tuple[Table, list[Quality]]:
             f"others (at least {LEAST}); search its rows alone by --pool"
         )
     values = list(table.walk())
-    entries = [table.decode(point) for point in values]
-    measured = {"accuracy": np.array([entry.accuracy for entry in entries])}
-    measured["flops"] = np.log([entry.flops for entry in entries])
-    if all(entry.params > 0 for entry in entries):
-        measured["params"] = np.log([entry.params for entry in entries])
+    rows = [table.decode(point) for point in values]
+    measured = {"accuracy": np.array([entry.accuracy for entry in rows])}
+    measured["flops"] = np.log([entry.flops for entry in rows])
+    if all(entry.params > 0 for entry in rows):
+        measured["params"] = np.log([entry.params for entry in rows])
     encoding = Encoding(table.decisions)
     codes = encoding.encode(values)
     predictors, qualities = {}, []
     for name, column in measured.items():
         predictors[name], quality = _train(encoding, codes, column, name)
         qualities.append(quality)
-    whole = Table(table.name, table.decisions, Predictions(listing, predictors))
-    return whole, qualities
+    entries = Predictions(listing, predictors)
+    if len(entries) <= ALL:
+        entries.prepare(entries)
+    return Table(table.name, table.decisions, entries), qualities
 
 
 def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> tuple[Predictor, Quality]:

@@ -12,6 +12,9 @@ from effsearch.search.searchable import Feasible, Known, Searchable
 from effsearch.search.surrogate import Surrogate
 from effsearch.space import Values
 
+DRAWN = 64
+"""Random networks of which one is chosen at the start."""
+
 
 class AutoSampler(EvolutionSampler):
     """Expected improvement of the reward under a Gaussian process of accuracy, with exact FLOPs.
@@ -30,7 +33,7 @@ class AutoSampler(EvolutionSampler):
         memory: Memory | None = None,
         known: Known | None = None,
         *,
-        startup: int = 8,
+        startup: int = 6,
         moves: int = 10,
     ) -> None:
         super().__init__(space, feasible, seed, memory, known, startup=startup)
@@ -62,13 +65,10 @@ class AutoSampler(EvolutionSampler):
 
     def _spread(self, surrogate: Surrogate, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         """Of some random networks, that whose choices were proposed the least."""
-        had = [trial.params for trial in trials if self._has_all(trial)]
-        encoding = surrogate.encoding
-        counts = encoding.encode(had).sum(0)
-        while True:
-            drawn = surrogate.gather((self.space.sample(self.rng) for _ in range(64)), self.taken(trials))
-            if len(drawn):
-                crowding = drawn.points.codes @ (2 * counts + 1)
-                yield drawn.values[int(np.argmin(crowding))]
-            else:
-                return
+        taken = self.taken(trials)
+        # By their keys, since a trial that was interrupted stands there twice.
+        had = {self.memory.keys[trial.number]: trial.params for trial in trials if trial.number in self.memory.keys}
+        counts = surrogate.encoding.encode(list(had.values())).sum(0)
+        drawn = surrogate.gather((self.space.sample(self.rng) for _ in range(DRAWN)), taken)
+        if len(drawn):
+            yield drawn.values[int(np.argmin(drawn.points.codes @ counts))]

@@ -1,7 +1,7 @@
 """What a sampler needs to know of a space, be it of architectures or of a table's rows."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +39,10 @@ class Searchable(Protocol):
 
     def decode(self, values: Mapping[str, Value]) -> Any:
         """The network that takes these values; raises SpaceError if there is none."""
+        ...
+
+    def decode_all(self, points: Sequence[Mapping[str, Value]]) -> Sequence[Any]:
+        """The networks that take these values, and None where there is none."""
         ...
 
     def sample(self, rng: random.Random) -> Values:

@@ -10,7 +10,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from effsearch.errors import SpaceError
 from effsearch.evaluation.gaussian import Array, Encoding, Points, fit
 from effsearch.search.conditioned import Conditioned
 from effsearch.search.proposing import goodness
@@ -103,10 +102,9 @@ class Surrogate:
     def gather(self, values: Iterable[Values], taken: set[str]) -> Candidates:
         """Those of the values that give a feasible network which is not taken, each network once."""
         found: dict[str, tuple[Values, float]] = {}
-        for point in values:
-            try:
-                network = self.space.decode(point)
-            except SpaceError:
+        drawn = list(values)
+        for point, network in zip(drawn, self.space.decode_all(drawn), strict=True):
+            if network is None:
                 continue
             key = network.key
             if key not in taken and key not in found and self.feasible(network):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -78,11 +79,6 @@ def look_up(entry: Entry, seed: int) -> Evaluation:
     return Evaluation(entry.accuracy, epochs=0, seconds=0.0)
 
 
-def flops_of(entry: Entry) -> float:
-    """FLOPs of a network, as its table has them."""
-    return entry.flops
-
-
 def search_table(
     run: Run, table: Table, settings: TableSettings, limits: Limits, executor: Executor, stopping: Any = lambda: False
 ) -> Iterator[Status]:
@@ -117,7 +113,7 @@ class TableProblem:
     def sampler(self, proposals: int) -> SpaceSampler:
         settings = self.settings
         digest = hashlib.sha256(f"{settings.seed}:{proposals}".encode()).digest()
-        seed, known = int.from_bytes(digest[:4], "big"), Known(settings.score, flops_of)
+        seed, known = int.from_bytes(digest[:4], "big"), Known(settings.score, attrgetter("flops"))
         return make_sampler(settings.sampler, self.table, settings.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
