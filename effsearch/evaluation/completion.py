@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,16 +43,29 @@ class Quality:
 
 @dataclass(frozen=True)
 class Predictor:
-    """One measurement of any combination of choices; FLOPs and params are learnt by their logarithms."""
+    """One measurement of any combination of choices, learnt as it is or by its logarithm, within `low` and `high`."""
 
     encoding: Encoding
     posterior: Posterior
     centre: float
     spread: float
+    logarithm: bool
+    low: float
+    high: float
 
     def __call__(self, codes: Array) -> Array:
         """The expected values for encoded networks."""
-        return self.posterior.mean(Points(codes, np.zeros(len(codes)))) * self.spread + self.centre
+        return self.scaled(self.posterior.mean(Points(codes, np.zeros(len(codes)))))
+
+    def scaled(self, standard: Array) -> Array:
+        """Standardised values as they are measured."""
+        found = standard * self.spread + self.centre
+        return np.clip(np.exp(found) if self.logarithm else found, self.low, self.high)
+
+    @property
+    def left_out(self) -> tuple[Array, Array]:
+        """Each of its rows as it is predicted from the others, and as it is."""
+        return self.scaled(self.posterior.left_out()), self.scaled(self.posterior.values)
 
 
 @dataclass
@@ -96,8 +109,8 @@ class Predictions(Mapping[Row, Entry]):
             values = [dict(zip(self._names, row, strict=True)) for row in some]
             codes = self.predictors["accuracy"].encoding.encode(values)
             got = {name: predictor(codes) for name, predictor in self.predictors.items()}
-            params = np.exp(got["params"]) if "params" in got else np.zeros(len(some))
-            columns = np.clip(got["accuracy"], 0, 1).tolist(), np.exp(got["flops"]).tolist(), params.tolist()
+            params = got.get("params", np.zeros(len(some)))
+            columns = got["accuracy"].tolist(), got["flops"].tolist(), params.tolist()
             for row, point, *(accuracy, flops, param) in zip(some, values, *columns, strict=True):
                 self.found[row] = Entry(notation(point), accuracy, flops, param, predicted=True)
 
@@ -113,30 +126,43 @@ def complete(listing: Listing) -> tuple[Table, list[Quality]]:
     values = list(table.walk())
     rows = [table.decode(point) for point in values]
     measured = {"accuracy": np.array([entry.accuracy for entry in rows])}
-    measured["flops"] = np.log([entry.flops for entry in rows])
+    measured["flops"] = np.array([entry.flops for entry in rows])
     if all(entry.params > 0 for entry in rows):
-        measured["params"] = np.log([entry.params for entry in rows])
+        measured["params"] = np.array([entry.params for entry in rows])
     encoding = Encoding(table.decisions)
     codes = encoding.encode(values)
     predictors, qualities = {}, []
     for name, column in measured.items():
-        predictors[name], quality = _train(encoding, codes, column, name)
-        qualities.append(quality)
+        predictors[name] = predictor = _train(encoding, codes, column, name)
+        guessed, true = predictor.left_out
+        tau = float(kendalltau(guessed, true).statistic)
+        qualities.append(Quality(name, _error(predictor, relative=name != "accuracy"), tau, len(true)))
     entries = Predictions(listing, predictors)
     if len(entries) <= ALL:
         entries.prepare(entries)
     return Table(table.name, table.decisions, entries), qualities
 
 
-def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> tuple[Predictor, Quality]:
-    centre, spread = float(column.mean()), max(float(column.std()), 1e-12)
-    standard = (column - centre) / spread
+def _error(predictor: Predictor, relative: bool) -> float:
+    guessed, true = predictor.left_out
+    return float(np.sqrt(np.mean(np.square((guessed - true) / (true if relative else 1.0)))))
+
+
+def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> Predictor:
+    """Counts add up in some spaces and multiply in others: on a few rows both are tried."""
     order = np.random.default_rng(0).permutation(len(column))
-    few, many = order[:FITTED], order[: MOST[name]]
-    nowhere = np.zeros(len(column))
-    kernel = fit(encoding, Points(codes[few], nowhere[few]), standard[few])
-    posterior = Posterior(kernel, Points(codes[many], nowhere[many]), standard[many])
-    guessed, true = posterior.left_out(), standard[many]
-    error = float(np.sqrt(np.mean(np.square(guessed - true)))) * spread
-    tau = float(kendalltau(guessed, true).statistic)
-    return Predictor(encoding, posterior, centre, spread), Quality(name, error, tau, len(many))
+    few, many = codes[order[:FITTED]], codes[order[: MOST[name]]]
+    accuracy = name == "accuracy"
+    low, high = (0.0, 1.0) if accuracy else (float(column.min()) / 4, float(column.max()) * 4)
+    tried = []
+    for logarithm in (False,) if accuracy else (False, True):
+        values = np.log(column) if logarithm else column
+        centre, spread = float(values.mean()), max(float(values.std()), 1e-12)
+        standard = (values - centre) / spread
+        kernel = fit(encoding, Points(few, np.zeros(len(few))), standard[order[:FITTED]])
+        small = Posterior(kernel, Points(few, np.zeros(len(few))), standard[order[:FITTED]])
+        predictor = Predictor(encoding, small, centre, spread, logarithm, low, high)
+        tried.append((_error(predictor, relative=not accuracy), predictor, standard))
+    _, best, standard = min(tried, key=lambda found: found[0])
+    whole = Posterior(best.posterior.kernel, Points(many, np.zeros(len(many))), standard[order[: MOST[name]]])
+    return replace(best, posterior=whole)
