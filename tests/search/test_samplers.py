@@ -38,6 +38,7 @@ SMALL = spaces.read(
 )
 MBCONV = spaces.load("mbconv").at(224)
 TABLE = toy_table()
+LARGE = toy_table(choices=4, decisions=6)
 POOL = part_of(TABLE, 0.4)
 torch.set_num_threads(1)
 
@@ -146,7 +147,7 @@ class TestContract:
 @pytest.mark.parametrize("name", ["auto", "evolution", "local-search", "reinforce"])
 def test_what_learns_beats_random(name):
     def mean(name: str, seed: int) -> float:
-        return float(np.mean([accuracy(found) for found in propose(name, 90, seed, TABLE, always)[60:]]))
+        return float(np.mean([accuracy(found) for found in propose(name, 90, seed, LARGE, always)[60:]]))
 
     gains = [mean(name, seed) - mean("random", seed) for seed in range(4)]
     assert sum(gain > 0 for gain in gains) >= 3
@@ -154,7 +155,7 @@ def test_what_learns_beats_random(name):
 
 @pytest.mark.parametrize("name", ["auto", "evolution", "local-search", "reinforce"])
 def test_minimises_where_the_study_does(name):
-    values = [accuracy(found) for found in propose(name, 90, 0, TABLE, always, direction="minimize")]
+    values = [accuracy(found) for found in propose(name, 90, 0, LARGE, always, direction="minimize")]
     assert np.mean(values[60:]) < np.mean(values[:20])
 
 
