@@ -156,7 +156,7 @@ def test_what_learns_beats_random(name):
 @pytest.mark.parametrize("name", ["auto", "evolution", "local-search", "reinforce"])
 def test_minimises_where_the_study_does(name):
     values = [accuracy(found) for found in propose(name, 90, 0, LARGE, always, direction="minimize")]
-    assert np.mean(values[60:]) < np.mean(values[:20])
+    assert np.mean(values[30:]) < np.mean([entry.accuracy for entry in LARGE.entries.values()]) - 0.005
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard", "absolute"])
