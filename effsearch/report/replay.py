@@ -21,11 +21,12 @@ FLOOR = 1e-4
 def replay_grid(replays: Sequence[Replay]) -> Grid:
     """A line for each sampler."""
     regrets = [f"to {100 * regret:g} %" for regret in REGRETS]
-    marks = [f"at {mark}" for mark in MARKS if mark <= max(replay.trials for replay in replays)]
+    shown = [mark for mark in MARKS if mark <= max(replay.trials for replay in replays)]
+    marks = [f"at {mark}" for mark in shown]
     cells = []
     for replay in replays:
         reached = [_reached(replay.evaluations[regret]) for regret in REGRETS]
-        after = [f"{100 * value:.2f}" for value in replay.regret.values() if value is not None]
+        after = ["" if (v := replay.regret[mark]) is None else f"{100 * v:.2f}" for mark in shown]
         cells.append((replay.sampler, *reached, *after, f"{1000 * replay.seconds:.1f}"))
     return Grid(("sampler", *regrets, *marks, "ms"), "l" + "r" * (len(REGRETS) + len(marks) + 1), cells)
 

@@ -43,29 +43,27 @@ class AutoSampler(EvolutionSampler):
         if not self.space.decisions:
             return
         done = finished(trials)
-        surrogate = self._surrogate()
+        surrogate = self._surrogate(done)
         if len(done) < self.startup:
-            yield from self._spread(surrogate, trials)
+            yield from self._spread(surrogate, trials, self.taken(trials, trial.number))
             return
         if self.rng.random() >= 1 / self.moves:
             running = [other for other in trials if other.state == TrialState.RUNNING and self._has_all(other)]
             surrogate.learn(study, done, running)
-            yield from surrogate.propose(self.taken(trials), self.rng)
+            yield from surrogate.propose(self.taken(trials, trial.number), self.rng)
         yield from super().candidates(study, trial, trials)
 
-    def _surrogate(self) -> Surrogate:
-        found = self.memory.notes.get("auto")
-        if found is None:
+    def _surrogate(self, done: Sequence[FrozenTrial]) -> Surrogate:
+        found: Surrogate | None = self.memory.notes.get("auto")
+        if found is None or not found.follows(done):
             found = self.memory.notes["auto"] = Surrogate(self.space, self.feasible, self.known, self.startup)
-        assert isinstance(found, Surrogate)
         return found
 
     def _has_all(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() >= self.distributions.keys()
 
-    def _spread(self, surrogate: Surrogate, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
+    def _spread(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
         """Of some random networks, that whose choices were proposed the least."""
-        taken = self.taken(trials)
         # By their keys, since a trial that was interrupted stands there twice.
         had = {self.memory.keys[trial.number]: trial.params for trial in trials if trial.number in self.memory.keys}
         counts = surrogate.encoding.encode(list(had.values())).sum(0)

@@ -33,10 +33,13 @@ class Memory:
     """What the samplers of one study need not work out again.
 
     All of it follows from the space, the limits and the trials, so a sampler without it proposes the same, only later.
-    `keys` are those of the trials by number; `notes` are a sampler's own.
+    `keys` are those of the trials by number, `taken` all of them; trials before `read` need not be looked at again.
+    `notes` are a sampler's own.
     """
 
     keys: dict[int, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    read: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -76,7 +79,7 @@ class SpaceSampler(BaseSampler):
         if "fixed_params" in trial.system_attrs:  # Enqueued by hand: Optuna would throw our proposal away.
             return {}
         trials = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        taken = self.taken(trials)
+        taken = self.taken(trials, trial.number)
         for source in (self.candidates(study, trial, trials), self._random()):
             for _, values in zip(range(TRIES), source, strict=False):
                 if self.is_new(values, taken):
@@ -103,15 +106,22 @@ class SpaceSampler(BaseSampler):
             return False
         return network.key not in taken and self.feasible(network)
 
-    def taken(self, trials: Sequence[FrozenTrial]) -> set[str]:
-        """The keys of all that was proposed or is queued, whatever became of it."""
-        keys, names = self.memory.keys, self.distributions.keys()
-        for trial in trials:
-            if trial.number not in keys and trial.params.keys() >= names:
-                keys[trial.number] = self.space.decode({name: trial.params[name] for name in names}).key
-        waiting = (trial.system_attrs.get("fixed_params", {}) for trial in trials if trial.state == TrialState.WAITING)
-        queued = {self.space.decode(params).key for params in waiting if params.keys() >= names}
-        return queued | {keys[trial.number] for trial in trials if trial.number in keys}
+    def taken(self, trials: Sequence[FrozenTrial], number: int) -> set[str]:
+        """The keys of all that was proposed or is queued before trial `number`, whatever became of it."""
+        memory, names, queued, read = self.memory, self.distributions.keys(), set(), number
+        for trial in reversed(trials):
+            if trial.number < memory.read:
+                break
+            if trial.params.keys() >= names:
+                memory.keys[trial.number] = self.space.decode({name: trial.params[name] for name in names}).key
+                memory.taken.add(memory.keys[trial.number])
+            elif not trial.state.is_finished():
+                read = min(read, trial.number)
+                waiting = trial.system_attrs.get("fixed_params", {})
+                if waiting.keys() >= names:
+                    queued.add(self.space.decode({name: waiting[name] for name in names}).key)
+        memory.read = read
+        return memory.taken | queued
 
     def _random(self) -> Iterator[Values]:
         while True:

@@ -31,6 +31,10 @@ GROWTH = 50
 MOST_RUNNING = 32
 """Running trials that are taken into account."""
 
+DRAWN, PARENTS, MUTANTS, ROUNDS, KEPT, NEAR = 40, 5, 12, 2, 3, 30
+"""Candidates of a large space: random networks, and mutants of the best trials; in each round, of what is expected to
+improve the most the best few are kept, with mutants of theirs."""
+
 LOWEST = -2.5
 """Accuracies so many deviations below the median tell that a network is bad, and not how bad."""
 
@@ -70,6 +74,7 @@ class Surrogate:
     startup: int
     accuracies: list[float] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     seen: list[Values] = field(default_factory=list)
     fitted: int = 0
     chosen: list[int] = field(default_factory=list)
@@ -126,6 +131,10 @@ class Surrogate:
         slopes, offsets = zip(*map(self.known.reward.weights, flops.tolist()), strict=True)
         return np.array(slopes), np.array(offsets)
 
+    def follows(self, done: Sequence[FrozenTrial]) -> bool:
+        """Whether the trials that it has seen are the first of these, as they are unless clocks disagree."""
+        return self.numbers == [trial.number for trial in done[: len(self.numbers)]]
+
     def learn(self, study: Study, done: Sequence[FrozenTrial], pending: Sequence[FrozenTrial]) -> None:
         """Takes in the trials that have finished, and those that run."""
         self._observe(study, done[len(self.seen) :])
@@ -154,6 +163,7 @@ class Surrogate:
         rewards = np.array([goodness(study, trial) for trial in trials])
         points = self._points(values, flops)
         self.codes, self.sizes = np.concatenate([self.codes, points.codes]), np.concatenate([self.sizes, points.size])
+        self.numbers += [trial.number for trial in trials]
         self.seen += values
         self.rewards += rewards.tolist()
         self.accuracies += ((rewards - offsets) / slopes).tolist()
@@ -207,13 +217,14 @@ class Surrogate:
                 yield self.whole.values[int(scores.argmax())]
             return
         pool = self.gather(self._drawn(rng), taken)
-        for _ in range(ROUNDS + 1):
+        best: list[Values] = []
+        for following in range(ROUNDS + 1):
+            if following:
+                pool = self.gather(itertools.chain(best, *(self._mutants(point, NEAR, rng) for point in best)), taken)
             if not len(pool):
                 return
             order = np.argsort(-self.acquisition(pool), kind="stable")
             best = [pool.values[index] for index in order[:KEPT]]
-            near = [list(self.space.neighbours(point)) for point in best]
-            pool = self.gather([*best, *itertools.chain(*near)], taken)
         yield from best
 
     def _drawn(self, rng: random.Random) -> Iterator[Values]:
@@ -221,12 +232,11 @@ class Surrogate:
         for _ in range(DRAWN):
             yield self.space.sample(rng)
         for index in np.argsort(-np.array(self.rewards), kind="stable")[:PARENTS].tolist():
-            for changes in (1, 1, 1, 2, 2, 3):
-                yield from (self.space.mutate(self.seen[index], changes, rng) for _ in range(3))
+            yield from self._mutants(self.seen[index], MUTANTS, rng)
 
-
-DRAWN, PARENTS, KEPT, ROUNDS = 100, 6, 3, 2
-"""Random networks and parents of mutants; of these the best few are followed to their neighbours, so many times."""
+    def _mutants(self, point: Values, count: int, rng: random.Random) -> Iterator[Values]:
+        """Mostly of one decision, some of two or three."""
+        return (self.space.mutate(point, (1, 1, 1, 2, 1, 3)[index % 6], rng) for index in range(count))
 
 
 def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
