@@ -18,6 +18,9 @@ from effsearch.space import Value, Values
 TRIES = 20_000
 """Proposals in a row that may be infeasible or known before a sampler turns to random ones, and then gives up."""
 
+WHOLE = 32_768
+"""A space of at most so many networks may be looked at as a whole; of a larger one, candidates are drawn."""
+
 
 class SpaceExhausted(SpaceError):
     """No feasible architecture that is new was found."""

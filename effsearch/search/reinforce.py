@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from effsearch.evaluation.gaussian import Encoding
-from effsearch.search.proposing import Memory, SpaceSampler, always, finished, goodness
+from effsearch.search.proposing import WHOLE, Memory, SpaceSampler, always, finished, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable
 from effsearch.space import Values
 
@@ -96,9 +96,34 @@ class ReinforceSampler(SpaceSampler):
         if not self.space.decisions:
             return
         policy, rng = self._policy(study, finished(trials)), np.random.default_rng(self.rng.getrandbits(64))
+        rows = self._rows()
+        if rows is not None:
+            values, codes = rows
+            steps, logs = self.memory.notes.get("logs", (-1, codes))
+            if steps != policy.steps:
+                logs = (policy.logs(codes) * codes).sum(1)
+                self.memory.notes["logs"] = policy.steps, logs
+            # The order of log probabilities with Gumbel noise is that of draws without replacement (1903.06059).
+            order = np.argsort(-(logs + rng.gumbel(size=len(codes))))
+            yield from (values[index] for index in order.tolist())
+            return
         for attempt in range(64):
             for numbers in policy.draw(16, rng, temperature=1 + 0.25 * attempt):
-                yield {d.name: d.choices[n] for d, n in zip(self.space.decisions, numbers, strict=True)}
+                yield self._values(numbers)
+
+    def _rows(self) -> tuple[list[Values], Array] | None:
+        """All networks, where most combinations of choices are none: drawn choices would hardly ever give one."""
+        if "rows" not in self.memory.notes:
+            drawn = Policy(self.encoding).draw(16, np.random.default_rng(0), temperature=1)
+            values = [self._values(numbers) for numbers in drawn]
+            sparse = self.space.size <= WHOLE and not any(self.space.decode_all(values))
+            values = list(self.space.walk()) if sparse else []
+            self.memory.notes["rows"] = (values, self.encoding.encode(values)) if sparse else None
+        found: tuple[list[Values], Array] | None = self.memory.notes["rows"]
+        return found
+
+    def _values(self, numbers: Sequence[int]) -> Values:
+        return {d.name: d.choices[n] for d, n in zip(self.space.decisions, numbers, strict=True)}
 
     def _policy(self, study: Study, done: Sequence[FrozenTrial]) -> Policy:
         """The policy that the finished trials give, batch by batch; what was learnt from the first is remembered."""

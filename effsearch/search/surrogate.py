@@ -12,12 +12,9 @@ from scipy.special import ndtr
 
 from effsearch.evaluation.gaussian import Array, Encoding, Points, fit
 from effsearch.search.conditioned import Conditioned
-from effsearch.search.proposing import goodness
+from effsearch.search.proposing import WHOLE, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable
 from effsearch.space import Value, Values
-
-WHOLE = 32_768
-"""A space of at most so many networks is looked at as a whole; of a larger one, candidates are drawn."""
 
 MOST = 400
 """Trials that the process is conditioned on, and those that came since it was fitted."""
