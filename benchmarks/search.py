@@ -64,10 +64,10 @@ def parse() -> argparse.Namespace:
 
 
 def tables(bench: Path | None) -> Iterator[tuple[str, Callable[[], Table]]]:
-    yield from MADE.items()
     if bench is not None:
         yield "accel", lambda: accel(bench)
         yield "boosted", lambda: boosted(bench)
+    yield from MADE.items()
 
 
 def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
