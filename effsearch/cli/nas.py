@@ -90,10 +90,10 @@ def nas(
     if table is not None or of_table(run, resume, results):
         if warm_start is False:  # There is nothing to start from, so a table is always searched cold.
             del asked["warm_start"]
-        for name, value in changes.items():
-            asked |= {} if value is None else {f"proxy_{name}": value}
+        trained = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
+        trained |= {"proxy_images": proxy_images, "epochs": epochs}
+        asked |= {name: value for name, value in trained.items() if value is not None}
         names = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
-        asked |= {} if proxy is None else {"proxy": proxy}
 
         from effsearch.cli.table_drive import execute_table
 

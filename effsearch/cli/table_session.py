@@ -1,9 +1,11 @@
 """`effsearch nas --table`: from what was asked for to a run on a table that is ready to be driven."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -124,9 +126,11 @@ def _begin(request: TableRequest, out: Console) -> TableSession:
             "rows": listing.table.size,
             "combinations": listing.combinations,
             "predicted": [asdict(quality) for quality in qualities],
+            **_deviation(listing),
         },
     }
-    name = request.run or free_name(request.results, f"{table.name}-{format_count(settings.target_flops)}")
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", table.name).strip("-._")[:60] or "table"
+    name = request.run or free_name(request.results, f"{stem}-{format_count(settings.target_flops)}")
     run = create(request.results, name, manifest, {"table.csv": rows})
     return TableSession(run, listing, table, settings, limits, qualities)
 
@@ -150,6 +154,12 @@ def _continue(request: TableRequest, run: Run, out: Console) -> TableSession:
     table = replace(table, name=settings.table)
     trials = request.trials or manifest.get("limits", {}).get("trials", TRIALS)
     return TableSession(run, listing, table, settings, Limits(trials, request.seconds), qualities)
+
+
+def _deviation(listing: Listing) -> dict[str, float]:
+    """The median deviation between trainings of one network, where the table has it."""
+    found = [entry.deviation for entry in listing.table.entries.values() if entry.deviation is not None]
+    return {"accuracy_std": median(found)} if found else {}
 
 
 def _digest(rows: str) -> str:

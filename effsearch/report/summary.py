@@ -83,8 +83,13 @@ def _table_captions(settings: dict[str, Any], data: dict[str, Any]) -> list[str]
         )
     elif settings["pool"]:
         acc += f", which alone are searched, of {combinations:,} combinations"
+    noise = []
+    if "accuracy_std" in data:
+        points = 100 * data["accuracy_std"]
+        noise = [f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)"]
     return [
         acc,
+        *noise,
         f"reward: {reward.formula}, T = {format_count(reward.target)}; FLOPs and params are the table's",
         "* on the Pareto front of accuracy and FLOPs",
     ]
