@@ -32,6 +32,10 @@ class RecipeError(EffsearchError):
     """A recipe that cannot be read or has no sense."""
 
 
+class TableError(EffsearchError):
+    """A benchmark table that cannot be read, or that is none."""
+
+
 class RunError(EffsearchError):
     """A run folder that is missing, held by another driver, or was made with other settings."""
 

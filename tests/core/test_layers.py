@@ -18,7 +18,7 @@ DOORS = {
     "torchvision": {"network", "data"},
     "optuna": {"search", "runs"},
     "pandas": {"report"},
-    "pyarrow": {"report"},
+    "pyarrow": {"report", "evaluation"},
     "rich": {"report", "cli"},
     "typer": {"cli"},
     "pebble": {"search", "runs"},
