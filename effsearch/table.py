@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import ne
 
 from effsearch.errors import SpaceError
 from effsearch.space import Decision, Row, Value, Values, mutated
@@ -122,14 +123,11 @@ class Table:
 
     def _nearest(self, here: Row) -> list[Row]:
         if here not in self._near:
-            others = [(sum(map(_differ, here, row)), row) for row in self._rows if row != here]
-            others.sort(key=lambda pair: pair[0])
-            self._near[here] = [row for _, row in others[:NEAREST]]
+            others = [row for row in self._rows if row != here]
+            apart = [sum(map(ne, here, row)) for row in others]
+            nearest = sorted(range(len(others)), key=apart.__getitem__)[:NEAREST]
+            self._near[here] = [others[index] for index in nearest]
         return self._near[here]
-
-
-def _differ(one: Value, other: Value) -> bool:
-    return one != other
 
 
 def notation(values: Mapping[str, Value]) -> str:
