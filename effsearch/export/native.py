@@ -6,9 +6,9 @@ from effsearch.network.file import Weights, pack_weights
 from effsearch.runs.files import write_atomically
 
 
-def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
-    """Writes weights.safetensors."""
-    path = out / "weights.safetensors"
+def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
+    """Writes weights.safetensors into `folder`, which will be `out`."""
+    name = "weights.safetensors"
     packed = pack_weights(weights.network(), weights.architecture, weights.classes, weights.trained)
-    write_atomically(path, packed)
-    return (path,), f"from effsearch.network import load\nnetwork = load({str(path)!r})"
+    write_atomically(folder / name, packed)
+    return (name,), f"from effsearch.network import load\nnetwork = load({str(out / name)!r})"

@@ -17,12 +17,13 @@ AGREE = 1e-4
 """How far logits may differ, relative to the largest."""
 
 
-def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
+def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
     """Writes network.onnx (input "image", output "logits", any batch); raises ExportError if it does not agree."""
-    path, side = out / "network.onnx", weights.architecture.resolution
+    name, side = "network.onnx", weights.architecture.resolution
     network = weights.network()
-    with tempfile.TemporaryDirectory() as folder:
-        first = Path(folder) / "network.onnx"
+    path = folder / name
+    with tempfile.TemporaryDirectory() as temporary:
+        first = Path(temporary) / name
         torch.onnx.export(
             network,
             (torch.zeros(2, 3, side, side),),
@@ -44,12 +45,11 @@ def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
     got = session.run(["logits"], {"image": images.numpy()})[0]
     off = float(np.abs(got - wanted).max() / max(1e-6, float(np.abs(wanted).max())))
     if off > AGREE:
-        path.unlink()
-        raise ExportError(f"the ONNX file gives other logits than the network (by {off:.1e}); it was not kept")
+        raise ExportError(f"the ONNX file gives other logits than the network (by {off:.1e})")
     usage = (
         "import onnxruntime\n"
-        f"session = onnxruntime.InferenceSession({str(path)!r})\n"
+        f"session = onnxruntime.InferenceSession({str(out / name)!r})\n"
         'logits = session.run(["logits"], {"image": images})[0]  # images: float32 (N, 3, '
         f"{side}, {side})"
     )
-    return (path,), usage
+    return (name,), usage

@@ -9,13 +9,13 @@ from effsearch.data.augment import MEAN, STD
 from effsearch.network.file import Weights
 
 
-def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
+def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
     """Writes network.pt2, with a batch of any size and what the input must be in its extra files."""
-    path, side = out / "network.pt2", weights.architecture.resolution
+    name, side = "network.pt2", weights.architecture.resolution
     example = (torch.zeros(2, 3, side, side),)
     program = torch.export.export(weights.network(), example, dynamic_shapes=({0: torch.export.Dim("batch")},))
-    torch.export.save(program, path, extra_files={"about.json": json.dumps(about(weights))})
-    return (path,), f"import torch\nnetwork = torch.export.load({str(path)!r}).module()"
+    torch.export.save(program, folder / name, extra_files={"about.json": json.dumps(about(weights))})
+    return (name,), f"import torch\nnetwork = torch.export.load({str(out / name)!r}).module()"
 
 
 def about(weights: Weights) -> dict[str, object]:

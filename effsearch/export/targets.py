@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +29,20 @@ def export(weights: Weights, target: str, out: Path) -> Exported:
         raise ExportError(f"--to {target} needs {listed(missing)}: python -m pip install 'effsearch[export]'")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} exists; give another folder by --out")
+    writer = importlib.import_module(f"effsearch.export.{module}")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        files, usage = importlib.import_module(f"effsearch.export.{module}").write(weights, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: whatever fails on the way leaves no folder behind.
+        building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        try:
+            building.chmod(0o755)
+            names, usage = writer.write(weights, building, out)
+            building.rename(out)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error.strerror or error}") from None
-    return Exported(files, usage)
+    return Exported(tuple(out / name for name in names), usage)
 
 
 TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {

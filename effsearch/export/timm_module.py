@@ -71,7 +71,7 @@ def {name}(pretrained=False, **kwargs):
 '''
 
 
-def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
+def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
     """Writes NAME.py, config.json and model.safetensors; raises ExportError for what timm has no blocks for."""
     architecture = weights.architecture
     _check(architecture)
@@ -86,7 +86,7 @@ def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
     pool = side
     for stride in (architecture.stem.stride, *(stage.stride for stage in architecture.stages)):
         pool = -(-pool // stride)
-    files = (out / f"{name}.py", out / "config.json", out / "model.safetensors")
+    files = (f"{name}.py", "config.json", "model.safetensors")
     module = MODULE.format(
         name=name,
         notation=architecture.notation,
@@ -112,9 +112,9 @@ def write(weights: Weights, out: Path) -> tuple[tuple[Path, ...], str]:
         "trained": weights.trained,
         "pretrained_cfg": pretrained,
     }
-    write_atomically(files[0], module)
-    write_atomically(files[1], json.dumps(config, indent=2) + "\n")
-    write_atomically(files[2], save(tensors, metadata={"format": "pt"}))
+    write_atomically(folder / files[0], module)
+    write_atomically(folder / files[1], json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / files[2], save(tensors, metadata={"format": "pt"}))
     usage = (
         f"import sys, timm\nsys.path.insert(0, {str(out)!r})\nimport {name}\n"
         f"network = timm.create_model({name!r}, pretrained=True).eval()"

@@ -49,8 +49,11 @@ def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     triples = on_constraint(surface.target)
-    levels = axes.tricontourf(triples[:, 0], triples[:, 1], surface.mean(triples), levels=16, cmap="viridis", alpha=0.9)
-    figure.colorbar(levels, ax=axes, label="fitted reward: accuracy at equal FLOPs (fraction)", format="%.4f")
+    means = surface.mean(triples)
+    below = 1000 * (means - means.max())
+    levels = axes.tricontourf(triples[:, 0], triples[:, 1], below, levels=16, cmap="viridis", alpha=0.9)
+    label = "fitted reward (accuracy at equal FLOPs), thousandths below its best"
+    figure.colorbar(levels, ax=axes, label=label, format="%.3g")
     _gammas(axes, surface.target)
     long = max(row.epochs or 0 for row in rows)
     grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.alpha > 0]
