@@ -45,6 +45,10 @@ def replay(
         raise QuantityError(f"--workers must be from 1 to 256, got {workers}")
     target = None if target_flops is None else parse_count(target_flops, "--target-flops")
 
+    from effsearch.runs.executor import single_thread
+
+    single_thread()
+
     from effsearch.cli.replay_drive import ReplayRequest, execute
     from effsearch.search.samplers import OWN, SAMPLERS
 

@@ -40,7 +40,7 @@ def _reached(reached: Reached) -> str:
 CAPTION = (
     "to R %: evaluations until the regret of the reward, relative to the table's best, is at most R %, median / 90th "
     "percentile over seeds (share of them that got there; -: less than half, or than nine tenths); at N: mean regret "
-    "in % after N evaluations; ms: of the sampler for a proposal"
+    "in % after N evaluations; ms: of CPU for a proposal"
 )
 
 

@@ -14,7 +14,7 @@ MARKS = (25, 50, 100, 200)
 
 @dataclass(frozen=True)
 class Course:
-    """One search: the best reward after each evaluation, and the seconds that each proposal took the sampler."""
+    """One search: the best reward after each evaluation, and the seconds of CPU that each proposal took."""
 
     sampler: str
     seed: int
@@ -39,7 +39,7 @@ class Replay:
     """What a sampler did on a table under `seeds` seeds of `trials` evaluations each.
 
     `evaluations` are those to each of REGRETS; `regret` is the mean after MARKS evaluations (None beyond `trials`);
-    `curve` the mean regret after each evaluation; `seconds` those of a proposal in the mean.
+    `curve` the mean regret after each evaluation; `seconds` those of CPU for a proposal in the mean.
     """
 
     sampler: str

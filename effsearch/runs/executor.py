@@ -85,12 +85,19 @@ def _begin(gpu: int | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
         return
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    # Two threads in each of two processes wait for one another at every barrier, many times slower than one thread.
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
+    single_thread()
     import torch
 
     torch.set_num_threads(1)
+
+
+def single_thread() -> None:
+    """Gives linear algebra one thread in this process and its children, if it is not imported yet.
+
+    Two threads in each of two processes wait for one another at every barrier, many times slower than one thread.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
 
 
 @contextmanager

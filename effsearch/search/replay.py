@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.reward import Reward
 from effsearch.runs.courses import Course
+from effsearch.runs.executor import single_thread
 from effsearch.search.samplers import Known, SpaceExhausted, SpaceSampler, always, distributions, make_sampler
 from effsearch.table import Entry, Table
 
@@ -28,17 +29,17 @@ LARGEST = 100_000
 
 
 class _Timed(BaseSampler):
-    """A sampler that counts the seconds it takes."""
+    """A sampler that counts the seconds of CPU it takes."""
 
     def __init__(self, inner: SpaceSampler) -> None:
         self.inner, self.seconds = inner, 0.0
 
     def _count(self, function: Callable[..., Any], *args: Any) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             return function(*args)
         finally:
-            self.seconds += time.perf_counter() - start
+            self.seconds += time.process_time() - start
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.inner.distributions
@@ -100,7 +101,7 @@ def courses(
         for sampler, some in jobs:
             yield from searches(table, reward, sampler, some, trials, running)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), single_thread) as pool:
         waiting = [pool.submit(searches, table, reward, sampler, some, trials, running) for sampler, some in jobs]
         for future in as_completed(waiting):
             yield from future.result()
