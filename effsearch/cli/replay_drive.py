@@ -17,7 +17,7 @@ from effsearch.report.replay import CAPTION, check_picture, replay_grid, to_json
 from effsearch.reward import KINDS, Reward
 from effsearch.runs.courses import Course, summarise
 from effsearch.runs.executor import MOST_WORKERS, cores
-from effsearch.search.replay import LARGEST, best_of, courses
+from effsearch.search.replay import best_of, courses, is_looked_at
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,5 @@ def execute(request: ReplayRequest) -> None:
     out = console()
     out.print(grid.rich(f"{title}; {counted(request.seeds, 'seed')} of {counted(request.trials, 'evaluation')}"))
     out.print(CAPTION, style="dim")
-    about = "" if table.size <= LARGEST else " (the best that climbs find: there are too many to look at all)"
+    about = "" if is_looked_at(table) else " (the best that climbs find: there are too many to look at all)"
     out.print(f"the best of {table.size:,} networks: reward {best:.4f}{about}")

@@ -20,8 +20,8 @@ from effsearch.space import Decision, Row, Value
 from effsearch.table import Entry, Table, notation
 
 MEASURED = re.compile(
-    r"(^|_)(accuracy|acc|top1|top5|error|loss|flops|macs|madds|params|parameters|activations|latency|throughput|fps|"
-    r"time|seconds|hours|ms|memory|energy|std|sd)(_|$)"
+    r"(^|_)(accuracy|acc|top1|top5|error|loss|m?flops|macs|madds|params|parameters|activations|latency|throughput|fps|"
+    r"time|seconds|hours|ms|mb|mj|memory|energy|power|reward|std|sd)(_|$)"
 )
 """What a column of measurements is called: accuracy, accuracy_std, train_time_s, throughput_a100, latency_ms."""
 

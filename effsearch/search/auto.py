@@ -7,7 +7,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.search.evolution import EvolutionSampler
-from effsearch.search.proposing import Memory, always, finished
+from effsearch.search.proposing import Memory, always, finished, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable
 from effsearch.search.surrogate import Surrogate
 from effsearch.space import Values
@@ -42,15 +42,19 @@ class AutoSampler(EvolutionSampler):
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         if not self.space.decisions:
             return
-        done = finished(trials)
+        done = [other for other in finished(trials) if np.isfinite(goodness(study, other))]
         surrogate = self._surrogate(done)
         if len(done) < self.startup:
             yield from self._spread(surrogate, trials, self.taken(trials, trial.number))
             return
         if self.rng.random() >= 1 / self.moves:
             running = [other for other in trials if other.state == TrialState.RUNNING and self._has_all(other)]
-            surrogate.learn(study, done, running)
-            yield from surrogate.propose(self.taken(trials, trial.number), self.rng)
+            try:
+                surrogate.learn(study, done, running)
+                yield from surrogate.propose(self.taken(trials, trial.number), self.rng)
+            except (np.linalg.LinAlgError, ValueError):
+                # Values that no process can be fitted to, such as some that are astronomically far apart.
+                self.memory.notes.pop("auto")
         yield from super().candidates(study, trial, trials)
 
     def _surrogate(self, done: Sequence[FrozenTrial]) -> Surrogate:

@@ -23,7 +23,8 @@ from effsearch.table import Entry, Table
 CLIMBS = 32
 """Starts from which the best of a table is sought that is too large to be looked at as a whole."""
 
-LARGEST = 1_000_000
+LARGEST = 100_000
+"""Predicted networks that are all looked at."""
 
 
 class _Timed(BaseSampler):
@@ -105,13 +106,18 @@ def courses(
             yield from future.result()
 
 
+def is_looked_at(table: Table) -> bool:
+    """Whether the best of a table is known and not sought: it lists its rows, or few enough are predicted."""
+    return isinstance(table.entries, dict) or table.size <= LARGEST
+
+
 def best_of(table: Table, reward: Reward) -> float:
     """The best reward in a table, or the best that climbs find in one too large to be looked at as a whole."""
 
     def score(entry: Entry | None) -> float:
         return -math.inf if entry is None else reward(entry.accuracy, entry.flops)
 
-    if table.size <= LARGEST:
+    if is_looked_at(table):
         return max(map(score, table.entries.values()))
     rng = random.Random(0)
     drawn = [table.sample(rng) for _ in range(50 * CLIMBS)]

@@ -199,6 +199,13 @@ def test_auto_survives_values_that_are_all_the_same():
     assert len({tuple(trial.params.values()) for trial in study.trials}) == 15
 
 
+def test_auto_survives_an_infinite_value():
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("auto", TABLE, always, 0))
+    for index in range(15):
+        study.tell(study.ask(distributions(TABLE)), float("-inf") if index == 3 else index / 10)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == 15
+
+
 def test_an_enqueued_trial_is_taken_as_it_is_and_not_proposed_again():
     study = optuna.create_study(direction="maximize", sampler=make_sampler("random", SMALL, always, 0))
     first = SMALL.mutate(SMALL.sample(random.Random(0)), 1, random.Random(0))
