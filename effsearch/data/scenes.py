@@ -43,7 +43,7 @@ class Ranges:
     one, or uniform in the logarithm where a comment says so.
     """
 
-    # With the hardness: the body.
+    # With the hardness: the body, and the noise over all.
     size: tuple[float, float] = (0.95, 0.48)  # half-width
     contrast: tuple[float, float] = (0.5, 0.08)  # against the background
     texture: tuple[float, float] = (0.5, 0.04)  # amplitude
@@ -53,7 +53,7 @@ class Ranges:
     rotation: float = 20.0  # degrees
     stretch: float = 0.12  # in the logarithm
     phase: float = 1.2  # radians; of the texture in the middle of the body
-    # With nothing: the background, and what is in front.
+    # Independent of it: the background, and what is in front.
     ground: tuple[float, float] = (0.28, 0.42)
     hue: float = 0.07  # of the background, each channel
     wave: tuple[float, float] = (0.01, 0.08)  # log; amplitude of a background wave
