@@ -5,6 +5,16 @@
 A stage is a block string as timm writes it: operator, r layers, k kernel, s stride of the first layer, e expansion,
 c output channels, se squeeze-and-excitation ratio. An expansion of 1 has no expanding convolution, as MBConv1 in the
 paper (1905.11946, table 1).
+
+    ir mbconv            expand, depthwise, project           shortcut where shapes allow   1801.04381
+    er fused             expand with the kernel, project      shortcut where shapes allow   EfficientNet-EdgeTPU
+    ds separable         depthwise, project                   shortcut where shapes allow   1801.04381, expansion 1
+    cn conv              one convolution                      shortcut where shapes allow
+    dsa plain_separable  depthwise, pointwise with activation no shortcut                   1704.04861, MobileNetV1
+    bn bottleneck        reduce, filter, restore              shortcut, or a projection     1512.03385, ResNet-50
+
+A stem may end with a max pool (stem_k7_s2_c64_pool), and head_c0 is no head: the last stage is pooled and classified.
+timm has no code for a bottleneck; its stride is that of the filter, as in torchvision.
 """
 
 import hashlib
@@ -16,12 +26,19 @@ from typing import Any, Literal, get_args
 
 from effsearch.errors import NotationError, listed
 
-Op = Literal["mbconv", "fused", "separable", "conv"]
+Op = Literal["mbconv", "fused", "separable", "conv", "plain_separable", "bottleneck"]
 Activation = Literal["silu", "relu", "relu6", "hardswish"]
 
 OPS: tuple[Op, ...] = get_args(Op)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-CODES: dict[Op, str] = {"mbconv": "ir", "fused": "er", "separable": "ds", "conv": "cn"}
+CODES: dict[Op, str] = {
+    "mbconv": "ir",
+    "fused": "er",
+    "separable": "ds",
+    "conv": "cn",
+    "plain_separable": "dsa",
+    "bottleneck": "bn",
+}
 OP_OF_CODE: dict[str, Op] = {code: op for op, code in CODES.items()}
 
 KERNELS = (1, 3, 5, 7, 9, 11)
@@ -44,26 +61,29 @@ def _check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """The first convolution: 3 channels in, `channels` out."""
+    """The first convolution, 3 channels in and `channels` out, and with `pool` a max pool of 3x3 and stride 2."""
 
     channels: int
     kernel: int = 3
     stride: int = 2
+    pool: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("stem kernel", self.kernel, KERNELS)
         _check_choice("stem stride", self.stride, STRIDES)
         _check_whole("stem channels", self.channels, 1, MOST_CHANNELS)
+        _check_choice("stem pool", self.pool, (False, True))
 
     def __str__(self) -> str:
-        return f"stem_k{self.kernel}_s{self.stride}_c{self.channels}"
+        return f"stem_k{self.kernel}_s{self.stride}_c{self.channels}{'_pool' if self.pool else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """`layers` equal blocks of `channels` channels, the first with `stride`, the others with stride 1.
 
-    `se_ratio` is relative to a block's input channels; 0 means no squeeze-and-excitation.
+    A block's middle has `expansion` times its input channels; in a bottleneck it has `channels` / `expansion`.
+    `se_ratio` is relative to the input channels; 0 means no squeeze-and-excitation.
     Raises NotationError for a value out of range.
     """
 
@@ -87,13 +107,25 @@ class Stage:
         if not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
             raise NotationError(f"se_ratio must be 0, or from 0.001 to 1, got {self.se_ratio!r}")
 
+    def middle(self, channels: int) -> int:
+        """The channels within a block that gets `channels`."""
+        return max(1, self.channels // self.expansion) if self.op == "bottleneck" else channels * self.expansion
+
     def canonical(self) -> "Stage":
-        """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution."""
+        """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution.
+
+        Convolutions and bottlenecks have no squeeze-and-excitation. Of the expansions that leave a bottleneck the same
+        middle, it is the largest.
+        """
         op = self.op
         if self.expansion == 1:
             op = {"mbconv": "separable", "fused": "conv"}.get(op, op)  # type: ignore[assignment]
-        expansion = 1 if op in ("separable", "conv") else self.expansion
-        se_ratio = 0.0 if op == "conv" else float(self.se_ratio)
+        expansion = self.expansion
+        if op in ("separable", "conv", "plain_separable"):
+            expansion = 1
+        elif op == "bottleneck":
+            expansion = min(MOST_EXPANSION, self.channels // self.middle(self.channels))
+        se_ratio = 0.0 if op in ("conv", "bottleneck") else float(self.se_ratio)
         if (op, expansion, se_ratio) == (self.op, self.expansion, self.se_ratio):
             return self
         return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
@@ -110,7 +142,7 @@ class Stage:
 class Architecture:
     """A stem, stages and a head of `head` channels before pooling and the classifier, at an input resolution in px.
 
-    Stages are brought to their canonical form, so that two equal architectures compare equal.
+    A `head` of 0 is none. Stages are brought to their canonical form, so that two equal architectures compare equal.
     """
 
     stem: Stem
@@ -122,7 +154,7 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.stages:
             raise NotationError("an architecture needs at least one stage, got none")
-        _check_whole("head channels", self.head, 1, MOST_CHANNELS)
+        _check_whole("head channels", self.head, 0, MOST_CHANNELS)
         _check_whole("resolution", self.resolution, *RESOLUTIONS)
         _check_choice("activation", self.activation, ACTIVATIONS)
         object.__setattr__(self, "stages", tuple(stage.canonical() for stage in self.stages))
@@ -134,6 +166,11 @@ class Architecture:
     def layers(self) -> int:
         """Blocks in all stages, without stem and head."""
         return sum(stage.layers for stage in self.stages)
+
+    @property
+    def features(self) -> int:
+        """The channels that are pooled and classified."""
+        return self.head or self.stages[-1].channels
 
     @cached_property
     def notation(self) -> str:
@@ -190,10 +227,11 @@ def parse(notation: str) -> Architecture:
         raise NotationError(f"a notation begins with its resolution such as 224px, got {_shorten(first)!r}")
     if activation not in ACTIVATIONS:
         raise NotationError(f"a notation ends with one of {listed(ACTIVATIONS)}, got {_shorten(activation)!r}")
-    stem_fields = _fields(stem, "stem", required="ksc", allowed=("k", "s", "c"))
+    conv = stem.removesuffix("_pool")
+    stem_fields = _fields(conv, "stem", required="ksc", allowed=("k", "s", "c"))
     head_fields = _fields(head, "head", required="c", allowed=("c",))
     return Architecture(
-        stem=Stem(channels=stem_fields["c"], kernel=stem_fields["k"], stride=stem_fields["s"]),
+        stem=Stem(stem_fields["c"], stem_fields["k"], stem_fields["s"], pool=conv != stem),
         stages=tuple(parse_stage(row) for row in rows),
         head=head_fields["c"],
         resolution=int(first[:-2]),
@@ -214,7 +252,7 @@ def parse_stage(text: str) -> Stage:
     if op == "conv" and body == text:
         raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with _skip")
     fields = _fields(body, code, required="rksc", allowed=("r", "k", "s", "e", "c", "se"))
-    if op in ("mbconv", "fused") and "e" not in fields:
+    if op in ("mbconv", "fused", "bottleneck") and "e" not in fields:
         raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
     return Stage(
         op=op,

@@ -73,7 +73,15 @@ class Cell:
 
     @property
     def coefficients(self) -> Coefficients:
+        """The triple that stands for the network."""
         return self.triples[0]
+
+    @property
+    def source(self) -> str:
+        """What it is in a table: candidate, a candidate with a name, or the name of a reference."""
+        if self.role == "reference":
+            return self.name
+        return f"{self.role}, {self.name}" if self.name else self.role
 
 
 def cells(baseline: Architecture, grid: CoefficientGrid, classes: int = 1000) -> list[Cell]:

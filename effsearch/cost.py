@@ -9,12 +9,19 @@ import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from effsearch.architecture import Architecture, Stage, Stem
+from effsearch.architecture import Architecture, Op, Stage, Stem
 from effsearch.space import Space
 
 CONVENTION = "FLOPs: multiply-adds of convolutions and linear layers"
 
-OPERATORS = {"mbconv": "MBConv{e}", "fused": "Fused-MBConv{e}", "separable": "MBConv1", "conv": "Conv"}
+OPERATORS: dict[Op, str] = {
+    "mbconv": "MBConv{e}",
+    "fused": "Fused-MBConv{e}",
+    "separable": "MBConv1",
+    "conv": "Conv",
+    "plain_separable": "DSConv",
+    "bottleneck": "Bottleneck{e}",
+}
 
 
 class Cost(NamedTuple):
@@ -65,7 +72,8 @@ def stage_costs(
     side = resolution or architecture.resolution
     stem = architecture.stem
     *values, out = _stem(stem, side)
-    rows = [StageCost(f"Conv{stem.kernel}x{stem.kernel}", side, stem.channels, 1, Cost(*values))]
+    operator = f"Conv{stem.kernel}x{stem.kernel}" + (" & MaxPool" if stem.pool else "")
+    rows = [StageCost(operator, side, stem.channels, 1, Cost(*values))]
     side, channels = out, stem.channels
     for stage in architecture.stages:
         *values, out = stage_cost(stage, channels, side)
@@ -74,7 +82,25 @@ def stage_costs(
         rows.append(StageCost(operator, side, stage.channels, stage.layers, Cost(*values)))
         side, channels = out, stage.channels
     head = Cost(*_head(architecture.head, channels, side, classes))
-    return (*rows, StageCost("Conv1x1 & Pooling & FC", side, architecture.head, 1, head))
+    operator = f"{'Conv1x1 & ' if architecture.head else ''}Pooling & FC"
+    return (*rows, StageCost(operator, side, architecture.features, 1, head))
+
+
+def biases(architecture: Architecture, classes: int = 1000) -> int:
+    """Additions of biases for one image: of squeeze-and-excitation and the classifier, each on one pixel.
+
+    FLOPs leave them out; counts that have them are larger by this.
+    """
+    total, channels = classes, architecture.stem.channels
+    for stage in architecture.stages:
+        first, others = (_se_biases(stage, given) for given in (channels, stage.channels))
+        total += first + (stage.layers - 1) * others
+        channels = stage.channels
+    return total
+
+
+def _se_biases(stage: Stage, channels: int) -> int:
+    return squeeze_channels(channels, stage.se_ratio) + stage.middle(channels) if stage.se_ratio else 0
 
 
 def flops_range(space: Space, classes: int = 1000) -> tuple[int, int]:
@@ -106,10 +132,13 @@ def _widen(reached: dict[tuple[int, int], tuple[int, int]], state: tuple[int, in
 def _stem(stem: Stem, side: int) -> tuple[int, int, int, int]:
     out = out_side(side, stem.stride)
     weights = 3 * stem.channels * stem.kernel**2
-    return weights * out * out, weights + 2 * stem.channels, stem.channels * out * out, out
+    after = out_side(out, 2) if stem.pool else out
+    return weights * out * out, weights + 2 * stem.channels, stem.channels * out * out, after
 
 
 def _head(head: int, channels: int, side: int, classes: int) -> tuple[int, int, int]:
+    if not head:
+        return channels * classes, (channels + 1) * classes, 0
     weights = channels * head
     return weights * side * side + head * classes, weights + 2 * head + (head + 1) * classes, head * side * side
 
@@ -126,13 +155,15 @@ def stage_cost(stage: Stage, channels: int, side: int) -> tuple[int, int, int, i
 
 def _block(stage: Stage, channels: int, side: int, stride: int) -> tuple[int, int, int, int]:
     """Sums conv weights; batch norm adds two parameters a channel, SE two 1x1 convolutions with bias on one pixel."""
+    if stage.op == "bottleneck":
+        return _bottleneck(stage, channels, side, stride)
     out = out_side(side, stride)
     area, out_area = side * side, out * out
     window = stage.kernel * stage.kernel
     if stage.op == "conv":
         weights = channels * stage.channels * window
         return weights * out_area, weights + 2 * stage.channels, stage.channels * out_area, out
-    middle = channels * stage.expansion
+    middle = stage.middle(channels)
     if stage.op == "fused":
         spatial = channels * middle * window
         flops, params, activations = spatial * out_area, spatial + 2 * middle, middle * out_area
@@ -155,5 +186,21 @@ def _block(stage: Stage, channels: int, side: int, stride: int) -> tuple[int, in
         flops + project * out_area,
         params + project + 2 * stage.channels,
         activations + stage.channels * out_area,
+        out,
+    )
+
+
+def _bottleneck(stage: Stage, channels: int, side: int, stride: int) -> tuple[int, int, int, int]:
+    """As `_block`; where the shapes differ the shortcut is a convolution as well."""
+    out = out_side(side, stride)
+    area, out_area = side * side, out * out
+    middle = stage.middle(channels)
+    spatial, restore = middle * middle * stage.kernel * stage.kernel, middle * stage.channels
+    projected = 0 if stride == 1 and channels == stage.channels else stage.channels
+    inner = spatial + restore + channels * projected
+    return (
+        channels * middle * area + inner * out_area,
+        channels * middle + inner + 2 * (2 * middle + stage.channels + projected),
+        middle * area + (middle + stage.channels + projected) * out_area,
         out,
     )

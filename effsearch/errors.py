@@ -28,9 +28,17 @@ class DataError(EffsearchError):
     """An image set that is missing, empty, or cannot be split."""
 
 
+class RecipeError(EffsearchError):
+    """A recipe that cannot be read or has no sense."""
+
+
 class RunError(EffsearchError):
     """A run folder that is missing, held by another driver, or was made with other settings."""
 
 
 class ReportError(EffsearchError):
     """A table that cannot be shown or written as asked."""
+
+
+class WeightsError(EffsearchError):
+    """A state dict that does not fit an architecture."""

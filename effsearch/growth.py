@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from effsearch.architecture import Architecture
-from effsearch.cost import Cost, cost
+from effsearch.cost import cost
 from effsearch.errors import QuantityError
 from effsearch.quantities import format_count
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, Rounding, grow
@@ -54,9 +54,10 @@ class Axis:
     """
 
     name: str
+    unit: str
     asked: float
-    before: str
-    after: str
+    before: int
+    after: int
     reached: float
     ideal: float
     flops: float
@@ -66,7 +67,7 @@ class Axis:
 def axes(
     architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED, classes: int = 1000
 ) -> list[Axis]:
-    """Depth, width and resolution alone, then all of them together."""
+    """Depth, width and resolution, each grown alone."""
     base = cost(architecture, classes=classes)
     alone = {
         "depth": Multipliers(depth=by.depth),
@@ -82,17 +83,17 @@ def axes(
         rows.append(
             Axis(
                 name,
+                unit,
                 getattr(by, name),
-                f"{before:,} {unit}",
-                f"{after:,} {unit}",
+                before,
+                after,
                 after / before,
                 multipliers.product,
-                *_ratios(total, base),
+                total.flops / base.flops,
+                total.params / base.params,
             )
         )
-    together = cost(grow(architecture, by, rounding), classes=classes)
-    whole = Axis("all", math.nan, "", "", math.nan, by.product, *_ratios(together, base))
-    return [*rows, whole]
+    return rows
 
 
 def _measure(architecture: Architecture, axis: str) -> int:
@@ -101,10 +102,6 @@ def _measure(architecture: Architecture, axis: str) -> int:
     if axis == "resolution":
         return architecture.resolution
     return architecture.stem.channels + sum(stage.channels for stage in architecture.stages) + architecture.head
-
-
-def _ratios(total: Cost, base: Cost) -> tuple[float, float]:
-    return total.flops / base.flops, total.params / base.params
 
 
 def phi_of(by: Multipliers, coefficients: Coefficients) -> dict[str, float | None]:

@@ -136,7 +136,7 @@ def grow(architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PU
                 )
                 for stage in architecture.stages
             ),
-            head=rounding.channels(architecture.head, by.width),
+            head=rounding.channels(architecture.head, by.width) if architecture.head else 0,
             resolution=rounding.pixels(architecture.resolution, by.resolution),
         )
     except (NotationError, OverflowError) as error:

@@ -138,6 +138,8 @@ class Space:
         for name, value in values.items():
             if value not in self._choices[name]:
                 raise SpaceError(f"space {self.name} does not hold this architecture: {name} is {value}")
+        if stem.pool:
+            raise SpaceError(f"space {self.name} does not hold this architecture: its stem has a max pool")
         if len(architecture.stages) != self.depth:
             raise SpaceError(f"space {self.name} has {self.depth} stages, the architecture {len(architecture.stages)}")
         for index, (stage, table) in enumerate(zip(architecture.stages, self._spellings, strict=True), 1):

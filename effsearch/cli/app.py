@@ -6,24 +6,34 @@ import sys
 import typer
 
 from effsearch import __version__
+from effsearch.cli.compare import compare
+from effsearch.cli.curves import curves
 from effsearch.cli.describe import describe
+from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
 from effsearch.cli.runs import list_runs
+from effsearch.cli.scale import scale
 from effsearch.cli.show import show
+from effsearch.cli.train import train
 from effsearch.errors import EffsearchError
 
 app = typer.Typer(
     name="effsearch",
-    help="Find a convolutional network for a compute budget.",
+    help="Find a convolutional network for a compute budget, find how it should grow, and grow it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("nas")(nas)
+app.command("grid")(grid)
+app.command("curves")(curves)
+app.command("scale")(scale)
+app.command("train")(train)
 app.command("show")(show)
 app.command("runs")(list_runs)
 app.command("describe")(describe)
+app.command("compare")(compare)
 
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 """What typer raises for bad arguments; newer versions of it carry a click of their own, so it has no fixed name."""
@@ -55,7 +65,18 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(message)
             sys.exit(2)
-        _complain(message)
+        _complain(message + _got(error, message))
+
+
+def _got(error: Exception, message: str) -> str:
+    """What was given for the option at fault, where typer says only what is allowed."""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for index, argument in enumerate(sys.argv):
+            after = sys.argv[index + 1 : index + 2] if argument == option else []
+            values = [argument.removeprefix(f"{option}=")] if argument.startswith(f"{option}=") else after
+            if values and repr(values[0]) not in message:
+                return f", got {values[0]!r}"
+    return ""
 
 
 def _complain(message: str) -> None:

@@ -1,21 +1,31 @@
-"""What several commands take: a results folder, an architecture."""
+"""What several commands take: a results folder, an architecture, a format."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from effsearch.architecture import Architecture, parse
-from effsearch.errors import EffsearchError, NotationError, listed
-from effsearch.families import FAMILIES, find
+from effsearch.errors import EffsearchError, NotationError, RunError, listed
+from effsearch.families import NAMES, find
+from effsearch.scaling import Coefficients
 
 Results = Annotated[
     Path, typer.Option("--results", envvar="EFFSEARCH_RESULTS", help="The folder of all runs.", show_envvar=True)
 ]
 
-ARCH_HELP = f"An architecture: a name ({listed(FAMILIES)}), a notation, a file that holds one, or RUN:RANK."
+ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, RUN:RANK or RUN."
 LARGEST_FILE = 1_000_000
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
 
 
 def resolve(text: str, results: Path) -> tuple[Architecture, str]:
@@ -26,14 +36,26 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     if _is_file(text):
         return _from_file(Path(text)), Path(text).name
     if "px-" in text:
-        return parse(text), "architecture"
+        return parse(text), "the architecture"
     run, colon, rank = text.rpartition(":")
     if colon and rank.isdigit():
         return _ranked(run, int(rank), results), text
+    if _is_file(str(results / text / "run.toml")):
+        return _ranked(text, 1, results), f"{text}:1"
     raise NotationError(
-        f"no architecture {text[:80]!r}; give a name ({listed(FAMILIES)}), a notation, a file that holds one, "
-        "or RUN:RANK"
+        f"no architecture {text[:80]!r}; give a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK"
     )
+
+
+def coefficients_of(name: str, results: Path) -> Coefficients:
+    """What a grid found; raises EffsearchError."""
+    from effsearch.runs.folder import find as find_run
+
+    run = find_run(results, name)
+    found = run.read_coefficients()
+    if found is None:
+        raise RunError(f"run {run.name} has found no coefficients yet; effsearch grid does")
+    return found
 
 
 def _is_file(text: str) -> bool:

@@ -2,24 +2,15 @@
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.arguments import ARCH_HELP, Results, resolve
+from effsearch.cli.arguments import ARCH_HELP, Format, Results, resolve
 from effsearch.cost import Cost, cost, stage_costs
 from effsearch.errors import QuantityError
-
-
-class Format(StrEnum):
-    """How a stage table is printed."""
-
-    table = "table"
-    json = "json"
-    markdown = "markdown"
 
 
 def describe(

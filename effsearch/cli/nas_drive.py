@@ -8,7 +8,8 @@ from rich.console import Console
 
 from effsearch.cli.nas_session import Request, Session, open_session
 from effsearch.cli.progress import Progress
-from effsearch.cli.session import describe_proxy, describe_slots, slots_for, watch
+from effsearch.cli.session import describe_proxy, slots_for, watch
+from effsearch.cli.speed import describe_slots
 from effsearch.cli.stop import StopRequest
 from effsearch.cost import cost
 from effsearch.evaluation.training import ProxyTraining

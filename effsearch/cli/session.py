@@ -1,5 +1,6 @@
 """What the commands that train have in common: workers, images, a name, and the drive itself."""
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -8,15 +9,17 @@ from typing import Any
 from rich.console import Console
 
 from effsearch.cli.progress import Progress
+from effsearch.cli.speed import slots_on
 from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError, listed
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
 from effsearch.evaluation.devices import gpu_name, gpus
 from effsearch.quantities import counted
-from effsearch.runs.executor import MOST_WORKERS, cores
+from effsearch.runs.executor import cores
 from effsearch.runs.folder import Run, check_name, find
-from effsearch.search.driver import Status
+from effsearch.search.driver import Problem, Status
+from effsearch.search.steps import Clock, Done
 
 
 def check_limits(trials: int | None, workers: int | None) -> None:
@@ -55,11 +58,8 @@ def free_name(results: Path, stem: str) -> str:
 
 
 def slots_for(workers: int | None) -> list[int | None]:
-    """What each worker is pinned to: GPUs in turn, or a CPU thread."""
-    found = gpus()
-    if found:
-        return [worker % found for worker in range(workers or found)]
-    return [None] * (workers or min(cores(), MOST_WORKERS))
+    """What each worker is pinned to on this machine."""
+    return slots_on(gpus(), workers)
 
 
 def device() -> str:
@@ -113,11 +113,6 @@ def describe_proxy(images: Path, proxy: Proxy) -> str:
     )
 
 
-def describe_slots(slots: list[int | None]) -> str:
-    kind = "GPU" if slots[0] is not None else "CPU thread"
-    return f"{counted(len(slots), 'worker')} (one {kind} each)"
-
-
 def watch(steps: Iterator[Status], stop: StopRequest, progress: Progress) -> Status:
     """Shows a search as it runs, and returns how it ended."""
     status = None
@@ -126,3 +121,8 @@ def watch(steps: Iterator[Status], stop: StopRequest, progress: Progress) -> Sta
             progress.update(status)
     assert status is not None
     return status
+
+
+def is_finished(problem: Problem, status: Status) -> bool:
+    """Whether nothing is left to do but for the time limit."""
+    return isinstance(problem.next_step(status.records, Clock(math.inf, 0.0, 1)), Done)

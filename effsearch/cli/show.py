@@ -35,11 +35,18 @@ def show(
     if top is not None and top < 1:
         raise QuantityError(f"--top must be at least 1, got {top}")
     from effsearch.report import ranked
+    from effsearch.report.coefficients import print_grid
+    from effsearch.report.curves import print_curves
+    from effsearch.report.grid import console
     from effsearch.report.summary import print_ranking
     from effsearch.report.tables import ranking_grid
+    from effsearch.report.training import print_training
     from effsearch.runs.folder import find
 
     found = find(results, run)
+    if found.kind == "train":
+        print_training(found, console(wide=False))
+        return
     rows = ranked.read(found)
     chosen = ranked.select(rows, top, sort, pareto)
     if out is not None:
@@ -51,5 +58,9 @@ def show(
         typer.echo(ranked.frame(chosen).to_csv(index=False), nl=False)
     elif format_ is Format.markdown:
         typer.echo(ranking_grid(chosen).markdown())
+    elif found.kind == "grid":
+        print_grid(found, rows, chosen)
+    elif found.kind == "curves":
+        print_curves(found, rows)
     else:
         print_ranking(found, rows, chosen)

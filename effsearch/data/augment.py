@@ -7,7 +7,7 @@ rows are triangle filters as wide as the reduction: exact anti-aliasing for any 
 import torch
 from torch import Tensor
 
-from effsearch.data.augmentation import Augmentation
+from effsearch.data.augmentation import SHARED, Augmentation
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -28,8 +28,8 @@ def normalise(pixels: Tensor, resolution: int) -> Tensor:
 def augment(pixels: Tensor, resolution: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
     """Images changed at random for training: uint8 (N, H, W, 3) -> float32 (N, 3, R, R), as `normalise`.
 
-    Only `generator` decides, with the same number of draws whatever is switched on; a generator of the CPU gives the
-    same changes on any device.
+    Only `generator` decides (but a policy draws from torch's global generator), with the same number of draws
+    whatever is switched on; a generator of the CPU gives the same changes on any device.
     """
     draws = torch.rand(len(pixels), _DRAWS, generator=generator, device=generator.device).to(pixels.device)
     flips = draws[:, 0] < 0.5 if augmentation.flip else torch.zeros_like(draws[:, 0], dtype=torch.bool)
@@ -38,9 +38,21 @@ def augment(pixels: Tensor, resolution: int, augmentation: Augmentation, generat
     else:
         pad = augmentation.pad if augmentation.crop == "pad" else 0.0
         images = _resize(_shift(pixels, pad, flips, draws[:, 1:3]), resolution)
+    if augmentation.policy == "autoaugment":
+        images = _autoaugment(images)
     if augmentation.colour:
         images = _jitter(images, augmentation.colour, draws[:, 5:8])
     return _standardise(images)
+
+
+def _autoaugment(images: Tensor) -> Tensor:
+    """AutoAugment's policy for ImageNet on (N, H, W, 3) of 0..255; torchvision draws from torch's global generator."""
+    from torchvision.transforms import v2
+
+    policy = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, fill=[int(value) for value in MEAN])
+    planes = images.round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
+    changed = torch.cat([policy(part) for part in torch.split(planes, SHARED)])
+    return changed.permute(0, 2, 3, 1).contiguous()
 
 
 def _standardise(images: Tensor) -> Tensor:

@@ -5,6 +5,9 @@ from typing import Literal
 
 from effsearch.errors import QuantityError
 
+SHARED = 8
+"""Images of a batch that share one draw of a policy: its operations work on many images at once, but not one by one."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -12,6 +15,7 @@ class Augmentation:
 
     `flip` mirrors half of the images. `crop` is "pad" (shift by up to `pad`, a share of the side, with reflected
     borders), "resized" (a box of `scale_min` to 1 of the area and an aspect of 3/4 to 4/3, as in Inception), or "none".
+    `policy` is "autoaugment" (1805.09501, the policy for ImageNet, drawn once for every `SHARED` images) or "none".
     `colour` is the strength of brightness, contrast and saturation jitter: factors of 1 - colour to 1 + colour.
     Raises QuantityError for a value out of range.
     """
@@ -21,10 +25,13 @@ class Augmentation:
     pad: float = 0.125
     scale_min: float = 0.35
     colour: float = 0.0
+    policy: Literal["none", "autoaugment"] = "none"
 
     def __post_init__(self) -> None:
         if self.crop not in ("pad", "resized", "none"):
             raise QuantityError(f"crop is {self.crop!r}; it may be pad, resized or none")
+        if self.policy not in ("none", "autoaugment"):
+            raise QuantityError(f"policy is {self.policy!r}; it may be none or autoaugment")
         if not 0 <= self.pad <= 0.5:
             raise QuantityError(f"pad is {self.pad}; it is a share of the side, from 0 to 0.5")
         if not 0 < self.scale_min <= 1:

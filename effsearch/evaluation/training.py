@@ -44,7 +44,7 @@ class ProxyTraining:
         network = build(
             proxy.shrink(architecture),
             len(images.classes),
-            dropout=proxy.recipe.dropout,
+            dropout=proxy.recipe.dropout or 0.0,
             drop_path=proxy.recipe.drop_path,
             zero_init=proxy.recipe.zero_init,
         )

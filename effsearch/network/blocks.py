@@ -1,4 +1,4 @@
-"""The blocks of a stage, with the module names of torchvision's EfficientNet."""
+"""The blocks of a stage, with the module names of torchvision's EfficientNet where it has them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +27,7 @@ class Block(nn.Module):
         super().__init__()
         act = ACTIVATION_LAYERS[activation]
         layer = partial(Conv2dNormActivation, norm_layer=nn.BatchNorm2d)
-        middle = channels * stage.expansion
+        middle = stage.middle(channels)
         parts: list[nn.Module] = []
         if stage.op == "conv":
             parts.append(layer(channels, stage.channels, stage.kernel, stride, activation_layer=act))
@@ -36,16 +36,45 @@ class Block(nn.Module):
                 parts.append(layer(channels, middle, stage.kernel, stride, activation_layer=act))
             if stage.op == "mbconv":
                 parts.append(layer(channels, middle, 1, activation_layer=act))
-            if stage.op in ("mbconv", "separable"):
+            if stage.op in ("mbconv", "separable", "plain_separable"):
                 parts.append(layer(middle, middle, stage.kernel, stride, groups=middle, activation_layer=act))
             if stage.se_ratio:
                 squeeze = squeeze_channels(channels, stage.se_ratio)
                 parts.append(SqueezeExcitation(middle, squeeze, activation=partial(act, inplace=True)))
-            parts.append(layer(middle, stage.channels, 1, activation_layer=None))
+            last = act if stage.op == "plain_separable" else None
+            parts.append(layer(middle, stage.channels, 1, activation_layer=last))
         self.block = nn.Sequential(*parts)
-        self.shortcut = stride == 1 and channels == stage.channels
+        self.shortcut = stride == 1 and channels == stage.channels and stage.op != "plain_separable"
         self.stochastic_depth = StochasticDepth(drop_path, "row")
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.block(x)
         return x + self.stochastic_depth(out) if self.shortcut else out
+
+
+class Bottleneck(nn.Module):
+    """One layer of a ResNet: reduce, filter in space, restore, add the shortcut or its projection, activate.
+
+    The filter has the stride, as in torchvision; 1512.03385 has it in the first convolution. `drop_path` as in `Block`.
+    """
+
+    shortcut = True
+
+    def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
+        super().__init__()
+        act = ACTIVATION_LAYERS[activation]
+        layer = partial(Conv2dNormActivation, norm_layer=nn.BatchNorm2d)
+        middle = stage.middle(channels)
+        self.block = nn.Sequential(
+            layer(channels, middle, 1, activation_layer=act),
+            layer(middle, middle, stage.kernel, stride, activation_layer=act),
+            layer(middle, stage.channels, 1, activation_layer=None),
+        )
+        same = stride == 1 and channels == stage.channels
+        self.projection = nn.Identity() if same else layer(channels, stage.channels, 1, stride, activation_layer=None)
+        self.stochastic_depth = StochasticDepth(drop_path, "row")
+        self.activation = act(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.projection(x) + self.stochastic_depth(self.block(x)))
+        return out

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation
 
 from effsearch.architecture import Architecture
-from effsearch.network.blocks import ACTIVATION_LAYERS, Block
+from effsearch.network.blocks import ACTIVATION_LAYERS, Block, Bottleneck
 
 
 class Network(nn.Module):
@@ -34,20 +34,22 @@ def build(
     then learns from its first steps.
     """
     stem, activation = architecture.stem, ACTIVATION_LAYERS[architecture.activation]
-    parts: list[nn.Module] = [
-        Conv2dNormActivation(3, stem.channels, stem.kernel, stem.stride, activation_layer=activation)
-    ]
+    first = Conv2dNormActivation(3, stem.channels, stem.kernel, stem.stride, activation_layer=activation)
+    if stem.pool:
+        first.append(nn.MaxPool2d(3, 2, 1))
+    parts: list[nn.Module] = [first]
     channels, done = stem.channels, 0
     for stage in architecture.stages:
-        blocks = []
+        block, blocks = Bottleneck if stage.op == "bottleneck" else Block, []
         for layer in range(stage.layers):
             stride = stage.stride if layer == 0 else 1
             rate = drop_path * done / architecture.layers
-            blocks.append(Block(stage, channels, stride, architecture.activation, rate))
+            blocks.append(block(stage, channels, stride, architecture.activation, rate))
             channels, done = stage.channels, done + 1
         parts.append(nn.Sequential(*blocks))
-    parts.append(Conv2dNormActivation(channels, architecture.head, 1, activation_layer=activation))
-    network = Network(nn.Sequential(*parts), architecture.head, classes, dropout)
+    if architecture.head:
+        parts.append(Conv2dNormActivation(channels, architecture.head, 1, activation_layer=activation))
+    network = Network(nn.Sequential(*parts), architecture.features, classes, dropout)
     network.apply(_initialise)
     if zero_init:
         _silence(network)
@@ -57,10 +59,11 @@ def build(
 def _silence(network: Network) -> None:
     """Zeroes the last norm of every residual branch, and the classifier.
 
-    But not a norm before a rectifier: it passes no gradient at zero, and the branch would never learn.
+    But not a norm before a rectifier: it passes no gradient at zero, and the branch would never learn. That of a
+    bottleneck is before the addition, and its rectifier after it.
     """
     for module in network.modules():
-        if isinstance(module, Block) and module.shortcut and len(module.block[-1]) == 2:  # type: ignore[arg-type]
+        if isinstance(module, Block | Bottleneck) and module.shortcut and len(module.block[-1]) == 2:  # type: ignore[arg-type]
             nn.init.zeros_(module.block[-1][1].weight)  # type: ignore[index]
     for parameter in network.classifier.parameters():
         nn.init.zeros_(parameter)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
+from torchvision import models
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,10 @@ def count(network: nn.Module, resolution: int) -> Count:
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         operators = {name: int(flops) for name, flops in analysis.by_operator().items()}
     return Count(operators, sum(parameter.numel() for parameter in network.parameters()))
+
+
+def count_torchvision(name: str, resolution: int) -> Count:
+    """Counts a network of torchvision by its name there, such as resnet152, with 1000 classes and no auxiliary ones."""
+    without_others = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
+    with torch.no_grad():
+        return count(models.get_model(name, weights=None, **without_others), resolution)

@@ -21,7 +21,7 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     manifest = run.manifest()
     settings = manifest.get("settings", {})
     grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM)
-    out.print(grid.rich(f"{run.name}: {_counts(rows)}"))
+    out.print(grid.rich(f"{run.name}: {counts_line(rows)}"))
     if out.width < NOTATION_FROM:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
     for line in captions(manifest):
@@ -54,16 +54,23 @@ def captions(manifest: dict[str, Any]) -> list[str]:
             f"acc: validation top-1 on {data['name']}{kind}, {len(data['classes'])} classes, after the "
             f"{proxy['name']} proxy ({proxy['resolution']} px, channels x {proxy['width']:g}, "
             f"{counted(proxy['epochs'], 'epoch')} of {counted(data['train'], 'image')}), mean over n seeds, "
-            "sd in points",
+            + ("+-: half of its 95 % interval in points" if manifest["run"]["kind"] != "nas" else "sd in points"),
             f"reward: {reward.formula}, T = {format_count(reward.target)}",
-            f"{CONVENTION}, at {settings['resolution']} px and {settings['classes']} classes",
+            f"{CONVENTION}, at {_side(manifest)} and {settings['classes']} classes",
             MARKS,
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"run.toml lacks {error}") from None
 
 
-def _counts(rows: Sequence[Row]) -> str:
+def _side(manifest: dict[str, Any]) -> str:
+    if manifest["run"]["kind"] != "nas":
+        return f"each network's own px ({manifest['settings']['resolution']} px the baseline's)"
+    return f"{manifest['settings']['resolution']} px"
+
+
+def counts_line(rows: Sequence[Row]) -> str:
+    """How many architectures are in which state."""
     states = Counter(row.state for row in rows)
     words = {"complete": "trained", "failed": "failed", "running": "running", "queued": "queued"}
     found = [f"{states[state]} {word}" for state, word in words.items() if states[state]]

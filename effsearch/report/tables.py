@@ -1,34 +1,55 @@
 """The ranked table, and how noisy it is. Every number has its unit in its heading or in a caption."""
 
+import math
 from collections.abc import Sequence
+
+from scipy import stats
 
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import Grid
-from effsearch.runs.ranking import TIE, Row, measure_noise
+from effsearch.runs.ranking import TIE, Noise, Row, measure_noise
 
 
-def ranking_grid(rows: Sequence[Row], notation: bool = True) -> Grid:
-    """The ranked table: accuracies in %, their deviations in points."""
-    headings = ("rank", "reward", "acc %", "sd (n)", "FLOPs", "F/T", "params", "epochs", "", "source", "key")
-    cells = [_ranking_cells(row) + ((row.notation,) if notation else ()) for row in rows]
-    return Grid(headings + (("notation",) if notation else ()), "rrrrrrrrlll" + ("l" if notation else ""), cells)
+def ranking_grid(rows: Sequence[Row], notation: bool = True, noise: Noise | None = None) -> Grid:
+    """The ranked table: accuracies in %, their deviations in points, and with `noise` their 95 % intervals.
+
+    A run that grows a baseline has alpha, beta and gamma too.
+    """
+    grown = any(row.alpha is not None for row in rows)
+    headings = ["rank", "reward", "acc %", "+-" if noise else "sd (n)", "FLOPs", "F/T", "params", "epochs", ""]
+    headings += ["alpha", "beta", "gamma"] if grown else []
+    headings += ["source", "key"] + (["notation"] if notation else [])
+    cells = []
+    for row in rows:
+        cell = _ranking_cells(row, noise)
+        cell += tuple("" if v is None else f"{v:.3f}" for v in (row.alpha, row.beta, row.gamma)) if grown else ()
+        cells.append((*cell, row.source, row.key, *((row.notation,) if notation else ())))
+    align = "rrrrrrrrl" + ("rrr" if grown else "") + "ll" + ("l" if notation else "")
+    return Grid(tuple(headings), align, cells)
 
 
-def _ranking_cells(row: Row) -> tuple[str, ...]:
+def _ranking_cells(row: Row, noise: Noise | None) -> tuple[str, ...]:
     marks = ("*" if row.pareto else "") + ("=" if row.tie and row.rank != 1 else "")
+    spread = "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})"
+    if noise is not None:
+        spread = "" if row.accuracy is None else f"{half_width(row, noise):.1f} ({row.seeds})"
     return (
         "" if row.rank is None else str(row.rank),
         row.state if row.reward is None else f"{row.reward:.4f}",
         "" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
-        "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})",
+        spread,
         format_count(row.flops),
         f"{row.flops_ratio:.2f}",
         format_count(row.params),
         "" if row.epochs is None else str(row.epochs),
         marks,
-        row.source,
-        row.key,
     )
+
+
+def half_width(row: Row, noise: Noise) -> float:
+    """Half of the 95 % interval of a mean over seeds, in points, from the pooled deviation (Student's t)."""
+    quantile = float(stats.t.ppf(0.975, noise.freedom))
+    return 100 * quantile * noise.sd / math.sqrt(row.seeds)
 
 
 def noise_line(rows: Sequence[Row]) -> str:

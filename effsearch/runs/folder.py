@@ -5,9 +5,11 @@ results/nas-400M-20261124-101530/
   space.toml    the search space as it was
   journal.log   Optuna's journal, the only truth about trials
   ranking.csv   written anew as trials finish; what `show` prints
+  coefficients.json  alpha, beta and gamma that a grid found
   checkpoints/  KEY-seedN.safetensors, trainings that were stopped before their end
 """
 
+import json
 import os
 import platform
 import re
@@ -27,8 +29,9 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from effsearch.errors import RunError
+from effsearch.errors import QuantityError, RunError
 from effsearch.runs.files import write_atomically
+from effsearch.scaling import Coefficients
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -66,6 +69,21 @@ class Run:
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, state)
 
+    def read_coefficients(self) -> Coefficients | None:
+        """What a search for coefficients found, or None; raises RunError for what is not that."""
+        file = self.path / "coefficients.json"
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            return Coefficients(*(float(document[name]) for name in ("alpha", "beta", "gamma")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, QuantityError) as error:
+            raise RunError(f"{file} holds no coefficients: {error}") from None
+
+    def write_coefficients(self, document: Mapping[str, Any]) -> None:
+        """Keeps what a search for coefficients found: alpha, beta, gamma, and how."""
+        write_atomically(self.path / "coefficients.json", json.dumps(document, indent=2) + "\n")
+
     def _checkpoint(self, key: str, seed: int) -> Path:
         return self.path / "checkpoints" / f"{key}-seed{seed}.safetensors"
 
@@ -76,6 +94,12 @@ class Run:
             return tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
             raise RunError(f"{file} cannot be read: {error}") from None
+
+    @property
+    def kind(self) -> str:
+        """The command that made it: nas or grid; raises RunError."""
+        about = self.manifest().get("run")
+        return str(about.get("kind", "")) if isinstance(about, dict) else ""
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -70,7 +70,7 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
     front = _front(row for row in done if row.epochs == done[0].epochs)
     noise = measure_noise(rows)
     ranked = [
-        replace(row, rank=rank, pareto=row.key in front, tie=rank == 1 or _is_tie(done[0], row, noise))
+        replace(row, rank=rank, pareto=row.key in front, tie=rank == 1 or is_tie(done[0], row, noise))
         for rank, row in enumerate(done, 1)
     ]
     return ranked + [row for row in rows if row.reward is None]
@@ -138,8 +138,8 @@ def measure_noise(rows: Sequence[Row]) -> Noise | None:
     return Noise(math.sqrt(sum(sd**2 * dof for sd, dof in repeated) / freedom), len(repeated), freedom)
 
 
-def _is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
-    """Whether the difference in reward is within TIE standard errors of zero, in units of the row's accuracy."""
+def is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
+    """Whether a row's reward is less than TIE standard errors of the seeds below the first's, trained as long."""
     if noise is None or not row.accuracy or row.epochs != first.epochs:
         return False
     lead = (_number(first.reward) - _number(row.reward)) * row.accuracy / max(_number(row.reward), 1e-9)

@@ -80,7 +80,7 @@ class CoefficientSampler(BaseSampler):
         return 1.0
 
     def _logs(self, proposed: dict[str, Any]) -> tuple[float, float, float]:
-        """Of alpha, beta^2 and gamma^2; for what is not proposed (NSGA-II leaves out what it mutates) a random share."""
+        """Of alpha, beta^2, gamma^2; for what is not proposed (NSGA-II leaves out what it mutates) a random share."""
         # Exponential numbers, brought to one sum, are spread evenly over all ways to share it out.
         whole = math.log(self.grid.target)
         one, other, third = (

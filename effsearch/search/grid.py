@@ -2,115 +2,29 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any, Literal, get_args
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 
-from effsearch.architecture import Architecture, parse
-from effsearch.candidates import Cell, CoefficientGrid, cells
+from effsearch.architecture import Architecture
+from effsearch.candidates import Cell
 from effsearch.cost import cost
-from effsearch.errors import EffsearchError, QuantityError, RunError, listed
-from effsearch.evaluation.proxy import Proxy
 from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
-from effsearch.scaling import Coefficients, Rounding, grow
+from effsearch.scaling import Coefficients, grow
 from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
-from effsearch.search.halving import ATTEMPTS, Ladder
-from effsearch.search.settings import differences, read_proxy
+from effsearch.search.forecast import Forecast
+from effsearch.search.grid_settings import GridSettings
+from effsearch.search.halving import ETA, Ladder
+from effsearch.search.repeats import all_failed, is_running, next_due, train_all
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 
-Method = Literal["grid", "halving", "tpe", "evolution"]
-METHODS: tuple[Method, ...] = get_args(Method)
 CANDIDATE = "candidate"
 """The source of a network that is neither named nor a reference."""
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """Everything that gives a trial its meaning: a run is continued only under equal settings.
-
-    `baseline` is a notation and `name` what it is called. With `grid` every network is trained under `repeats` seeds;
-    with the other methods that is so for the best `finalists` and for the references. Raises QuantityError.
-    """
-
-    baseline: str
-    name: str
-    grid: CoefficientGrid
-    data: str
-    proxy: Proxy
-    method: Method = "halving"
-    repeats: int = 3
-    finalists: int = 5
-    exponent: float = -0.07
-    classes: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise QuantityError(f"--method must be one of {listed(METHODS)}, got {self.method!r}")
-        if not 1 <= self.repeats <= 100:
-            raise QuantityError(f"--repeats must be from 1 to 100, got {self.repeats}")
-        if not 0 <= self.seed < 2**31:
-            raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
-
-    @cached_property
-    def architecture(self) -> Architecture:
-        """The baseline."""
-        return parse(self.baseline)
-
-    @property
-    def target_flops(self) -> float:
-        """T: target^phi times the baseline's FLOPs."""
-        return float(self.grid.target**self.grid.phi * self.base_flops)
-
-    @property
-    def base_flops(self) -> int:
-        """FLOPs of the baseline."""
-        return cost(self.architecture, classes=self.classes).flops
-
-    @property
-    def score(self) -> Reward:
-        """Accuracy at equal FLOPs, the reward that is maximised."""
-        return Reward(self.target_flops, "soft", self.exponent)
-
-    @property
-    def rungs(self) -> tuple[int, ...]:
-        """The epochs at which halving looks: a quarter, a half and all of them."""
-        epochs = self.proxy.epochs
-        return tuple(sorted({max(1, epochs // 4), max(1, epochs // 2), epochs}))
-
-    def cells(self) -> list[Cell]:
-        """The networks of the grid, or with a sampler only the references."""
-        found = cells(self.architecture, self.grid, self.classes)
-        if self.method in ("grid", "halving"):
-            return found
-        # The paper's coefficients may lie on the grid, which is not searched here; they are a reference all the same.
-        return [replace(cell, role="reference") for cell in found if cell.name]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For run.toml; the reward and what it aims at stand there too, for whoever reads it."""
-        about = {"target_flops": self.target_flops, "reward": "soft", "resolution": self.architecture.resolution}
-        return asdict(self) | about
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "GridSettings":
-        """Reads what `to_dict` wrote; raises RunError for anything else."""
-        try:
-            known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-            grid = dict(known["grid"])
-            grid["rounding"] = Rounding(**grid["rounding"])
-            return cls(**{**known, "grid": CoefficientGrid(**grid), "proxy": read_proxy(known["proxy"])})
-        except (KeyError, TypeError, ValueError, EffsearchError) as error:
-            raise RunError(f"the settings in run.toml cannot be read: {error}") from None
-
-    def differences(self, other: "GridSettings") -> list[str]:
-        """What differs, as 'name is A, not B'."""
-        return differences(self.to_dict(), other.to_dict())
 
 
 @dataclass
@@ -157,27 +71,29 @@ class GridProblem:
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         if any(record.state == "queued" for record in records):
             return Propose()
-        broken = self._all_fail_alike(records)
+        broken = all_failed(records)
         if broken is not None:
             return Wait() if clock.pending else Done(broken)
-        method = self.settings.method
+        settings = self.settings
+        method, epochs = settings.method, settings.proxy.epochs
         if method == "grid":
-            return self._repeat(self.candidates, records)
+            return train_all(self.candidates, records, settings.seeds, epochs)
         if method == "halving":
             ladder = self._ladder()
             going = ladder.next(records)
             if going is not None:
                 return Train(going)
-            if self._running(records):
+            if is_running(records):
                 return Wait()
-            return self._repeat(self._finalists(ladder.survivors(records), records), records)
+            return train_all(self._finalists(ladder.survivors(records), records), records, settings.seeds, epochs)
         proposed = [record for record in records if record.candidate.source == CANDIDATE and self._counts(record)]
         if len({record.candidate.key for record in proposed}) < self.trials:
-            due = self._due(self.candidates, records, (self.settings.seed,))
+            due = next_due(self.candidates, records, settings.seeds[:1], epochs)
             return Propose() if due is None else Train(due)
-        if self._running(records):
+        if is_running(records):
             return Wait()
-        return self._repeat(self._finalists([record.candidate for record in proposed], records), records)
+        finalists = self._finalists([record.candidate for record in proposed], records)
+        return train_all(finalists, records, settings.seeds, epochs)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         found = candidate.coefficients
@@ -211,11 +127,34 @@ class GridProblem:
             return self._ladder_epochs() + again
         return (count + self.trials) * epochs + again
 
+    def planned_seconds(self, forecast: Forecast, workers: int) -> float:
+        """Of all networks together on so many workers, if nothing fails."""
+        settings, proxy = self.settings, self.settings.proxy
+        free = [cell.architecture for cell in self.found if cell.role == "candidate"]
+        kept = [cell.architecture for cell in self.found if cell.role == "reference"]
+
+        def mean_seconds(networks: Sequence[Architecture], epochs: int) -> float:
+            return sum(forecast.seconds(network, proxy, epochs) for network in networks) / max(1, len(networks))
+
+        count, everything = len(free), free + kept
+        if settings.method == "grid":
+            return settings.repeats * len(everything) * mean_seconds(everything, proxy.epochs) / workers
+        again = (settings.repeats - 1) * (settings.finalists + len(self.compared))
+        total = again * mean_seconds(everything, proxy.epochs)
+        if settings.method == "halving":
+            before = 0
+            for rung in settings.rungs:
+                total += len(kept) * mean_seconds(kept, rung - before) + count * mean_seconds(free, rung - before)
+                count, before = -(-count // ETA), rung
+        else:
+            total += (len(kept) + self.trials) * mean_seconds(kept, proxy.epochs)
+        return total / workers
+
     def _ladder_epochs(self) -> int:
         kept, free, total, before = len(self.references), len(self.candidates) - len(self.references), 0, 0
         for rung in self.settings.rungs:
             total += (kept + free) * (rung - before)
-            free, before = -(-free // 2), rung
+            free, before = -(-free // ETA), rung
         return total
 
     def _epochs(self, candidate: Candidate) -> int:
@@ -235,7 +174,7 @@ class GridProblem:
             cell.cost.flops,
             cell.cost.params,
             self.settings.seed,
-            cell.name or CANDIDATE,
+            cell.source,
             self.settings.proxy.epochs,
             cell.coefficients,
         )
@@ -252,36 +191,6 @@ class GridProblem:
         compared = [candidate for candidate in self.candidates if candidate.key in self.compared]
         rest = [alive[key] for key in chosen if key not in self.compared]
         return compared + rest
-
-    def _repeat(self, chosen: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        seeds = range(self.settings.seed, self.settings.seed + self.settings.repeats)
-        due = self._due(chosen, records, seeds)
-        if due is not None:
-            return Train(due)
-        return Wait() if self._running(records) else Done()
-
-    def _due(self, chosen: Sequence[Candidate], records: Sequence[Record], seeds: Iterable[int]) -> Candidate | None:
-        """The first whole training that is still to be begun, seed by seed, so that a stop leaves pairs."""
-        tried: dict[tuple[str, int], list[Record]] = {}
-        for record in records:
-            if record.state != "interrupted" and record.candidate.epochs == self.settings.proxy.epochs:
-                tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
-        for seed in seeds:
-            for candidate in chosen:
-                group = tried.get((candidate.key, seed), [])
-                if all(r.state == "failed" and not r.diverged for r in group) and len(group) < ATTEMPTS:
-                    return replace(candidate, seed=seed, epochs=self.settings.proxy.epochs)
-        return None
-
-    def _all_fail_alike(self, records: Sequence[Record]) -> str | None:
-        failed = [record for record in records if record.state == "failed"]
-        if len(failed) < 2 * ATTEMPTS or any(record.state == "complete" for record in records):
-            return None
-        return f"{len(failed)} trainings failed, the last: {failed[-1].reason}"
-
-    @staticmethod
-    def _running(records: Sequence[Record]) -> bool:
-        return any(record.state == "running" for record in records)
 
     @staticmethod
     def _counts(record: Record) -> bool:

@@ -84,9 +84,14 @@ class Limits:
 
 def read_proxy(values: Mapping[str, Any]) -> Proxy:
     """A proxy from its dict form; raises KeyError, TypeError or ValueError for anything else."""
-    recipe = dict(values["recipe"])
-    recipe["augmentation"] = Augmentation(**recipe["augmentation"])
-    return Proxy(**{**values, "recipe": Recipe(**recipe)})
+    return Proxy(**{**values, "recipe": read_recipe_dict(values["recipe"])})
+
+
+def read_recipe_dict(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from its dict form; raises KeyError, TypeError or ValueError for anything else."""
+    # What is None (the dropout that follows from the size) cannot be written and is left out.
+    unset = {"dropout": None} if "dropout" not in values else {}
+    return Recipe(**{**values, **unset, "augmentation": Augmentation(**values["augmentation"])})
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

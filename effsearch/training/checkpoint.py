@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from effsearch.training.epoch import Epoch
-
-MOMENTUM = "momentum_buffer"
 
 
 def pack(
@@ -20,7 +19,7 @@ def pack(
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, parameter in enumerate(_parameters(optimizer)):
-        tensors[f"momentum.{index}"] = optimizer.state[parameter][MOMENTUM]
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in optimizer.state[parameter].items()}
     tensors["random.own"] = generator.get_state()
     tensors["random.cpu"] = torch.get_rng_state()
     if device.type == "cuda":
@@ -41,15 +40,29 @@ def unpack(
     network.load_state_dict(_part(tensors, "network."))
     average.load_state_dict(_part(tensors, "average."))
     for index, parameter in enumerate(_parameters(optimizer)):
-        buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{index}"])
-        optimizer.state[parameter][MOMENTUM] = buffer
+        for name, value in _part(tensors, f"optimizer.{index}.").items():
+            # In the memory order of its parameter; a count of steps stays on the CPU, where its optimizer keeps it.
+            like = parameter if value.shape == parameter.shape and value.ndim else value
+            optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
     generator.set_state(tensors["random.own"])
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and generator.device.type == "cuda":
         torch.cuda.set_rng_state(tensors["random.cuda"], generator.device)
+    return _epochs(tensors["history"])
+
+
+def history_of(state: bytes) -> list[Epoch]:
+    """The epochs of a packed training; raises ValueError for bytes that are none."""
+    try:
+        return _epochs(load(state)["history"])
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(f"not the state of a training: {error}") from None
+
+
+def _epochs(rows: Tensor) -> list[Epoch]:
     return [
         Epoch(int(epoch), loss, None if accuracy != accuracy else accuracy, seconds)
-        for epoch, loss, accuracy, seconds in tensors["history"].tolist()
+        for epoch, loss, accuracy, seconds in rows.tolist()
     ]
 
 

@@ -42,6 +42,8 @@ def train(
     device: torch.device,
     every_epoch: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+    keep: Callable[[bytes], None] | None = None,
     until: int | None = None,
     checkpoint: bytes | None = None,
 ) -> Trained:
@@ -49,11 +51,13 @@ def train(
 
     Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
     dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`,
-    and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. Raises Diverged.
+    and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. `keep` gets a
+    checkpoint after every epoch but the last, and then `on_epoch` the epoch; `on_step` is told now and then how many
+    steps of how many are done. Raises Diverged.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=_ema(recipe.ema), use_buffers=True)
-    optimizer = torch.optim.SGD(_decayed(network, recipe.weight_decay), momentum=recipe.momentum, nesterov=True)
+    optimizer = _optimizer(network, recipe)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     generator = torch.Generator(device).manual_seed(seed)
     torch.manual_seed(seed)
@@ -69,7 +73,7 @@ def train(
             pixels, labels = source.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch])
             x = augment(pixels, resolution, recipe.augmentation, generator)
             for group in optimizer.param_groups:
-                group["lr"] = recipe.rate_at(step, steps)
+                group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
             with _precision(device):
                 loss = criterion(network(x), labels)
             optimizer.zero_grad(set_to_none=True)
@@ -78,21 +82,33 @@ def train(
             average.update_parameters(network)
             total += loss.detach()
             step += 1
-            if (batch % CHECK_EVERY == 0 or batch + 1 == steps_per_epoch) and not torch.isfinite(total):
-                raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch + 1} of {steps_per_epoch}")
+            if batch % CHECK_EVERY == 0 or batch + 1 == steps_per_epoch:
+                if not torch.isfinite(total):
+                    raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch + 1} of {steps_per_epoch}")
+                if on_step is not None:
+                    on_step(step, steps)
         measured = every_epoch or epoch == last
         reached = accuracy(average, images.validation, resolution, device) if measured else None
         seconds = time.perf_counter() - start
         history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
+        if keep is not None and epoch < epochs:
+            keep(pack(network, average, optimizer, generator, history))
         if on_epoch is not None:
             on_epoch(history[-1])
     state = pack(network, average, optimizer, generator, history) if last < epochs else None
     return Trained(history, average.module, state)
 
 
-@torch.inference_mode()
 def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256) -> float:
     """The share of images of a split that the network, in evaluation mode, classes rightly."""
+    return top_accuracy(network, split, resolution, device, 1, batch)
+
+
+@torch.inference_mode()
+def top_accuracy(
+    network: nn.Module, split: Split, resolution: int, device: torch.device, top: int, batch: int = 256
+) -> float:
+    """The share of images whose class is among the `top` that the network thinks likeliest."""
     network.eval()
     source = Source(split, device)
     right = torch.zeros((), device=device)
@@ -100,7 +116,7 @@ def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.de
         pixels, labels = source.batch(np.arange(first, min(first + batch, len(split))))
         with _precision(device):
             logits = network(normalise(pixels, resolution))
-        right += (logits.argmax(1) == labels).sum()
+        right += (logits.topk(top).indices == labels[:, None]).sum()
     return right.item() / len(split)
 
 
@@ -127,6 +143,17 @@ class Source:
 def _precision(device: torch.device) -> AbstractContextManager[object]:
     # On a CPU bf16 trains slower than float32: the backward pass of depthwise convolutions has no fast bf16 kernel.
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = recipe.norm_momentum
+    groups = _decayed(network, recipe.weight_decay)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    # As TensorFlow has it in the paper's code: decay 0.9, and an epsilon as large as that.
+    return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum)
 
 
 def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:

@@ -10,6 +10,7 @@ import pytest
 
 from effsearch.cli import main
 from effsearch.families import EFFICIENTNET_B0
+from effsearch.report.comparison import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import create
 from effsearch.runs.ranking import Row, to_csv
 from effsearch.space import locate
@@ -101,6 +102,80 @@ def test_describe_check_recounts_the_built_network(effsearch):
     assert "fvcore's own total is 401,659,392" in out
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v1", "MobileNet-V2", "resnet50"])
+def test_describe_check_agrees_on_other_baselines(effsearch, name):
+    code, out, _ = effsearch("describe", name, "--check")
+    assert code == 0
+    assert "they agree" in out
+    assert max(map(len, out.split("px-")[0].splitlines())) <= 80
+
+
+@pytest.mark.parametrize("table", ["scaling", "imagenet"])
+def test_compare_prints_the_papers_tables(effsearch, table):
+    code, out, _ = effsearch("compare", table)
+    assert code == 0
+    assert out == (GOLDEN / f"compare-{table}.txt").read_text()
+    assert max(map(len, out.splitlines())) <= 80
+    caption = {"scaling": SCALING_CAPTION, "imagenet": IMAGENET_CAPTION}[table]
+    assert out.endswith(f"{caption}\n"), "a line of the caption is too long"
+
+
+@pytest.mark.parametrize(("table", "rows"), [("scaling", 14), ("imagenet", 24)])
+def test_compare_for_programs_and_for_documents(effsearch, table, rows):
+    records = json.loads(effsearch("compare", table, "--format", "json")[1])
+    assert len(records) == rows
+    assert len({tuple(record) for record in records}) == 1
+    for record in records:
+        measured = [value for key, value in record.items() if key.startswith("measured")]
+        assert all(measured) or not any(measured)
+    out = effsearch("compare", table, "--format", "markdown")[1]
+    assert sum(line.startswith("| ") for line in out.splitlines()) == rows + 2
+    assert "multiply-adds" in out
+
+
+def test_compare_check_counts_torchvisions_networks_again(effsearch):
+    code, out, err = effsearch("compare", "imagenet", "--check", "--format", "json")
+    assert code == 0
+    assert len(json.loads(out)) == 24
+    assert err.count("they agree") == 4
+
+
+def test_scale_grows_b0_by_the_papers_coefficients(effsearch):
+    code, out, _ = effsearch("scale", "b0", "--phi", "1", "--explain")
+    assert code == 0
+    assert out == (GOLDEN / "scale-b0-phi1.txt").read_text()
+    assert max(len(line) for line in out.splitlines() if "px-" not in line) <= 80
+
+
+def test_scale_solves_phi_and_takes_presets_and_shrinks(effsearch):
+    grown = json.loads(effsearch("scale", "b0", "--target-flops", "2G", "--format", "json")[1])
+    assert 1.9e9 < grown["flops"] <= 2e9
+    assert grown["depth"] == pytest.approx(grown["alpha"] ** grown["phi"])
+    b4 = json.loads(effsearch("scale", "b0", "--preset", "B4", "--format", "json")[1])
+    assert (b4["params"], b4["resolution"], b4["phi"]) == (19_341_616, 380, None)
+    small = json.loads(effsearch("scale", "resnet50", "--phi", "-1", "--format", "json")[1])
+    assert small["flops_ratio"] < 1
+    out = effsearch("scale", "b0", "--preset", "b4", "--explain")[1]
+    assert "not alpha^phi for any phi" in out
+    assert "depth 1.8 needs phi 3.22" in " ".join(out.split())
+    assert effsearch("scale", "b0", "--format", "markdown", "--explain")[1].count("\n| ---") == 2
+
+
+def test_a_grid_is_planned_without_training(effsearch, tmp_path):
+    cells = json.loads(effsearch("grid", "--phi", "1", "--dry-run", "--format", "json")[1])
+    assert len([cell for cell in cells if cell["role"] == "candidate"]) == 65
+    for cell in cells:
+        assert {"alpha", "beta", "gamma", "product", "role", "triples", "notation", "resolution"} <= cell.keys()
+        assert {"flops", "flops_ratio", "params"} <= cell.keys()
+    code, out, err = effsearch("grid", "--dry-run", "--step", "0.2", "--baseline", "mobilenet_v2")
+    assert (code, err) == (0, "")
+    for expected in ("mobilenet_v2 grown to phi 1", "6 distinct networks", "epochs in all, about", "product:"):
+        assert expected in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
+    assert effsearch("grid", "--dry-run", "--format", "markdown", "--step", "0.2")[1].startswith("| alpha |")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_show_prints_table_csv_json_and_markdown(effsearch, run_folder):
     code, out, _ = effsearch("show")
     assert code == 0
@@ -143,6 +218,10 @@ MISTAKES = {
     "describe b0 --classes 1": "got 1",
     "describe b0 --format xml": "xml",
     "describe": "ARCH",
+    "compare": "scaling, imagenet",
+    "compare table3": "'table3' is not one of 'scaling', 'imagenet'",
+    "compare scaling --format csv": "'table', 'json', 'markdown'",
+    "compare scaling --check": "--check is for imagenet",
     "show nope": "no run 'nope'.*first",
     "show --sort foo": "cannot sort by 'foo'.*accuracy",
     "show --top 0": "at least 1, got 0",
@@ -176,7 +255,7 @@ MISTAKES = {
     "nas --target-flops 400M --seed -1": "seed",
     "nas --target-flops 400M --workers 0": "1 to 256",
     "nas --target-flops 400M --trials 0": "from 1 to",
-    "nas --target-flops 400M --trials many": "--trials",
+    "nas --target-flops 400M --trials many": "--trials.*'many'",
     "nas --target-flops 400M --time-limit 0": "90s, 10m or 2h",
     "nas --target-flops 400M --run ../x": "name",
     "nas --target-flops 400M --run a --resume b": "not both",
@@ -184,6 +263,51 @@ MISTAKES = {
     "nas --resume nope": "no run 'nope'",
     "nas --resume first": "settings in run.toml",
     "nas --typo": "No such option",
+    "curves --axes height": "axes must be of depth, width, resolution, got height",
+    "curves --points 1,x": "--points must be numbers with commas such as 1,2,4; got '1,x'",
+    "curves --points 0.5": "from 1 to 100",
+    "curves --repeats 0": "from 1 to 100, got 0",
+    "curves --baseline nothing": "no architecture 'nothing'",
+    "curves --resume first": "is of effsearch nas, not of curves",
+    "scale": "ARCH",
+    "scale foo": "no architecture 'foo'",
+    "scale b0 --alpha 0.9": "alpha must be from 1 to 100, got 0.9",
+    "scale b0 --gamma nan": "gamma must be from 1 to 100, got nan",
+    "scale b0 --phi abc": "--phi.*valid number.*got 'abc'|--phi.*'abc' is not a valid float",
+    "scale b0 --phi 1000": "phi must be a number from -100 to 100",
+    "scale b0 --phi 40": "is too much",
+    "scale b0 --preset b9": "--preset must be one of b0, b1.*'b9'",
+    "scale b0 --preset b1 --phi 2": "give one of --phi, --preset, not 2",
+    "scale b0 --preset b1 --alpha 1.1": "leave out",
+    "scale b0 --target-flops 10": "no phi leads to 10 FLOPs",
+    "scale b0 --target-flops x": "--target-flops must be a number above 0",
+    "scale b0 --depth-rounding floor": "must be one of ceil, nearest",
+    "scale b0 --width-divisor 0": "width divisor must be from 1 to 1024",
+    "scale b0 --classes 1": "got 1",
+    "scale b0 --from nope": "no run 'nope'",
+    "scale b0 --from first": "has found no coefficients yet",
+    "grid --phi abc": "--phi.*valid number.*got 'abc'|--phi.*'abc' is not a valid float",
+    "grid --phi 0": "phi must be from 0.01 to 20, got 0",
+    "grid --step 0": "step must be from 0.001 to 10, got 0",
+    "grid --step 0.7 --tolerance 0": "widen the tolerance",
+    "grid --step 0.01 --tolerance 1": "more than 10,000 triples",
+    "grid --target 0.5": "target must be from 1.01 to 100",
+    "grid --constraint time": "must be one of formula, flops",
+    "grid --method guess": "must be one of grid, halving, tpe, evolution",
+    "grid --repeats 0": "from 1 to 100, got 0",
+    "grid --baseline file": "does not hold an architecture|file",
+    "grid --baseline nothing": "no architecture 'nothing'",
+    "grid --proxy slow": "quick, standard",
+    "grid --epochs 0": "epochs must be from 1",
+    "grid --workers 0": "from 1 to 256",
+    "grid --trials 0": "from 1 to 100,000",
+    "grid --run ../x": "name",
+    "grid --run a --resume b": "not both",
+    "grid --resume first": "is of effsearch nas, not of grid",
+    "grid --resume nope": "no run 'nope'",
+    "grid --format json": "--format is for --dry-run",
+    "grid --dry-run --step 0": "step must be",
+    "grid --depth-rounding floor": "must be one of ceil, nearest",
     "frobnicate": "No such command",
 }
 
@@ -212,7 +336,7 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
 def test_help_names_the_commands(effsearch):
     code, out, _ = effsearch("--help")
     assert code == 0
-    for command in ("nas", "show", "runs", "describe"):
+    for command in ("nas", "grid", "curves", "scale", "show", "runs", "describe", "compare"):
         assert command in out
 
 

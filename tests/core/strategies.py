@@ -21,12 +21,24 @@ stages = st.builds(
 
 architectures = st.builds(
     Architecture,
-    stem=st.builds(Stem, st.integers(1, 300), st.sampled_from(KERNELS), st.sampled_from([1, 2])),
+    stem=st.builds(Stem, st.integers(1, 300), st.sampled_from(KERNELS), st.sampled_from([1, 2]), st.booleans()),
     stages=st.lists(stages, min_size=1, max_size=6).map(tuple),
-    head=st.integers(1, 2000),
+    head=st.one_of(st.just(0), st.integers(1, 2000)),
     resolution=st.integers(*RESOLUTIONS),
     activation=st.sampled_from(ACTIVATIONS),
 )
+
+
+def projections(architecture: Architecture) -> list[bool]:
+    """Of the first layer of each stage, whether its shortcut is a convolution.
+
+    Two channel counts that grow into one lose it, so that the larger network may cost less.
+    """
+    given = [architecture.stem.channels, *(stage.channels for stage in architecture.stages)]
+    return [
+        stage.op == "bottleneck" and (stage.stride, channels) != (1, stage.channels)
+        for stage, channels in zip(architecture.stages, given, strict=False)
+    ]
 
 
 def divided(stage: Stage, first: int) -> tuple[Stage, Stage]:

@@ -10,7 +10,7 @@ from strategies import architectures, divided, stages
 
 from effsearch.architecture import Architecture, Stage, Stem, parse, parse_stage
 from effsearch.errors import NotationError
-from effsearch.families import EFFICIENTNET_B0
+from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, RESNET50
 
 B0 = (
     "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-ir_r2_k5_s2_e6_c40_se0.25-"
@@ -36,8 +36,24 @@ def test_b0_reads_as_timm_would_write_it():
     assert parse(f"  {B0}\n") == EFFICIENTNET_B0
 
 
+def test_resnet50_has_a_pool_after_its_stem_and_no_head():
+    assert str(RESNET50) == (
+        "224px-stem_k7_s2_c64_pool-bn_r3_k3_s1_e4_c256-bn_r4_k3_s2_e4_c512-bn_r6_k3_s2_e4_c1024-bn_r3_k3_s2_e4_c2048-"
+        "head_c0-relu"
+    )
+    assert parse(str(RESNET50)) == RESNET50
+    assert (RESNET50.features, EFFICIENTNET_B0.features) == (2048, 1280)
+
+
+def test_a_dict_of_a_stem_without_a_word_on_pooling_has_no_pool():
+    values = EFFICIENTNET_B0.to_dict()
+    del values["stem"]["pool"]
+    assert Architecture.from_dict(values) == EFFICIENTNET_B0
+
+
 def test_a_key_is_the_same_on_every_machine_and_in_every_version():
     assert EFFICIENTNET_B0.key == "8836f82671"
+    assert (MOBILENET_V1.key, RESNET50.key) == ("f88b792971", "93fe1c36dd")
     assert small(ROW, Stage("conv", 3, 2, 1, 8, 1)).key == "2c5c4c1a9a"
 
 
@@ -62,12 +78,23 @@ def test_dict_round_trip_by_way_of_json(architecture):
         (Stage("fused", 3, 2, 1, 24, 2), Stage("conv", 3, 2, 1, 24, 2)),
         (Stage("conv", 3, 2, 4, 24, 2, 0.25), Stage("conv", 3, 2, 1, 24, 2, 0)),
         (Stage("mbconv", 3, 2, 4, 24, 2, 1), Stage("mbconv", 3, 2, 4, 24, 2, 1.0)),
+        (Stage("plain_separable", 3, 2, 4, 24, 2, 1), Stage("plain_separable", 3, 2, 1, 24, 2, 1)),
+        (Stage("bottleneck", 3, 2, 4, 24, 2, 0.25), Stage("bottleneck", 3, 2, 4, 24, 2)),
+        (Stage("bottleneck", 3, 2, 4, 10, 2), Stage("bottleneck", 3, 2, 5, 10, 2)),
+        (Stage("bottleneck", 3, 2, 20, 12, 2), Stage("bottleneck", 3, 2, 12, 12, 2)),
     ],
 )
 def test_two_spellings_of_a_stage_are_one_architecture(one, other):
     assert small(one) == small(other)
     assert str(small(one)) == str(small(other))
     assert small(one).key == small(other).key
+
+
+def test_a_bottleneck_whose_middle_divides_its_channels_keeps_its_expansion():
+    for expansion in range(1, 33):
+        stage = Stage("bottleneck", 3, 1, expansion, 3 * expansion, 1)
+        assert stage.canonical() is stage
+        assert stage.middle(7) == 3
 
 
 def test_a_stage_divided_in_two_keeps_its_key():
@@ -104,6 +131,8 @@ def test_stages_that_do_not_continue_one_another_are_not_joined(first, second):
     "changed",
     [
         small(replace(ROW, op="fused")),
+        small(replace(ROW, op="plain_separable")),
+        small(replace(ROW, op="bottleneck")),
         small(replace(ROW, kernel=3)),
         small(replace(ROW, stride=2)),
         small(replace(ROW, expansion=4)),
@@ -115,6 +144,8 @@ def test_stages_that_do_not_continue_one_another_are_not_joined(first, second):
         small(ROW, stem=Stem(17)),
         small(ROW, stem=Stem(16, kernel=5)),
         small(ROW, stem=Stem(16, stride=1)),
+        small(ROW, stem=Stem(16, pool=True)),
+        small(ROW, head=0),
         small(ROW, head=65),
         small(ROW, resolution=33),
         small(ROW, activation="relu"),
@@ -150,7 +181,7 @@ WELL_FORMED = "32px-stem_k3_s2_c16-ir_r2_k5_s1_e6_c24_se0.25-head_c64-silu"
         ("_s2_c16", "_s2_c1.5", "'c1.5' is not expected there"),
         ("_s2_c16", "_s2_c16_se0.25", "'se0.25' is not expected there"),
         ("ir_r2_k5_s1_e6_c24_se0.25-", "", "not a notation"),
-        ("ir_", "xx_", "begins with ir, er, ds, cn"),
+        ("ir_", "xx_", "begins with ir, er, ds, cn, dsa, bn and reads"),
         ("ir_", "cn_", "ends with _skip"),
         ("se0.25", "se0.25_skip", "cannot read 'skip'"),
         ("_e6", "", "has no expansion"),
@@ -166,7 +197,9 @@ WELL_FORMED = "32px-stem_k3_s2_c16-ir_r2_k5_s1_e6_c24_se0.25-head_c64-silu"
         ("se0.25", "se1.5", "se_ratio must be 0, or from 0.001 to 1, got 1.5"),
         ("se0.25", "se0.0001", "se_ratio must be 0, or from 0.001 to 1, got 0.0001"),
         ("se0.25", "senan", "cannot read 'senan'"),
-        ("head_c64", "head_c0", "head channels must be a whole number from 1 to 16384, got 0"),
+        ("_s2_c16", "_s2_c16_pool_pool", "cannot read 'pool'"),
+        ("_s2_c16", "_pool_s2_c16", "cannot read 'pool'"),
+        ("head_c64", "head_c16385", "head channels must be a whole number from 0 to 16384, got 16385"),
         ("head_c64", "head", "is not a head of the form head_cN"),
         ("head_c64", "head_k3_c64", "'k3' is not expected there"),
         ("silu", "gelu", "ends with one of silu, relu, relu6, hardswish, got 'gelu'"),
@@ -223,6 +256,10 @@ def test_an_endless_text_is_refused_at_once(notation):
 def test_a_block_string_alone():
     assert parse_stage("cn_r2_k3_s1_e1_c24_skip") == Stage("conv", 3, 1, 1, 24, 2)
     assert parse_stage("ds_r1_k3_s1_c16") == Stage("separable", 3, 1, 1, 16, 1)
+    assert parse_stage("dsa_r1_k3_s1_c64") == Stage("plain_separable", 3, 1, 1, 64, 1)
+    assert parse_stage("bn_r3_k3_s1_e4_c256") == Stage("bottleneck", 3, 1, 4, 256, 3)
+    with pytest.raises(NotationError, match="has no expansion"):
+        parse_stage("bn_r3_k3_s1_c256")
 
 
 @pytest.mark.parametrize(
@@ -260,9 +297,24 @@ def test_a_stage_out_of_range(field, value):
     one_line(error)
 
 
+@pytest.mark.parametrize("pool", [1, None, "yes"])
+def test_a_stem_has_a_pool_or_has_none(pool):
+    with pytest.raises(NotationError, match="stem pool must be one of False, True, got") as error:
+        Stem(16, pool=pool)
+    one_line(error)
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"stages": ()}, {"head": 0}, {"head": 64.0}, {"resolution": 7}, {"resolution": True}, {"activation": "x"}],
+    [
+        {"stages": ()},
+        {"head": -1},
+        {"head": 64.0},
+        {"head": False},
+        {"resolution": 7},
+        {"resolution": True},
+        {"activation": "x"},
+    ],
 )
 def test_an_architecture_out_of_range(change):
     with pytest.raises(NotationError) as error:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import architectures
+from strategies import architectures, projections
 
 from effsearch.architecture import RESOLUTIONS, Architecture, Stage, Stem
-from effsearch.cost import cost, flops_range, stage_costs
+from effsearch.cost import biases, cost, flops_range, stage_costs
 from effsearch.space import Space, load, read, shipped
 
 NARROW = """
@@ -51,6 +51,37 @@ def test_a_network_counted_by_hand():
     assert cost(architecture, classes=5) == (stem + block + head, weights + others, activations)
 
 
+def test_a_resnet_counted_by_hand():
+    stages = (Stage("bottleneck", 3, 2, 2, 8, 2),)
+    architecture = Architecture(Stem(6, 7, 2, pool=True), stages, head=0, resolution=30)
+    # The convolution of the stem gives 15 px, the pool 8, the first block 4.
+    stem = 3 * 6 * 49
+    first = (6 * 4, 4 * 4 * 9 + 4 * 8 + 6 * 8)
+    second = 8 * 4 + 4 * 4 * 9 + 4 * 8
+    flops = stem * 15**2 + first[0] * 8**2 + (first[1] + second) * 4**2 + 8 * 5
+    norms = 2 * (6 + (4 + 4 + 8 + 8) + (4 + 4 + 8))
+    params = stem + sum(first) + second + norms + (8 + 1) * 5
+    activations = 6 * 15**2 + 4 * 8**2 + (4 + 8 + 8) * 4**2 + (4 + 4 + 8) * 4**2
+    assert cost(architecture, classes=5) == (flops, params, activations)
+
+
+def test_a_mobilenet_v1_counted_by_hand():
+    architecture = Architecture(Stem(4), (Stage("plain_separable", 3, 2, 1, 6, 2),), head=0, resolution=16)
+    block = (4 * 9 + 4 * 6, 6 * 9 + 6 * 6)
+    flops = 3 * 4 * 9 * 8**2 + sum(block) * 4**2 + 6 * 5
+    params = 3 * 4 * 9 + sum(block) + 2 * (4 + 4 + 6 + 6 + 6) + 7 * 5
+    assert cost(architecture, classes=5)[:2] == (flops, params)
+
+
+@given(architectures, st.integers(2, 2000))
+def test_biases_are_what_squeezing_and_the_classifier_add(architecture, classes):
+    plain = replace(architecture, stages=tuple(replace(stage, se_ratio=0) for stage in architecture.stages))
+    assert biases(plain, classes) == classes
+    # Squeezing has a bias for each of its outputs, and these are all the activations it adds.
+    squeezed = cost(architecture).activations - cost(plain).activations
+    assert biases(architecture, classes) == classes + squeezed
+
+
 @given(architectures, st.integers(*RESOLUTIONS), st.integers(1, 2000))
 def test_rows_add_up_to_the_total(architecture, resolution, classes):
     rows = stage_costs(architecture, resolution, classes)
@@ -73,17 +104,21 @@ def test_growing_never_lowers_the_cost(architecture, data):
     before = cost(architecture)
     for changed in (replace(stage, layers=stage.layers + more), replace(stage, channels=stage.channels + more)):
         rows = (*architecture.stages[:index], changed, *architecture.stages[index + 1 :])
-        assert all(new > old for new, old in zip(cost(replace(architecture, stages=rows)), before, strict=True))
+        grown = replace(architecture, stages=rows)
+        assume(projections(grown) == projections(architecture))
+        assert all(new > old for new, old in zip(cost(grown), before, strict=True))
+    stem = replace(architecture.stem, channels=architecture.stem.channels + more)
     for grown in (
-        replace(architecture, head=architecture.head + more),
-        replace(architecture, stem=replace(architecture.stem, channels=architecture.stem.channels + more)),
+        replace(architecture, head=architecture.head + more if architecture.head else architecture.features + more),
+        replace(architecture, stem=stem),
     ):
+        assume(projections(grown) == projections(architecture))
         assert all(new > old for new, old in zip(cost(grown), before, strict=True))
     larger = cost(architecture, architecture.resolution + more)
     assert larger.flops >= before.flops
     assert larger.activations >= before.activations
     assert larger.params == before.params
-    assert cost(architecture, classes=1000 + more).flops == before.flops + more * architecture.head
+    assert cost(architecture, classes=1000 + more).flops == before.flops + more * architecture.features
 
 
 @given(architectures)

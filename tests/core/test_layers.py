@@ -24,10 +24,13 @@ DOORS = {
     "pebble": {"search", "runs"},
     "fvcore": {"network"},
     "tomli_w": {"runs"},
+    "matplotlib": {"report"},
+    "safetensors": {"network", "training"},
 }
 """Which packages may import a library when they are themselves imported; within functions see LATE."""
 LATE = {
     ("network/count.py", "fvcore"),
+    ("data/augment.py", "torchvision"),
     ("data/catalog.py", "torchvision"),
     ("runs/executor.py", "torch"),
 }
@@ -114,8 +117,15 @@ def test_every_package_has_its_level():
     [
         ("describe b0", "5,288,548"),
         ("describe b0 --format json", "5288548"),
+        ("scale b0 --phi 2 --explain", "all together"),
+        ("scale b0 --target-flops 2G --format json", "flops_ratio"),
+        ("grid --dry-run --format json", "triples"),
+        ("grid --dry-run --format markdown --constraint flops", "| alpha |"),
+        ("compare scaling", "14.57B"),
+        ("compare imagenet --format json", "11513626624"),
         ("--help", "describe"),
         ("nas --help", "--target-flops"),
+        ("grid --help", "--dry-run"),
         ("show --help", "--pareto"),
     ],
 )
@@ -128,7 +138,7 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-heavy = {{"torch", "torchvision", "numpy", "optuna", "pandas", "pyarrow", "scipy"}} & set(sys.modules)
+heavy = {{"torch", "torchvision", "optuna", "pandas", "pyarrow", "scipy", "matplotlib"}} & set(sys.modules)
 assert not heavy, heavy
 """
     environment = {"COLUMNS": "160", "PATH": "", "TERM": "dumb"}

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import architectures
+from strategies import architectures, projections
 
+from effsearch.architecture import Stage, Stem
 from effsearch.cost import cost
 from effsearch.errors import QuantityError
-from effsearch.families import EFFICIENTNET_B0
+from effsearch.families import EFFICIENTNET_B0, RESNET50
 from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding, grow, round_channels, widen
 
 divisors = st.sampled_from([1, 4, 8, 16])
@@ -36,13 +37,18 @@ def test_more_channels_never_round_to_fewer(one, other, divisor):
     assert round_channels(low, divisor) <= round_channels(high, divisor)
 
 
+def without_channels(stage: Stage) -> Stage:
+    """A bottleneck's expansion has one spelling for given channels, and another may be it for more."""
+    return replace(stage, channels=1, expansion=1 if stage.op == "bottleneck" else stage.expansion)
+
+
 @given(architectures, st.floats(0.1, 8), divisors)
 def test_widening_changes_nothing_but_channels(architecture, width, divisor):
     assume(architecture.head * width < 16_000)
     wide = widen(architecture, width, divisor)
     assert replace(wide.stem, channels=1) == replace(architecture.stem, channels=1)
-    assert [replace(stage, channels=1) for stage in wide.stages] == [
-        replace(stage, channels=1) for stage in architecture.stages
+    assert [without_channels(stage) for stage in wide.stages] == [
+        without_channels(stage) for stage in architecture.stages
     ]
     assert (wide.resolution, wide.activation, wide.layers) == (
         architecture.resolution,
@@ -52,7 +58,7 @@ def test_widening_changes_nothing_but_channels(architecture, width, divisor):
     asked = [architecture.stem.channels, *(stage.channels for stage in architecture.stages), architecture.head]
     got = [wide.stem.channels, *(stage.channels for stage in wide.stages), wide.head]
     limit = max if width > 1 else min
-    assert got == [limit(c, round_channels(c * width, divisor)) if width != 1 else c for c in asked]
+    assert got == [limit(c, round_channels(c * width, divisor)) if width != 1 and c else c for c in asked]
 
 
 def test_b2s_channels_are_b0s_widened():
@@ -69,6 +75,15 @@ def test_the_papers_coefficients_ask_for_twice_the_flops_but_rounding_gives_more
     assert [stage.layers for stage in large.stages] == [2, 3, 3, 4, 4, 5, 2]
     assert large.resolution == 258
     assert cost(large).flops / cost(EFFICIENTNET_B0).flops == pytest.approx(2.57, abs=0.005)
+
+
+def test_growing_a_resnet_keeps_its_stem_one_layer_its_pool_and_no_head():
+    large = grow(RESNET50, Multipliers(depth=2, width=1.2, resolution=1.3))
+    assert large.stem == Stem(80, 7, 2, pool=True)
+    assert [stage.layers for stage in large.stages] == [6, 8, 12, 6]
+    assert [stage.channels for stage in large.stages] == [304, 616, 1232, 2456]
+    assert [stage.middle(0) for stage in large.stages] == [76, 154, 308, 614]
+    assert (large.head, large.resolution) == (0, 291)
 
 
 def test_rounding_depth_to_the_nearest_keeps_single_layers_single():
@@ -97,6 +112,7 @@ def test_growing_phi_never_lowers_flops_or_params(architecture, found, rounding,
         small, large = (grow(architecture, found.at(phi), rounding) for phi in (low, high))
     except QuantityError:
         assume(False)
+    assume(projections(small) == projections(large))
     less, more = cost(small), cost(large)
     assert less.flops <= more.flops
     assert less.params <= more.params
@@ -106,6 +122,7 @@ def test_growing_phi_never_lowers_flops_or_params(architecture, found, rounding,
 def test_a_negative_phi_shrinks(architecture, found):
     assume(architecture.resolution > 50)
     small = grow(architecture, found.at(-2))
+    assume(projections(small) == projections(architecture))
     assert cost(small).flops <= cost(architecture).flops
 
 

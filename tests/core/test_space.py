@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effsearch.architecture import Stage
-from effsearch.errors import SpaceError
+from effsearch.architecture import OPS, Stage
+from effsearch.errors import SpaceError, listed
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.scaling import widen
 from effsearch.space import Space, load, locate, read, shipped
@@ -155,6 +155,8 @@ def test_an_architecture_outside_is_told_where_it_leaves_the_space():
         "resolution is 240": replace(EFFICIENTNET_B0, resolution=240),
         "activation is relu6": replace(EFFICIENTNET_B0, activation="relu6"),
         "head_channels is 1000": replace(EFFICIENTNET_B0, head=1000),
+        "its stem has a max pool": replace(EFFICIENTNET_B0, stem=replace(EFFICIENTNET_B0.stem, pool=True)),
+        "head_channels is 0": replace(EFFICIENTNET_B0, head=0),
         "stem_channels is 16": replace(EFFICIENTNET_B0, stem=replace(EFFICIENTNET_B0.stem, channels=16)),
         "has 7 stages, the architecture 6": replace(EFFICIENTNET_B0, stages=stages[:-1]),
         f"stage 2 is {seven}": replace(EFFICIENTNET_B0, stages=(stages[0], seven, *stages[2:])),
@@ -165,6 +167,16 @@ def test_an_architecture_outside_is_told_where_it_leaves_the_space():
             space.encode(architecture)
         assert reason in str(error.value)
     assert not space.contains(widen(EFFICIENTNET_B0, 0.5))
+
+
+def test_a_space_may_hold_every_operator():
+    ops = listed(f'"{op}"' for op in OPS)
+    space = read(tomllib.loads(SMALL.replace('"fused", "conv"', ops)), "every")
+    keys = [space.decode(values).key for values in every_value(space)]
+    assert len(set(keys)) == space.size
+    for values in every_value(space):
+        architecture = space.decode(values)
+        assert space.decode(space.encode(architecture)) == architecture
 
 
 def test_a_resolution_of_ones_own():
@@ -233,10 +245,14 @@ MALFORMED = [
     ("kernel = [3, 5]", "kernel = [3, 3]", "stage 2: kernel lists 3 twice"),
     (
         'op = ["fused", "conv"]',
-        'op = "bottleneck"',
-        "stage 2: op must be one of mbconv, fused, separable, conv, got 'bottle",
+        'op = "dwconv"',
+        "stage 2: op must be one of mbconv, fused, separable, conv, plain_separable, bottleneck, got 'dw",
     ),
-    ('op = ["fused", "conv"]', "op = 1", "stage 2: op must be one of mbconv, fused, separable, conv, got 1"),
+    (
+        'op = ["fused", "conv"]',
+        "op = 1",
+        "stage 2: op must be one of mbconv, fused, separable, conv, plain_separable, bottleneck, got 1",
+    ),
     ("expansion = [1, 2]", "expansion = [1, 33]", "stage 1: expansion must be a whole number from 1 to 32, got 33"),
     ("expansion = [1, 2]", "expansion = { low = 1 }", "stage 1: expansion must be a whole number from 1 to 32, got {"),
     ("layers = [1, 2]", "layers = [0, 1]", "stage 1: layers must be a whole number from 1 to 1000, got 0"),

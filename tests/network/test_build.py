@@ -9,9 +9,9 @@ from torchvision.models import efficientnet_b0
 from torchvision.ops import StochasticDepth
 
 from effsearch.architecture import ACTIVATIONS, OPS, Architecture, Stage, Stem
-from effsearch.families import EFFICIENTNET_B0
+from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, RESNET50
 from effsearch.network import Network, build
-from effsearch.network.blocks import ACTIVATION_LAYERS, Block
+from effsearch.network.blocks import ACTIVATION_LAYERS, Block, Bottleneck
 from effsearch.space import load, shipped
 
 
@@ -27,8 +27,8 @@ def images(count: int, resolution: int) -> torch.Tensor:
     return torch.randn(count, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
 
 
-def blocks(network: Network) -> list[Block]:
-    return [module for module in network.modules() if isinstance(module, Block)]
+def blocks(network: Network) -> list[Block | Bottleneck]:
+    return [module for module in network.modules() if isinstance(module, Block | Bottleneck)]
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_the_global_seed_gives_the_weights():
     assert not torch.equal(weights(0), weights(1))
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", ["mbconv", "fused", "separable", "conv"])
 @pytest.mark.parametrize(("stride", "channels"), [(1, 8), (2, 8), (1, 12)])
 def test_a_shortcut_is_where_shapes_allow(op, stride, channels):
     block = Block(Stage(op, 3, stride, 2, channels, 1).canonical(), 8, stride, "silu", drop_path=0).eval()
@@ -133,6 +133,40 @@ def test_a_shortcut_is_where_shapes_allow(op, stride, channels):
     side = 9 if stride == 1 else 5
     assert residual.shape == (2, channels, side, side)
     assert torch.equal(block(x), x + residual if (stride, channels) == (1, 8) else residual)
+
+
+def test_a_plain_block_has_no_shortcut_and_ends_with_its_activation():
+    block = Block(Stage("plain_separable", 3, 1, 1, 8, 1), 8, 1, "relu", drop_path=0.5).train()
+    x = images(2, 9)[:, :1].repeat(1, 8, 1, 1)
+    assert not block.shortcut
+    assert torch.equal(block(x), block.block(x))
+    assert [type(part).__name__ for layer in block.block for part in layer] == ["Conv2d", "BatchNorm2d", "ReLU"] * 2
+
+
+@pytest.mark.parametrize(("stride", "channels"), [(1, 8), (2, 8), (1, 12)])
+def test_a_bottleneck_projects_its_shortcut_where_shapes_differ(stride, channels):
+    block = Bottleneck(Stage("bottleneck", 3, stride, 2, channels, 1), 8, stride, "relu", drop_path=0).eval()
+    x = images(2, 9)[:, :1].repeat(1, 8, 1, 1)
+    expected = block.block(x) + (x if (stride, channels) == (1, 8) else block.projection(x))
+    assert torch.equal(block(x), expected.relu())
+    strides = [layer[0].stride[0] for layer in block.block]
+    assert strides == [1, stride, 1]
+
+
+def test_a_stem_may_pool_and_a_head_may_be_absent():
+    network = build(tiny(one_of_each("bottleneck"), stem=Stem(8, 7, 2, pool=True), head=0), 5).eval()
+    assert network.features[0](images(1, 18)).shape == (1, 8, 5, 5)
+    assert network.classifier[1].in_features == 8
+    assert len(network.features) == 2
+
+
+@pytest.mark.parametrize("known", [MOBILENET_V1, RESNET50])
+def test_known_networks_train(known):
+    network = build(known, 10, zero_init=True)
+    assert not network.train()(images(2, 64)).any()
+    network.classifier[1].weight.data.normal_()
+    network(images(2, 64)).square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -160,6 +194,12 @@ def test_zero_init_starts_layers_with_a_shortcut_as_the_identity(op):
             assert torch.equal(block.train()(x), x)
         else:
             assert block.block[-1][1].weight.all()
+
+
+def test_zero_init_starts_every_bottleneck_as_its_rectified_shortcut():
+    for block in blocks(zeroed("bottleneck")):
+        x = images(2, 7)[:, :1].repeat(1, block.block[0][0].in_channels, 1, 1)
+        assert torch.equal(block.train()(x), block.projection(x).relu())
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -10,7 +10,7 @@ from torch import nn
 
 from effsearch.architecture import ACTIVATIONS, KERNELS, OPS, Architecture, Stage, Stem
 from effsearch.cost import cost
-from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
+from effsearch.families import FAMILIES, MNASNET_A1
 from effsearch.network import build
 from effsearch.network.count import count
 from effsearch.space import load, shipped
@@ -27,9 +27,9 @@ odd_stages = st.builds(
 )
 odd_architectures = st.builds(
     Architecture,
-    stem=st.builds(Stem, st.integers(1, 9), st.sampled_from(KERNELS), st.sampled_from([1, 2])),
+    stem=st.builds(Stem, st.integers(1, 9), st.sampled_from(KERNELS), st.sampled_from([1, 2]), st.booleans()),
     stages=st.lists(odd_stages, min_size=1, max_size=3).map(tuple),
-    head=st.integers(1, 20),
+    head=st.integers(0, 20),
     resolution=st.integers(8, 21),
     activation=st.sampled_from(ACTIVATIONS),
 )
@@ -54,9 +54,9 @@ def check(architecture: Architecture, resolution: int, classes: int) -> None:
     assert conv_outputs(network, resolution) == expected.activations
 
 
-@pytest.mark.parametrize("known", [EFFICIENTNET_B0, MNASNET_A1], ids=["b0", "mnasnet_a1"])
-def test_known_baselines_at_full_size(known):
-    check(known, 224, 1000)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_known_baselines_at_full_size(name):
+    check(FAMILIES[name], 224, 1000)
 
 
 @pytest.mark.parametrize("seed", range(4))

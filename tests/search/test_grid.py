@@ -20,7 +20,8 @@ from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.search.driver import Status, drive
-from effsearch.search.grid import GridProblem, GridSettings
+from effsearch.search.grid import GridProblem
+from effsearch.search.grid_settings import GridSettings
 from effsearch.search.halving import ATTEMPTS
 from effsearch.training import Diverged
 

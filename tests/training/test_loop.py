@@ -403,9 +403,11 @@ def test_images_can_be_learnt_by_heart_on_a_gpu():
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
 @pytest.mark.parametrize("cuts", [[1], [1, 3], [2]])
-def test_a_training_in_parts_ends_with_the_same_weights_to_the_bit(cuts):
-    recipe = replace(Recipe(), batch=8, dropout=0.2, drop_path=0.2, augmentation=Augmentation(colour=0.2))
+def test_a_training_in_parts_ends_with_the_same_weights_to_the_bit(cuts, optimizer):
+    changes = Augmentation(crop="resized", colour=0.2, policy="autoaugment" if optimizer == "rmsprop" else "none")
+    recipe = Recipe(batch=8, rate=0.05, dropout=0.2, drop_path=0.2, augmentation=changes, optimizer=optimizer)
     images = noise(train=24)
 
     def fresh() -> nn.Module:

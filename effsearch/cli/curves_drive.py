@@ -1,0 +1,157 @@
+"""`effsearch curves`: makes or continues a run, drives it, and draws what it found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from effsearch.cli.arguments import resolve
+from effsearch.cli.progress import Progress
+from effsearch.cli.session import (
+    about_images,
+    check_images,
+    check_limits,
+    describe_proxy,
+    device,
+    existing_run,
+    free_name,
+    is_finished,
+    pack,
+    proxy_named,
+    slots_for,
+    watch,
+)
+from effsearch.cli.speed import describe_slots, measure
+from effsearch.cli.stop import StopRequest
+from effsearch.errors import RunError
+from effsearch.evaluation import Proxy
+from effsearch.evaluation.devices import gpus
+from effsearch.evaluation.training import ProxyTraining
+from effsearch.quantities import counted, format_duration
+from effsearch.report import ranked
+from effsearch.report.curve_files import write_files
+from effsearch.report.curves import print_curves
+from effsearch.report.grid import console
+from effsearch.runs.executor import LocalExecutor, child
+from effsearch.runs.folder import Run, create, environment
+from effsearch.scaling import Multipliers, grow
+from effsearch.search.curves import CurvesProblem, CurvesSettings
+from effsearch.search.driver import drive
+
+
+@dataclass(frozen=True)
+class CurvesRequest:
+    """What was asked for on the command line, and only that: the rest is the run's own, or a default."""
+
+    baseline: str | None
+    asked: Mapping[str, Any]
+    proxy: str | None
+    proxy_changes: Mapping[str, Any]
+    seconds: float | None
+    workers: int | None
+    run: str | None
+    resume: str | None
+    results: Path
+
+
+def execute(request: CurvesRequest) -> None:
+    """Drives a run to its end, and prints and draws it; exits with 1 if no training succeeded."""
+    out = console()
+    check_limits(None, request.workers)
+    existing = existing_run(request.run, request.resume, request.results)
+    run, problem, images = _begin(request, out) if existing is None else _continue(request, existing, out)
+    slots, settings = slots_for(request.workers), problem.settings
+    evaluator = ProxyTraining(
+        settings.proxy,
+        images,
+        device="cpu" if slots[0] is None else "cuda",
+        baseline_resolution=settings.architecture.resolution,
+    )
+    with run.held():
+        stop, progress = StopRequest(), Progress(out, problem.score, request.seconds)
+        steps = drive(run, problem, evaluator, LocalExecutor(slots), request.seconds, stop)
+        status = watch(steps, stop, progress)
+        rows = ranked.read(run)
+        done = any(row.rank is not None for row in rows)
+        files = write_files(run, rows) if done else []
+    where = "" if request.results == Path("results") else f" --results {request.results}"
+    if done:
+        out.print()
+        print_curves(run, rows)
+    if status.problem is not None:
+        out.print(f"the search ended early: {status.problem}", style="red")
+    for path in files:
+        out.print(f"wrote {path}")
+    took = format_duration(status.seconds)
+    if stop.asked:
+        out.print(f"stopped after {took}; go on with: effsearch curves --resume {run.name}{where}")
+        raise typer.Exit(130)
+    if done and not is_finished(problem, status):
+        out.print(f"the time was up; go on with: effsearch curves --resume {run.name}{where}", style="yellow")
+    out.print(f"took {took}" if done else f"no training has finished in {took}")
+    if not done:
+        raise typer.Exit(1)
+
+
+def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Path]:
+    architecture, name = resolve(request.baseline or "b0", request.results)
+    proxy = replace(proxy_named(request.proxy), **request.proxy_changes)
+    values: dict[str, Any] = {"data": "scenes", **request.asked}
+    settings = CurvesSettings(architecture.notation, name, proxy=proxy, **values)
+    problem = CurvesProblem(settings)
+    slots = slots_for(request.workers)
+    with out.status("measuring the speed of a few networks"), child() as ask:
+        forecast = measure(ask, architecture, _timed(settings), proxy, gpus())
+    images = pack(settings.data, _largest(settings), out)
+    manifest = {
+        "run": {"kind": "curves", **environment(), "device": device()},
+        "settings": settings.to_dict(),
+        "data": about_images(images, proxy),
+    }
+    run = create(request.results, request.run or free_name(request.results, "curves"), manifest)
+    out.print(f"run {run.name} in {run.path.parent}/", style="bold")
+    out.print(describe_proxy(images, proxy))
+    took = format_duration(problem.planned_seconds(forecast, len(slots)))
+    out.print(
+        f"{counted(len(settings.curves), 'curve')} through {counted(len(problem.candidates), 'distinct network')} "
+        f"grown from {name}, each under {counted(settings.repeats, 'seed')}: about {took} on {describe_slots(slots)}, "
+        "from a short measurement"
+    )
+    return run, problem, images
+
+
+def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, CurvesProblem, Path]:
+    """Takes a run's own settings, and refuses what would give its trials another meaning."""
+    manifest = run.manifest()
+    if run.kind != "curves":
+        raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of curves")
+    stored = CurvesSettings.from_dict(manifest.get("settings", {}))
+    proxy: Proxy = stored.proxy if request.proxy is None else proxy_named(request.proxy)
+    wanted = replace(stored, **{**request.asked, "proxy": replace(proxy, **request.proxy_changes)})
+    if request.baseline is not None:
+        wanted = replace(wanted, baseline=resolve(request.baseline, request.results)[0].notation)
+    conflicts = [line for line in stored.differences(wanted) if not line.startswith("data is")]
+    if conflicts:
+        raise RunError(
+            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
+        )
+    images = pack(wanted.data, _largest(stored), out)
+    check_images(run, manifest, images, wanted.data)
+    return run, CurvesProblem(stored), images
+
+
+def _timed(settings: CurvesSettings) -> dict[str, Any]:
+    baseline = settings.architecture
+    alone = {
+        axis: Multipliers(**{axis: 2.0 if axis == "depth" else 2**0.5}) for axis in ("depth", "width", "resolution")
+    }
+    return {"baseline": baseline} | {axis: grow(baseline, by) for axis, by in alone.items()}
+
+
+def _largest(settings: CurvesSettings) -> int:
+    """The px at which images are packed: those of the network with the most."""
+    most = max(network.resolution for network, _ in settings.networks().values())
+    return settings.proxy.scaled(most / settings.architecture.resolution).resolution

@@ -1,0 +1,92 @@
+"""`effsearch grid`: what may be asked for."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from effsearch.cli.arguments import Format, Results
+from effsearch.errors import QuantityError
+from effsearch.quantities import parse_duration
+
+
+def grid(
+    phi: Annotated[float | None, typer.Option(help="Grow the candidates to this phi [default: 1]")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="ARCH", help="What is grown: a name, notation, RUN or RUN:RANK [default: b0]")
+    ] = None,
+    step: Annotated[float | None, typer.Option(help="Of alpha, beta and gamma [default: 0.05, or what fits]")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="|product - target| at most [default: 0.1]")] = None,
+    target: Annotated[float | None, typer.Option(help="alpha * beta^2 * gamma^2 [default: 2]")] = None,
+    constraint: Annotated[
+        str | None, typer.Option(help="formula, or flops: solve gamma for measured FLOPs [default: formula]")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="halving, grid, tpe or evolution [default: halving]")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Seeds of the finalists, or of all with grid [default: 3]")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Networks that tpe or evolution propose [default: 24]")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
+    ] = None,
+    proxy: Annotated[
+        str | None, typer.Option(help="The training of a network: quick or standard [default: quick on a CPU]")
+    ] = None,
+    proxy_resolution: Annotated[int | None, typer.Option(help="Input px of the baseline's training.")] = None,
+    proxy_width: Annotated[float | None, typer.Option(help="Channel multiplier of the proxy training.")] = None,
+    proxy_images: Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the proxy training.")] = None,
+    depth_rounding: Annotated[str | None, typer.Option(help="ceil or nearest: of layers [default: ceil]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Trainings at a time [default: one a GPU, or one a CPU core]")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of proposals and trainings [default: 0]")] = None,
+    run: Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Continue this run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How --dry-run prints it.")] = Format.table,
+    results: Results = Path("results"),
+) -> None:
+    """Search alpha, beta and gamma: train the networks that a baseline may grow into, each briefly, and rank them."""
+    if format_ is not Format.table and not dry_run:
+        raise QuantityError("--format is for --dry-run; for a run there is effsearch show RUN --format ...")
+    lattice = {
+        "phi": phi,
+        "step": step,
+        "tolerance": tolerance,
+        "target": target,
+        "constraint": constraint,
+        "depth_rounding": depth_rounding,
+    }
+    chosen = {"method": method, "repeats": repeats, "data": data, "seed": seed}
+    changes = {"resolution": proxy_resolution, "width": proxy_width, "train_images": proxy_images, "epochs": epochs}
+
+    from effsearch.cli.grid_session import GridRequest
+    from effsearch.cli.grid_session import plan as print_plan
+
+    request = GridRequest(
+        baseline=baseline,
+        grid=_given(lattice),
+        asked=_given(chosen),
+        proxy=proxy,
+        proxy_changes=_given(changes),
+        trials=trials,
+        seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
+        workers=workers,
+        run=run,
+        resume=resume,
+        results=results,
+    )
+    if dry_run:
+        print_plan(request, format_)
+        return
+    from effsearch.cli.grid_drive import execute
+
+    execute(request)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

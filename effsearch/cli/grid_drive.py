@@ -1,0 +1,154 @@
+"""`effsearch grid`: drives a run, shows how it goes, and says what it found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from effsearch.cli.grid_plan import TRIALS, make_plan, print_summary
+from effsearch.cli.grid_session import GridRequest, check, settings_for
+from effsearch.cli.progress import Progress
+from effsearch.cli.session import (
+    about_images,
+    check_images,
+    describe_proxy,
+    device,
+    existing_run,
+    free_name,
+    is_finished,
+    pack,
+    slots_for,
+    watch,
+)
+from effsearch.cli.stop import StopRequest
+from effsearch.errors import RunError
+from effsearch.evaluation.training import ProxyTraining
+from effsearch.quantities import format_duration
+from effsearch.report import ranked
+from effsearch.report.coefficients import document, grow_command, print_grid
+from effsearch.report.grid import console
+from effsearch.report.picture import write_surface
+from effsearch.runs.executor import LocalExecutor
+from effsearch.runs.folder import Run, create, environment
+from effsearch.search.driver import Status, drive
+from effsearch.search.grid import GridProblem
+from effsearch.search.grid_settings import GridSettings
+
+SHOWN = 20
+"""Rows of the table at the end."""
+
+
+@dataclass(frozen=True)
+class GridSession:
+    """A run that is ready to be driven."""
+
+    run: Run
+    problem: GridProblem
+    seconds: float | None
+    images: Path
+
+
+def execute(request: GridRequest) -> None:
+    """Makes or continues a run, drives it, and prints what it found; exits with 1 if no training succeeded."""
+    out = console()
+    check(request)
+    existing = existing_run(request.run, request.resume, request.results)
+    session = _begin(request, out) if existing is None else _continue(request, existing, out)
+    slots = slots_for(request.workers)
+    with session.run.held():
+        status, stopped = _drive(session, slots, out)
+        rows = ranked.read(session.run)
+        found = document(session.run, rows)
+        if found is not None:
+            session.run.write_coefficients(found)
+        pictures = [] if stopped else write_surface(session.run, rows)
+    _conclude(session, status, stopped, pictures, request.results, out)
+
+
+def _largest(problem: GridProblem) -> int:
+    """The px at which images are packed: those of the widest network, or of what a sampler may propose."""
+    settings = problem.settings
+    most = max(cell.architecture.resolution for cell in problem.found) / settings.architecture.resolution
+    return settings.proxy.scaled(most).resolution
+
+
+def _begin(request: GridRequest, out: Console) -> GridSession:
+    made = make_plan(request, out)
+    settings = made.settings
+    images = pack(settings.data, _largest(made.problem), out)
+    limits = {"trials": made.problem.trials} | ({} if request.seconds is None else {"seconds": request.seconds})
+    manifest = {
+        "run": {"kind": "grid", **environment(), "device": device()},
+        "settings": settings.to_dict(),
+        "limits": limits,
+        "data": about_images(images, settings.proxy),
+    }
+    short = settings.name.replace(":", "-") if request.baseline is None or len(settings.name) < 30 else "baseline"
+    name = request.run or free_name(request.results, f"grid-{short}")
+    run = create(request.results, name, manifest)
+    out.print(f"run {run.name} in {run.path.parent}/", style="bold")
+    print_summary(made, out)
+    out.print(describe_proxy(images, settings.proxy))
+    return GridSession(run, made.problem, request.seconds, images)
+
+
+def _continue(request: GridRequest, run: Run, out: Console) -> GridSession:
+    """Takes a run's own settings, and refuses what would give its trials another meaning."""
+    manifest = run.manifest()
+    if run.kind != "grid":
+        raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of grid")
+    stored = GridSettings.from_dict(manifest.get("settings", {}))
+    wanted = settings_for(request, stored, stored.proxy)
+    conflicts = [line for line in stored.differences(wanted) if not line.startswith(("data is", "name is"))]
+    if conflicts:
+        raise RunError(
+            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
+        )
+    trials = request.trials or int(manifest.get("limits", {}).get("trials", TRIALS))
+    problem = GridProblem(stored, trials)
+    images = pack(wanted.data, _largest(problem), out)
+    check_images(run, manifest, images, wanted.data)
+    out.print(f"going on with run {run.name} in {run.path.parent}/", style="bold")
+    return GridSession(run, problem, request.seconds, images)
+
+
+def _drive(session: GridSession, slots: list[int | None], out: Console) -> tuple[Status, bool]:
+    settings = session.problem.settings
+    evaluator = ProxyTraining(
+        settings.proxy,
+        session.images,
+        device="cpu" if slots[0] is None else "cuda",
+        baseline_resolution=settings.architecture.resolution,
+    )
+    stop, progress = StopRequest(), Progress(out, settings.score, session.seconds)
+    steps = drive(session.run, session.problem, evaluator, LocalExecutor(slots), session.seconds, stop)
+    return watch(steps, stop, progress), stop.asked
+
+
+def _conclude(
+    session: GridSession, status: Status, stopped: bool, pictures: list[Path], results: Path, out: Console
+) -> None:
+    run, rows = session.run, ranked.read(session.run)
+    where = "" if results == Path("results") else f" --results {results}"
+    if any(row.rank is not None for row in rows):
+        chosen = [row for row in rows if (row.rank or 0) <= SHOWN or not row.source.startswith("candidate")]
+        out.print()
+        print_grid(run, rows, chosen)
+    if status.problem is not None:
+        out.print(f"the search ended early: {status.problem}", style="red")
+    if stopped:
+        out.print(
+            f"stopped after {format_duration(status.seconds)}; go on with: effsearch grid --resume {run.name}{where}"
+        )
+        raise typer.Exit(130)
+    if not any(row.rank is not None for row in rows):
+        out.print(f"no training has finished in {format_duration(status.seconds)}", style="red")
+        raise typer.Exit(1)
+    if not is_finished(session.problem, status):
+        out.print(f"the time was up; go on with: effsearch grid --resume {run.name}{where}", style="yellow")
+    for path in pictures:
+        out.print(f"wrote {path}")
+    out.print(f"took {format_duration(status.seconds)}; next:")
+    out.print(f"  {grow_command(run, rows, where)}", soft_wrap=True)
+    out.print(f"  effsearch show {run.name}{where}")

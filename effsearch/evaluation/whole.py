@@ -1,0 +1,104 @@
+"""The full training of one network, by the same loop as the proxy."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from effsearch.architecture import Architecture
+from effsearch.cost import cost
+from effsearch.data import ImageSet, Split
+from effsearch.errors import RunError
+from effsearch.network import Network, build
+from effsearch.network.file import pack_weights, start_from
+from effsearch.training import Epoch, Recipe
+from effsearch.training.checkpoint import history_of
+from effsearch.training.loop import top_accuracy, train
+
+FIVE_FROM = 10
+"""Classes from which top-5 accuracy is told."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What is trained how; the resolution is the architecture's, `device` cpu or cuda."""
+
+    architecture: Architecture
+    recipe: Recipe
+    epochs: int
+    seed: int
+    device: str = "cpu"
+
+    def history(self, state: bytes) -> list[Epoch]:
+        """The epochs of a checkpoint; raises RunError for one that is damaged."""
+        try:
+            return history_of(state)
+        except ValueError as error:
+            raise RunError(f"the checkpoint cannot be read ({error}); remove it to begin again") from None
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """The averaged network that was validated."""
+
+    architecture: Architecture
+    network: Network
+
+    def pack(self, classes: Sequence[str], trained: str) -> bytes:
+        """The bytes of its weights file."""
+        return pack_weights(self.network, self.architecture, classes, trained)
+
+
+def train_whole(
+    whole: Whole,
+    images: ImageSet,
+    *,
+    weights: Path | None = None,
+    state: bytes | None = None,
+    keep: Callable[[bytes], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+    note: Callable[[str], Any] = lambda text: None,
+) -> TrainedNetwork:
+    """Trains from fresh weights, from a file of weights, or on from a checkpoint; see `training.loop.train`.
+
+    Raises WeightsError for a file that does not fit, and Diverged.
+    """
+    recipe, architecture = whole.recipe, whole.architecture
+    torch.manual_seed(whole.seed)
+    network = build(
+        architecture,
+        len(images.classes),
+        dropout=recipe.dropout_for(cost(architecture).params),
+        drop_path=recipe.drop_path,
+        zero_init=recipe.zero_init,
+    )
+    if weights is not None and state is None:
+        note(f"from {weights}, {start_from(network, architecture, weights)}")
+    trained = train(
+        network,
+        images,
+        recipe,
+        resolution=architecture.resolution,
+        epochs=whole.epochs,
+        seed=whole.seed,
+        device=torch.device(whole.device),
+        every_epoch=True,
+        on_epoch=on_epoch,
+        on_step=on_step,
+        keep=keep,
+        checkpoint=state,
+    )
+    assert isinstance(trained.network, Network)
+    return TrainedNetwork(architecture, trained.network)
+
+
+def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:
+    """top1, and top5 from ten classes up, as fractions, and the number of images."""
+    classes = len(trained.network.state_dict()["classifier.1.bias"])
+    device, side = torch.device(whole.device), whole.architecture.resolution
+    tops = (1, 5) if classes >= FIVE_FROM else (1,)
+    found = {f"top{top}": top_accuracy(trained.network, split, side, device, top) for top in tops}
+    return found | {"images": len(split)}

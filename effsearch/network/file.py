@@ -1,0 +1,112 @@
+"""Weights with the notation of their network, in one safetensors file: no code in it, and no second file to lose."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from effsearch.architecture import Architecture, parse
+from effsearch.errors import NotationError, WeightsError
+from effsearch.network.build import Network, build
+
+NOTATION, CLASSES, TRAINED = "notation", "classes", "trained"
+LARGEST_STATE_DICT = 8 << 30
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a weights file holds: the architecture at its input resolution, class names, and how it was trained.
+
+    `trained` is empty for a network that was not.
+    """
+
+    architecture: Architecture
+    classes: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    trained: str = ""
+
+    def network(self) -> Network:
+        """The network, in evaluation mode."""
+        made = build(self.architecture, len(self.classes), dropout=0.0, drop_path=0.0)
+        made.load_state_dict(dict(self.tensors))
+        return made.eval()
+
+
+def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
+    """The bytes of a weights file."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    about = {NOTATION: architecture.notation, CLASSES: json.dumps(list(classes)), TRAINED: trained}
+    return save(tensors, metadata={"format": "pt", **about})
+
+
+def read_weights(path: Path) -> Weights:
+    """Reads a weights file; raises WeightsError for anything that is not one, or does not fit its notation."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it has no other iterator
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from None
+    try:
+        architecture = parse(about[NOTATION])
+        classes = tuple(str(name) for name in json.loads(about[CLASSES]))
+    except (KeyError, ValueError, TypeError, NotationError) as error:
+        raise WeightsError(f"{path} does not say which network its weights are of: {error}") from None
+    check_fit(architecture, len(classes), tensors, str(path))
+    return Weights(architecture, classes, tensors, about.get(TRAINED, ""))
+
+
+def check_fit(architecture: Architecture, classes: int, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises WeightsError, naming the first tensor, unless the tensors are those of the network."""
+    with torch.device("meta"):
+        wanted = build(architecture, max(1, classes)).state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            got = f"of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
+            raise WeightsError(f"{where}: {name} must be of shape {tuple(tensor.shape)}, but is {got}")
+    more = sorted(tensors.keys() - wanted.keys())
+    if more:
+        raise WeightsError(f"{where}: the network has no place for {more[0]}")
+
+
+def load(path: str | Path) -> Network:
+    """The network of a weights file, in evaluation mode; raises WeightsError."""
+    return read_weights(Path(path)).network()
+
+
+def start_from(network: Network, architecture: Architecture, path: Path) -> str:
+    """Loads what a file has into a network to be trained, and says in words what became of the classifier.
+
+    The file is one of ours, or a state dict as torch saves it (read without running code). A classifier of other
+    classes stays as it was. Raises WeightsError if the features do not fit.
+    """
+    tensors = dict(read_weights(path).tensors if path.suffix == ".safetensors" else _read_state_dict(path))
+    own = network.state_dict()
+    head = [name for name in own if name.startswith("classifier.")]
+    fits = all(name in tensors and tensors[name].shape == own[name].shape for name in head)
+    if not fits:
+        tensors = {name: value for name, value in tensors.items() if name not in head}
+        tensors |= {name: own[name] for name in head}
+    check_fit(architecture, len(own["classifier.1.bias"]), tensors, str(path))
+    network.load_state_dict(tensors)
+    return "with its classifier" if fits else "with a new classifier"
+
+
+def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.stat().st_size > LARGEST_STATE_DICT:
+            raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except Exception as error:
+        # torch raises whatever its reader meets: a wrong file is the user's to mend, whichever it is.
+        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise WeightsError(f"{path} holds no state dict")
+    return found

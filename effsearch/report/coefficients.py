@@ -1,0 +1,171 @@
+"""What is printed about a coefficient search: the ranking, what is too close to call, the fit, and the family."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from effsearch.architecture import Architecture, parse
+from effsearch.errors import EffsearchError, RunError
+from effsearch.families import find
+from effsearch.report.grid import NOTATION_FROM, console
+from effsearch.report.growth import family_grid
+from effsearch.report.summary import captions, counts_line
+from effsearch.report.surface import Surface, fit
+from effsearch.report.tables import half_width, noise_line, ranking_grid
+from effsearch.runs.folder import Run
+from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
+from effsearch.scaling import Coefficients, Rounding
+
+ANSWER = "candidate"
+"""What the source of a network begins with that may be the answer; others are references."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What a run says of its baseline and constraint."""
+
+    baseline: Architecture
+    name: str
+    target: float
+    phi: float
+    rounding: Rounding
+    classes: int
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> "Grown":
+        """Reads run.toml; raises RunError."""
+        try:
+            settings = manifest["settings"]
+            grid = settings["grid"]
+            return cls(
+                parse(settings["baseline"]),
+                str(settings["name"]),
+                float(grid["target"]),
+                float(grid["phi"]),
+                Rounding(**grid["rounding"]),
+                int(settings["classes"]),
+            )
+        except (KeyError, TypeError, ValueError, EffsearchError) as error:
+            raise RunError(f"run.toml does not say what was grown: {error}") from None
+
+
+def winner(rows: Sequence[Row]) -> Row | None:
+    """The first of the ranking that may be the answer."""
+    return next(iter(_answers(rows)), None)
+
+
+def _answers(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.rank is not None and row.source.startswith(ANSWER)]
+
+
+def coefficients_of(row: Row) -> Coefficients:
+    """What a network was grown by."""
+    assert row.alpha is not None
+    assert row.beta is not None
+    assert row.gamma is not None
+    return Coefficients(row.alpha, row.beta, row.gamma)
+
+
+def document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
+    """For coefficients.json: the answer, how sure it is, and the optimum of the fit; None without an answer."""
+    best = winner(rows)
+    if best is None:
+        return None
+    grown, found = Grown.of(run.manifest()), coefficients_of(best)
+    surface = fit(rows, measure_noise(rows), grown.target)
+    return {
+        "alpha": found.alpha,
+        "beta": found.beta,
+        "gamma": found.gamma,
+        "baseline": grown.baseline.notation,
+        "phi": grown.phi,
+        "accuracy": best.accuracy,
+        "seeds": best.seeds,
+        "reward": best.reward,
+        "flops_ratio_to_target": best.flops_ratio,
+        "tied": [[row.alpha, row.beta, row.gamma] for row in tied(rows) if row.key != best.key],
+        "fit": None if surface is None else _fit_document(surface),
+    }
+
+
+def _fit_document(surface: Surface) -> dict[str, Any]:
+    names = ("alpha", "beta", "gamma")
+    intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(names)}
+    best = surface.best
+    return {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma, **intervals, "networks": surface.networks}
+
+
+def tied(rows: Sequence[Row]) -> list[Row]:
+    """Those that may be the answer and that the seeds do not tell from the first that may."""
+    best, noise = winner(rows), measure_noise(rows)
+    if best is None:
+        return []
+    return [row for row in _answers(rows) if row.key == best.key or is_tie(best, row, noise)]
+
+
+def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
+    """The chosen rows of the ranking, then what they say of alpha, beta and gamma."""
+    out = console()
+    manifest = run.manifest()
+    grown, noise = Grown.of(manifest), measure_noise(rows)
+    wide = out.width >= NOTATION_FROM
+    out.print(ranking_grid(chosen, notation=wide, noise=noise).rich(f"{run.name}: {counts_line(rows)}"))
+    for line in captions(manifest):
+        out.print(line, style="dim")
+    out.print(noise_line(rows))
+    best = winner(rows)
+    if best is None or best.accuracy is None:
+        return
+    out.print()
+    found = coefficients_of(best)
+    out.print(f"best at equal FLOPs: {_result(best, grown, noise)}", style="bold")
+    accurate = max((row for row in _answers(rows) if row.epochs == best.epochs), key=lambda row: row.accuracy or 0.0)
+    if accurate.key != best.key:
+        out.print(f"most accurate: {_result(accurate, grown, noise)}")
+    out.print(_close(rows, best))
+    surface = fit(rows, noise, grown.target)
+    out.print(_fit_line(surface))
+    out.print()
+    family = family_grid(grown.baseline, found, range(8), grown.rounding, grown.classes)
+    out.print(family.rich(f"{grown.name} grown by these coefficients"))
+    out.print("measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi", style="dim")
+
+
+def _result(row: Row, grown: Grown, noise: Noise | None) -> str:
+    within = "" if noise is None else f" +- {half_width(row, noise):.1f} points"
+    ratio = row.flops_ratio * grown.target**grown.phi
+    return (
+        f"{coefficients_of(row)}: {100 * (row.accuracy or 0.0):.1f} %{within}, x {ratio:.2f} the FLOPs of {grown.name}"
+    )
+
+
+def _close(rows: Sequence[Row], best: Row) -> str:
+    others = [row for row in tied(rows) if row.key != best.key]
+    if not others:
+        return "no other network comes within the noise of it"
+    shown = ", ".join(f"({row.alpha:.4g}, {row.beta:.4g}, {row.gamma:.4g})" for row in others[:6])
+    more = f" and {len(others) - 6} more" if len(others) > 6 else ""
+    return f"too close to call: {shown}{more} (alpha, beta, gamma)"
+
+
+def _fit_line(surface: Surface | None) -> str:
+    if surface is None:
+        return "fit: none, since too few networks were trained to the end, or none under two seeds"
+    parts = [
+        f"{name} {value:.2f} ({low:.2f} to {high:.2f})"
+        for axis, (name, value) in enumerate(
+            (("alpha", surface.best.alpha), ("beta", surface.best.beta), ("gamma", surface.best.gamma))
+        )
+        for low, high in [surface.interval(axis)]
+    ]
+    return (
+        f"fit through {surface.networks} networks: optimum at {', '.join(parts)}, 80 % intervals; networks lie "
+        f"{surface.misfit:.4f} of reward off it"
+    )
+
+
+def grow_command(run: Run, rows: Sequence[Row], where: str) -> str:
+    """The command that grows the baseline by what was found."""
+    grown = Grown.of(run.manifest())
+    what = grown.name if find(grown.name) else f"'{grown.baseline.notation}'"
+    return f"effsearch scale {what} --from {run.name} --phi 2{where}   (or --target-flops 2G)"

@@ -1,0 +1,70 @@
+"""What is printed about a full training: its curve and how good the network is."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+from effsearch.errors import RunError
+from effsearch.quantities import counted, format_duration
+from effsearch.runs.folder import Run
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+def print_training(run: Run, out: Console) -> None:
+    """The learning curve of a run and its result; raises RunError where there is none yet."""
+    history = read_metrics(run)
+    accuracies = [line["accuracy"] for line in history]
+    seconds = sum(line["seconds"] for line in history)
+    best, low = max(accuracies), min(accuracies)
+    out.print(f"{run.name}: {counted(len(history), 'epoch')} in {format_duration(seconds)}", style="bold")
+    out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {curve(accuracies)} {100 * best:.1f} %")
+    result = read_result(run)
+    if result is None:
+        out.print(f"not finished; the last epoch reached {100 * accuracies[-1]:.1f} %")
+        return
+    for split, found in result.items():
+        tops = ", ".join(f"top-{name.removeprefix('top')} {100 * found[name]:.2f} %" for name in found if "top" in name)
+        out.print(f"{split}: {tops} of {found['images']:,} images")
+    if "test" not in result:
+        out.print(
+            "the image set has no test split; validation images chose nothing here but were looked at every epoch"
+        )
+    out.print(f"weights: {run.path / 'weights.safetensors'}")
+
+
+def curve(values: list[float]) -> str:
+    """The values as a row of bars, no more than WIDTH."""
+    picked = values if len(values) <= WIDTH else [values[i * (len(values) - 1) // (WIDTH - 1)] for i in range(WIDTH)]
+    low, high = min(picked), max(picked)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in picked)
+
+
+def read_metrics(run: Run) -> list[dict[str, Any]]:
+    """The epochs of a training, from metrics.jsonl; raises RunError."""
+    file = run.path / "metrics.jsonl"
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        history = [{name: line[name] for name in ("epoch", "loss", "accuracy", "seconds")} for line in lines]
+    except FileNotFoundError:
+        raise RunError(f"run {run.name} has no finished epoch yet") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
+    if not history:
+        raise RunError(f"run {run.name} has no finished epoch yet")
+    return history
+
+
+def read_result(run: Run) -> dict[str, dict[str, float]] | None:
+    """Accuracies of the finished network by split, or None; raises RunError."""
+    file = run.path / "result.json"
+    try:
+        found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None

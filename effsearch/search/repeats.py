@@ -1,0 +1,45 @@
+"""Trainings that are known beforehand: which is due, and when all have failed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from effsearch.runs.records import Candidate, Record
+from effsearch.search.halving import ATTEMPTS
+from effsearch.search.steps import Done, Step, Train, Wait
+
+
+def train_all(chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int) -> Step:
+    """Train every candidate under every seed to `epochs`."""
+    due = next_due(chosen, records, seeds, epochs)
+    if due is not None:
+        return Train(due)
+    return Wait() if is_running(records) else Done()
+
+
+def next_due(
+    chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int
+) -> Candidate | None:
+    """The first training that is still to be begun, or tried again, seed by seed, so that a stop leaves pairs."""
+    tried: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        if record.state != "interrupted" and record.candidate.epochs == epochs:
+            tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
+    for seed in seeds:
+        for candidate in chosen:
+            group = tried.get((candidate.key, seed), [])
+            if all(record.state == "failed" and not record.diverged for record in group) and len(group) < ATTEMPTS:
+                return replace(candidate, seed=seed, epochs=epochs)
+    return None
+
+
+def is_running(records: Sequence[Record]) -> bool:
+    """Whether a training is under way."""
+    return any(record.state == "running" for record in records)
+
+
+def all_failed(records: Sequence[Record]) -> str | None:
+    """Why a search is given up in which nothing but failures is seen, or None."""
+    failed = [record for record in records if record.state == "failed"]
+    if len(failed) < 2 * ATTEMPTS or any(record.state == "complete" for record in records):
+        return None
+    return f"{len(failed)} trainings failed, the last: {failed[-1].reason}"
