@@ -2,9 +2,9 @@
 
 The class is the body's outline and its texture; everything else (colours, place, size, rotation, light, clutter, a bar
 in front, blur, noise) is drawn independently of it. Each image has a hardness: easy ones are near templates of their
-class, from which any network begins to learn at once, and the hardest are beyond all, so that accuracy tells how far a
-network has come. Lengths are in scene units on [-1, 1]^2; edges and waves are anti-aliased in closed form, so a scene
-is the same at any resolution and more pixels tell more. No image is taken from anywhere.
+class, from which a network soon begins to learn, and the hardest are almost lost in noise. Lengths are in scene units
+on [-1, 1]^2; edges and waves are anti-aliased in closed form, so a scene is the same at any resolution and more pixels
+tell more. No image is taken from anywhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
