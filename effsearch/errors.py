@@ -32,8 +32,16 @@ class RecipeError(EffsearchError):
     """A recipe that cannot be read or has no sense."""
 
 
+class TableError(EffsearchError):
+    """A benchmark table that cannot be read, or that is none."""
+
+
 class RunError(EffsearchError):
     """A run folder that is missing, held by another driver, or was made with other settings."""
+
+
+class ExportError(EffsearchError):
+    """A network that cannot be written in the form asked for."""
 
 
 class ReportError(EffsearchError):

@@ -39,6 +39,12 @@ class Reward:
             return accuracy if ratio <= 1 else accuracy / ratio
         return accuracy + self.exponent * abs(ratio - 1)
 
+    def weights(self, flops: float) -> tuple[float, float]:
+        """The reward is linear in accuracy at any FLOPs: its slope, and what is added."""
+        if self.kind == "absolute":
+            return 1.0, self(0.0, flops)
+        return self(1.0, flops), 0.0
+
     @property
     def formula(self) -> str:
         """The reward as a table names it, for accuracies as fractions."""

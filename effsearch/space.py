@@ -4,7 +4,7 @@ import itertools
 import math
 import random
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -92,6 +92,10 @@ class Space:
             raise SpaceError(f"space {self.name} has no decision {min(unknown)}")
         return self._build({**self._fixed, **values})
 
+    def decode_all(self, points: Sequence[Mapping[str, Value]]) -> list[Architecture | None]:
+        """The architectures that take these values."""
+        return [self.decode(point) for point in points]
+
     def _build(self, values: Mapping[str, Any]) -> Architecture:
         return Architecture(
             stem=Stem(values["stem_channels"], values["stem_kernel"], values["stem_stride"]),
@@ -178,6 +182,16 @@ class Space:
                 if choice != values[decision.name] and self.decode(there) != here:
                     yield there
 
+    def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
+        """Other values for so many decisions."""
+        return mutated(self.decisions, values, changes, rng)
+
+    def walk(self) -> Iterator[Values]:
+        """All values, one after another; several may spell the same architecture."""
+        names = [decision.name for decision in self.decisions]
+        for row in itertools.product(*(decision.choices for decision in self.decisions)):
+            yield dict(zip(names, row, strict=True))
+
     def stage_options(self) -> tuple[tuple[Stage, ...], ...]:
         """The distinct networks that each stage may be."""
         return tuple(tuple(table) for table in self._spellings)
@@ -185,6 +199,14 @@ class Space:
     def choices(self, name: str) -> tuple[Any, ...]:
         """The choices of a field, fixed or not."""
         return self._choices[name]
+
+
+def mutated(decisions: Sequence[Decision], values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
+    """Other random choices for so many of the decisions, themselves drawn at random."""
+    child = dict(values)
+    for decision in rng.sample(decisions, min(changes, len(decisions))):
+        child[decision.name] = rng.choice([choice for choice in decision.choices if choice != child[decision.name]])
+    return child
 
 
 def folder() -> Path:

@@ -9,8 +9,10 @@ from effsearch import __version__
 from effsearch.cli.compare import compare
 from effsearch.cli.curves import curves
 from effsearch.cli.describe import describe
+from effsearch.cli.export import export
 from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
+from effsearch.cli.replay import replay
 from effsearch.cli.runs import list_runs
 from effsearch.cli.scale import scale
 from effsearch.cli.show import show
@@ -30,6 +32,8 @@ app.command("grid")(grid)
 app.command("curves")(curves)
 app.command("scale")(scale)
 app.command("train")(train)
+app.command("export")(export)
+app.command("replay")(replay)
 app.command("show")(show)
 app.command("runs")(list_runs)
 app.command("describe")(describe)

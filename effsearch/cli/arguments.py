@@ -34,7 +34,7 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     if known is not None:
         return known, text
     if _is_file(text):
-        return _from_file(Path(text)), Path(text).name
+        return _from_file(Path(text)), Path(text).stem
     if "px-" in text:
         return parse(text), "the architecture"
     run, colon, rank = text.rpartition(":")

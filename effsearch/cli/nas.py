@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.errors import QuantityError
 from effsearch.quantities import parse_count, parse_duration, parse_window
 
 
@@ -19,8 +20,16 @@ def nas(
     data: Annotated[
         str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Search a benchmark table in place of training: a .csv or .parquet file.")
+    ] = None,
+    pool: Annotated[bool, typer.Option("--pool", help="Only the rows of the table, where it lacks some.")] = False,
+    measurements: Annotated[
+        str | None, typer.Option(help="More columns of the table that are no decisions: NAME,NAME.")
+    ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="evolution, random, tpe, nsga2 or gp [default: evolution]")
+        str | None,
+        typer.Option(help="auto, evolution, local-search, reinforce, random, tpe, nsga2 or gp [default: auto]"),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Architectures to finish [default: 24 with the quick proxy, else 60]")
@@ -75,6 +84,23 @@ def nas(
         asked["flops_window"] = parse_window(flops_window, "--flops-window")
     changes = {"resolution": proxy_resolution, "width": proxy_width, "train_images": proxy_images, "epochs": epochs}
     seconds = None if time_limit is None else parse_duration(time_limit, "--time-limit")
+
+    from effsearch.cli.table_session import TableRequest, of_table
+
+    if table is not None or of_table(run, resume, results):
+        if warm_start is False:  # There is nothing to start from, so a table is always searched cold.
+            del asked["warm_start"]
+        trained = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
+        trained |= {"proxy_images": proxy_images, "epochs": epochs}
+        asked |= {name: value for name, value in trained.items() if value is not None}
+        names = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
+
+        from effsearch.cli.table_drive import execute_table
+
+        execute_table(TableRequest(asked, table, pool, names, trials, seconds, workers, run, resume, results))
+        return
+    if pool or measurements is not None:
+        raise QuantityError("--pool and --measurements are for a --table")
 
     from effsearch.cli.nas_drive import execute
     from effsearch.cli.nas_session import Request

@@ -14,7 +14,6 @@ from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError, listed
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
-from effsearch.evaluation.devices import gpu_name, gpus
 from effsearch.quantities import counted
 from effsearch.runs.executor import cores
 from effsearch.runs.folder import Run, check_name, find
@@ -57,6 +56,13 @@ def free_name(results: Path, stem: str) -> str:
     return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
 
 
+def gpus() -> int:
+    """The CUDA devices of this machine; asks torch, which a search of a table does without."""
+    from effsearch.evaluation.devices import gpus as found
+
+    return found()
+
+
 def slots_for(workers: int | None) -> list[int | None]:
     """What each worker is pinned to on this machine."""
     return slots_on(gpus(), workers)
@@ -64,6 +70,8 @@ def slots_for(workers: int | None) -> list[int | None]:
 
 def device() -> str:
     """The device of this machine, for run.toml."""
+    from effsearch.evaluation.devices import gpu_name
+
     return f"{gpus()} x {gpu_name()}" if gpus() else f"CPU, {cores()} cores"
 
 

@@ -37,6 +37,13 @@ class Weights:
         return made.eval()
 
 
+def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weights:
+    """Fresh weights, with numbers for names of classes."""
+    torch.manual_seed(seed)
+    tensors = build(architecture, classes).state_dict()
+    return Weights(architecture, tuple(map(str, range(classes))), tensors)
+
+
 def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
     """The bytes of a weights file."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}

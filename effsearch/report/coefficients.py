@@ -151,17 +151,18 @@ def _close(rows: Sequence[Row], best: Row) -> str:
 def _fit_line(surface: Surface | None) -> str:
     if surface is None:
         return "fit: none, since too few networks were trained to the end, or none under two seeds"
-    parts = [
-        f"{name} {value:.2f} ({low:.2f} to {high:.2f})"
-        for axis, (name, value) in enumerate(
-            (("alpha", surface.best.alpha), ("beta", surface.best.beta), ("gamma", surface.best.gamma))
+    names, best = ("alpha", "beta", "gamma"), surface.best
+    intervals = ["{:.2f} to {:.2f}".format(*surface.interval(axis)) for axis in range(3)]
+    begin = f"fit through {surface.networks} networks"
+    if surface.is_flat:
+        spans = ", ".join(f"{name} {interval}" for name, interval in zip(names, intervals, strict=True))
+        return (
+            f"{begin}: these trainings do not tell where the optimum is (80 % intervals: {spans}); more repeats or a "
+            "longer proxy would"
         )
-        for low, high in [surface.interval(axis)]
-    ]
-    return (
-        f"fit through {surface.networks} networks: optimum at {', '.join(parts)}, 80 % intervals; networks lie "
-        f"{surface.misfit:.4f} of reward off it"
-    )
+    values = zip(names, (best.alpha, best.beta, best.gamma), intervals, strict=True)
+    optimum = ", ".join(f"{name} {value:.2f} ({interval})" for name, value, interval in values)
+    return f"{begin}: optimum at {optimum}, 80 % intervals; networks lie {surface.misfit:.4f} of reward off it"
 
 
 def grow_command(run: Run, rows: Sequence[Row], where: str) -> str:

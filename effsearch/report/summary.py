@@ -26,7 +26,8 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
     for line in captions(manifest):
         out.print(line, style="dim")
-    out.print(noise_line(rows))
+    if not on_table(manifest):
+        out.print(noise_line(rows))
     best = best_within_target(rows)
     if best is not None and best.accuracy is not None:
         target = format_count(settings.get("target_flops", 0))
@@ -47,6 +48,8 @@ def captions(manifest: dict[str, Any]) -> list[str]:
     """What the columns of a ranking are, from run.toml; raises RunError if that says nothing of it."""
     try:
         settings, data = manifest["settings"], manifest["data"]
+        if on_table(manifest):
+            return _table_captions(settings, data)
         proxy = settings["proxy"]
         reward = Reward(settings["target_flops"], settings["reward"], settings["exponent"])
         kind = " (synthetic images)" if data["synthetic"] else ""
@@ -61,6 +64,35 @@ def captions(manifest: dict[str, Any]) -> list[str]:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"run.toml lacks {error}") from None
+
+
+def on_table(manifest: dict[str, Any]) -> bool:
+    """Whether a run looks its networks up in a benchmark table."""
+    return "table" in manifest.get("settings", {})
+
+
+def _table_captions(settings: dict[str, Any], data: dict[str, Any]) -> list[str]:
+    reward = Reward(settings["target_flops"], settings["reward"], settings["exponent"])
+    rows, combinations = data["rows"], data["combinations"]
+    acc = f"acc: of table {data['name']}, {rows:,} rows"
+    if data["predicted"]:
+        quality = data["predicted"][0]
+        acc += (
+            f" of {combinations:,} combinations; (predicted): no row, by a Gaussian process, off by "
+            f"{100 * quality['error']:.2f} points for rows left out, Kendall tau {quality['tau']:.3f}"
+        )
+    elif settings["pool"]:
+        acc += f", which alone are searched, of {combinations:,} combinations"
+    noise = []
+    if "accuracy_std" in data:
+        points = 100 * data["accuracy_std"]
+        noise = [f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)"]
+    return [
+        acc,
+        *noise,
+        f"reward: {reward.formula}, T = {format_count(reward.target)}; FLOPs and params are the table's",
+        "* on the Pareto front of accuracy and FLOPs",
+    ]
 
 
 def _side(manifest: dict[str, Any]) -> str:

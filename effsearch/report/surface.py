@@ -20,6 +20,9 @@ LEAST = 6
 """Networks below which nothing is fitted."""
 
 DRAWS = 2000
+FLAT = 0.8
+"""Share of an axis beyond which an 80 % interval tells nothing."""
+
 STEPS = 50
 """Of each share of the growth, when the optimum is sought."""
 
@@ -46,6 +49,15 @@ class Surface:
         """Where the optimum's alpha, beta or gamma (axis 0, 1, 2) lies with that probability."""
         low, high = np.quantile(self.optima[:, axis], [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the data do not tell where the optimum is: it may lie nearly anywhere on two axes or more."""
+        ends = (self.target, self.target**0.5, self.target**0.5)
+        covered = [
+            (high - low) / (end - 1) for end, (low, high) in zip(ends, map(self.interval, range(3)), strict=True)
+        ]
+        return len([share for share in covered if share > FLAT]) >= 2
 
     def mean(self, triples: Array) -> Array:
         """The expected reward at (N, 3) coefficients."""

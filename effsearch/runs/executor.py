@@ -57,6 +57,25 @@ class LocalExecutor:
             pool.join()
 
 
+class InlineExecutor:
+    """Works at once, in this process, as if there were so many workers: for what is only looked up."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+
+    def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
+        """Runs function(*args); the future is done when this returns."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def stop(self) -> None:
+        """Nothing is left running."""
+
+
 def _begin(gpu: int | None) -> None:
     """Sets a worker's surroundings, before it imports torch."""
     # Ctrl-C reaches every process of the terminal: the driver alone decides what becomes of the workers.

@@ -14,7 +14,8 @@ CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"
 
 INTERRUPTED = "interrupted"
 DIVERGED = "diverged"
-"""What a reason may be, or begin with."""
+PREDICTED = " (predicted)"
+"""What a reason may be, or begin with, and what the source of a network ends with that no table has a row for."""
 
 
 @dataclass(frozen=True)

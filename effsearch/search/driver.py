@@ -22,7 +22,7 @@ from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
 from effsearch.runs.journal import drop_unborn, enqueue, fail, open_study, read_record, requeue_running
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import CANDIDATE, DIVERGED, EVALUATION, Candidate, Record
+from effsearch.runs.records import CANDIDATE, DIVERGED, EVALUATION, PREDICTED, Candidate, Record
 from effsearch.search.samplers import SpaceExhausted
 from effsearch.search.steps import Clock, Done, Outlook, Step, Train, Wait
 from effsearch.training import Diverged
@@ -96,13 +96,14 @@ def drive(
     executor: Executor,
     seconds: float | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    read: Callable[[str], Any] = parse,
 ) -> Iterator[Status]:
     """Drives a run until it is done, stopped or out of `seconds`, and yields its status four times a second.
 
     The caller holds the run. However this ends, the executor is stopped, what was running is queued for the next
-    call, and the ranking is written.
+    call, and the ranking is written. `read` makes of a candidate's notation what the evaluator is given.
     """
-    driver = _Driver(run, problem, evaluator, executor, seconds)
+    driver = _Driver(run, problem, evaluator, executor, seconds, read)
     try:
         trouble = yield from driver.drive(stopping)
     finally:
@@ -114,10 +115,16 @@ class _Driver:
     """The one process that writes the journal."""
 
     def __init__(
-        self, run: Run, problem: Problem, evaluator: Evaluator, executor: Executor, seconds: float | None
+        self,
+        run: Run,
+        problem: Problem,
+        evaluator: Evaluator,
+        executor: Executor,
+        seconds: float | None,
+        read: Callable[[str], Any],
     ) -> None:
         self.run, self.problem, self.evaluator, self.executor = run, problem, evaluator, executor
-        self.seconds = seconds
+        self.seconds, self.read = seconds, read
         self.began = time.monotonic()
         self.changed, self.written, self.writing = False, self.began, 0.0
         self.finished: dict[int, Record] = {}
@@ -201,7 +208,7 @@ class _Driver:
             trial.set_user_attr(CANDIDATE, asdict(self.problem.candidate(trial.params)))
         candidate = Candidate.from_dict(trial.user_attrs[CANDIDATE])
         timeout = max(60.0 * MINUTES_AT_LEAST, SLOW * expected) if expected else None
-        task: list[Any] = [parse(candidate.notation), candidate.seed]
+        task: list[Any] = [self.read(candidate.notation), candidate.seed]
         if candidate.epochs is not None:
             task += [candidate.epochs, self.run.read_checkpoint(candidate.key, candidate.seed)]
         self.pending[self.executor.submit(self.evaluator, *task, timeout=timeout)] = trial
@@ -228,7 +235,8 @@ class _Driver:
     def _proposals(self, known: list[Record]) -> int:
         """How many candidates the sampler has proposed; one that was interrupted is in the queue again."""
         return sum(
-            record.candidate.source == self.problem.proposer and record.state != "interrupted" for record in known
+            record.candidate.source.removesuffix(PREDICTED) == self.problem.proposer and record.state != "interrupted"
+            for record in known
         )
 
     def _elapsed(self) -> float:

@@ -18,7 +18,7 @@ from effsearch.runs.folder import Run
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.driver import Evaluator, Status, drive
 from effsearch.search.plan import finish, next_step
-from effsearch.search.samplers import SpaceSampler, distributions, make_sampler
+from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, NasSettings
 from effsearch.search.steps import Clock, Outlook, Propose, Step
 from effsearch.space import Space
@@ -50,7 +50,7 @@ class NasProblem:
     space: Space
     settings: NasSettings
     trials: int
-    keys: dict[int, str] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
         self.known = {
@@ -72,7 +72,8 @@ class NasProblem:
     def sampler(self, proposals: int) -> SpaceSampler:
         digest = hashlib.sha256(f"{self.settings.seed}:{proposals}".encode()).digest()
         seed = int.from_bytes(digest[:4], "big")
-        return make_sampler(self.settings.sampler, self.space, self.settings.feasible, seed, self.keys)
+        known = Known(self.settings.score, self.settings.flops)
+        return make_sampler(self.settings.sampler, self.space, self.settings.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         baseline = self.known.get("b0")

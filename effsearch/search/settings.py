@@ -30,7 +30,7 @@ class NasSettings:
     reward: Kind = "soft"
     exponent: float = -0.07
     flops_window: tuple[float, float] | None = (0.5, 1.25)
-    sampler: str = "evolution"
+    sampler: str = "auto"
     seed: int = 0
     warm_start: bool = True
     finalists: int = 3
@@ -53,7 +53,11 @@ class NasSettings:
         if self.flops_window is None:
             return True
         low, high = self.flops_window
-        return low <= cost(architecture, classes=self.classes).flops / self.target_flops <= high
+        return low <= self.flops(architecture) / self.target_flops <= high
+
+    def flops(self, architecture: Architecture) -> float:
+        """FLOPs of an architecture of the space."""
+        return cost(architecture, classes=self.classes).flops
 
     def to_dict(self) -> dict[str, Any]:
         """For run.toml: no None, tuples as lists."""

@@ -11,21 +11,23 @@ import pytest
 import effsearch
 
 ROOT = Path(effsearch.__file__).parent
-LEVELS = (("data", "network"), ("training",), ("evaluation",), ("runs",), ("search", "report"), ("cli",))
+LEVELS = (("data", "network"), ("training",), ("evaluation",), ("runs",), ("search", "report", "export"), ("cli",))
 LEVEL = {package: level for level, packages in enumerate(LEVELS, 1) for package in packages}
 DOORS = {
-    "torch": {"network", "data", "training", "evaluation"},
+    "torch": {"network", "data", "training", "evaluation", "export"},
     "torchvision": {"network", "data"},
     "optuna": {"search", "runs"},
     "pandas": {"report"},
-    "pyarrow": {"report"},
+    "pyarrow": {"report", "evaluation"},
     "rich": {"report", "cli"},
     "typer": {"cli"},
     "pebble": {"search", "runs"},
     "fvcore": {"network"},
     "tomli_w": {"runs"},
     "matplotlib": {"report"},
-    "safetensors": {"network", "training"},
+    "safetensors": {"network", "training", "export"},
+    "onnx": {"export"},
+    "onnxruntime": {"export"},
 }
 """Which packages may import a library when they are themselves imported; within functions see LATE."""
 LATE = {

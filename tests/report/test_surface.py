@@ -43,6 +43,7 @@ def test_a_clear_optimum_is_found_and_its_interval_holds_it():
         assert [found.best.alpha, found.best.beta, found.best.gamma] == pytest.approx(truth, abs=0.12)
         low, high = found.interval(1)
         held += low <= truth[1] <= high
+        assert not found.is_flat
     assert held >= 6
 
 
@@ -51,6 +52,7 @@ def test_where_all_is_alike_the_optimum_may_be_anywhere():
     assert found is not None
     low, high = found.interval(0)
     assert high - low > 0.5
+    assert found.is_flat
     assert found.misfit < 0.01
 
 

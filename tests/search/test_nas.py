@@ -97,7 +97,7 @@ def test_known_architectures_go_first_unless_cold(tmp_path):
     warm = drive(new_run(tmp_path, "warm"), chosen, 4, space=mbconv)
     assert [record.candidate.source for record in warm.records][:2] == ["b0", "mnasnet_a1"]
     cold = drive(new_run(tmp_path, "cold"), settings(**vars_of(chosen, warm_start=False)), 4, space=mbconv)
-    assert [record.candidate.source for record in cold.records] == ["evolution"] * 4 + ["b0"]
+    assert [record.candidate.source for record in cold.records] == ["auto"] * 4 + ["b0"]
 
 
 def vars_of(chosen, **changes):

@@ -1,0 +1,136 @@
+"""Measures samplers on benchmark tables: auto beside regularized evolution, random and Optuna's TPE, GP and NSGA-II.
+
+    python benchmarks/search.py --bench FOLDER --out search.jsonl
+
+Every search is cold and knows nothing but FLOPs. Tables are made by formula and seed (search_tables.py); with --bench,
+a folder that holds accel_nasbench/accel_nasbench.csv, there are two more. Each is searched under the soft and the hard
+reward; T is the median of the FLOPs under the soft and their 40 % quantile under the hard. Optuna's GP takes up to a
+second for a proposal and has fewer seeds. --cost measures time and memory of a proposal after many trials instead.
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from search_tables import MADE, accel, boosted
+
+from effsearch import space as spaces
+from effsearch.cost import cost
+from effsearch.report.replay import replay_grid
+from effsearch.reward import Reward
+from effsearch.runs.courses import summarise
+from effsearch.search.replay import best_of, courses
+from effsearch.search.samplers import Known, Memory, always, distributions, make_sampler
+from effsearch.table import Table
+
+SAMPLERS = ("auto", "tpe", "gp", "nsga2", "evolution", "random")
+TARGETS = {"soft": 0.5, "hard": 0.4}
+"""Quantile of the FLOPs that T is."""
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.cost:
+        for name, trials in (("additive", 500), ("additive", 10_000), ("mbconv", 500), ("mbconv", 10_000)):
+            measure_cost(name, trials)
+        return
+    for name, made in tables(arguments.bench):
+        if arguments.tables is None or name in arguments.tables.split(","):
+            table = made()
+            for kind in TARGETS:
+                compare(table, kind, arguments)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bench", type=Path, help="a folder of benchmark tables")
+    parser.add_argument("--tables", help="only these: NAME,NAME")
+    parser.add_argument("--samplers", default=",".join(SAMPLERS))
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--gp-seeds", type=int, default=5, help="of Optuna's GP, which is slow")
+    parser.add_argument("--gp-trials", type=int, help="of Optuna's GP [default: as of the others]")
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--out", type=Path, help="a line of JSON is added for each table and reward")
+    parser.add_argument("--cost", action="store_true", help="measure time and memory instead")
+    return parser.parse_args()
+
+
+def tables(bench: Path | None) -> Iterator[tuple[str, Callable[[], Table]]]:
+    if bench is not None:
+        yield "accel", lambda: accel(bench)
+        yield "boosted", lambda: boosted(bench)
+    yield from MADE.items()
+
+
+def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
+    flops = [entry.flops for entry in table.entries.values()]
+    reward = Reward(float(np.quantile(flops, TARGETS[kind])), kind)
+    best, found = best_of(table, reward), []
+    for sampler in arguments.samplers.split(","):
+        seeds, trials = arguments.seeds, arguments.trials
+        if sampler == "gp":
+            seeds, trials = arguments.gp_seeds, arguments.gp_trials or trials
+        found += courses(table, reward, (sampler,), seeds, trials, arguments.workers)
+    replays = summarise(found, best)
+    near = sum(reward(entry.accuracy, entry.flops) >= 0.999 * best for entry in table.entries.values())
+    print(
+        f"\n{table.name}: {table.size:,} networks, {kind} reward, T = {reward.target:,.0f} FLOPs; {near} within 0.1 %"
+    )
+    print(replay_grid(replays).markdown(), flush=True)
+    if arguments.out is not None:
+        line = {"table": table.name, "reward": kind, "replays": [asdict(replay) for replay in replays]}
+        for replay in line["replays"]:
+            del replay["curve"], replay["low"], replay["high"]
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def measure_cost(name: str, trials: int, proposals: int = 60) -> None:
+    """Random trials, then proposals of auto after them."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if name in MADE:
+        searched: Any = MADE[name]()
+        known = Known(Reward(150e6), lambda entry: entry.flops)
+        feasible: Callable[[Any], bool] = always
+    else:
+        searched = spaces.load(name).at(224)
+        known = Known(Reward(400e6), lambda network: cost(network).flops)
+
+        def feasible(network: Any) -> bool:
+            return 200e6 <= known.flops(network) <= 500e6
+
+    def value(network: Any) -> float:
+        if name in MADE:
+            return known.reward(network.accuracy, network.flops)
+        size = sum(stage.channels * stage.layers for stage in network.stages)
+        return known.reward(size / (size + 500), known.flops(network))
+
+    study, memory, choices = optuna.create_study(direction="maximize"), Memory(), distributions(searched)
+    study.sampler = make_sampler("random", searched, feasible, 0, memory, known)
+    seconds = []
+    for index in range(trials + proposals):
+        if index == trials:
+            study.sampler = make_sampler("auto", searched, feasible, 0, memory, known)
+        start = time.process_time()
+        trial = study.ask(choices)
+        seconds.append(time.process_time() - start)
+        study.tell(trial, value(searched.decode(trial.params)))
+    taken = 1000 * np.array(seconds[trials:])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{name}, after {trials:,} trials: {np.median(taken):.1f} ms of CPU a proposal in the median, "
+        f"{taken[1:].mean():.1f} in the mean, {taken.max():.0f} at most; peak memory of the process {peak:.0f} MiB",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

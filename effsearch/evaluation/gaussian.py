@@ -1,0 +1,243 @@
+"""A Gaussian process over decisions: few trainings -> the accuracy of the others, and how sure that is.
+
+The covariance of two networks is a sum of three parts: what each decision adds on its own, what all of them do
+together (a product over decisions, so that interactions are learnt), and what follows from their size. Each decision
+has a relevance of its own in the first two, learnt from the data (R. Neal, Bayesian Learning for Neural Networks,
+1996; additive Gaussian processes, 1112.4394).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve
+from scipy.linalg.lapack import dpotrf
+from scipy.optimize import minimize
+
+from effsearch.space import Decision, Value
+
+Array: TypeAlias = NDArray[np.float64]
+
+CONSTANT = 1.0
+"""Prior variance of the mean of standardised accuracies."""
+
+JITTER = 1e-6
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Decisions as numbers: a column for each choice, one of them set for each decision."""
+
+    decisions: tuple[Decision, ...]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first column of each decision, and the end of the last."""
+        return [0, *np.cumsum([len(decision.choices) for decision in self.decisions]).tolist()]
+
+    @cached_property
+    def _columns(self) -> list[dict[Value, int]]:
+        return [
+            {choice: start + index for index, choice in enumerate(decision.choices)}
+            for decision, start in zip(self.decisions, self.starts, strict=False)
+        ]
+
+    def encode(self, points: Sequence[Mapping[str, Value]]) -> Array:
+        """A row for each point."""
+        found = np.zeros((len(points), self.starts[-1]))
+        names = [decision.name for decision in self.decisions]
+        where = [[column[point[name]] for name, column in zip(names, self._columns, strict=True)] for point in points]
+        if points:
+            found[np.arange(len(points))[:, None], np.array(where)] = 1
+        return found
+
+    @cached_property
+    def distances(self) -> Array:
+        """Between the choices of each decision, 0 to 1; a block each, since choices of two decisions never meet.
+
+        Half of it is how far two numbers are apart in order, squared; the other half is that they differ at all.
+        """
+        found = np.zeros((self.starts[-1], self.starts[-1]))
+        for decision, start in zip(self.decisions, self.starts, strict=False):
+            count = len(decision.choices)
+            place = np.arange(count) / max(1, count - 1)
+            differ = 1.0 - np.eye(count)
+            numbers = not any(isinstance(choice, str) for choice in decision.choices)
+            far = np.square(place[:, None] - place) if numbers else differ
+            found[start : start + count, start : start + count] = 0.5 * far + 0.5 * differ
+        return found
+
+    @cached_property
+    def owner(self) -> NDArray[np.int64]:
+        """The number of the decision that each column belongs to."""
+        return np.repeat(np.arange(len(self.decisions)), np.diff(self.starts))
+
+    @cached_property
+    def blocks(self) -> Array:
+        """1 where two columns belong to one decision."""
+        found: Array = (self.owner[:, None] == self.owner).astype(np.float64)
+        return found
+
+
+@dataclass(frozen=True)
+class Points:
+    """Networks to learn from or to predict: their encoded decisions, and their size, standardised."""
+
+    codes: Array
+    size: Array
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def single(self) -> "Points":
+        """In single precision, for what is only compared."""
+        return Points(self.codes.astype(np.float32), self.size.astype(np.float32))
+
+    def at(self, rows: Sequence[int] | NDArray[np.int64]) -> "Points":
+        """Those of some rows."""
+        return Points(self.codes[rows], self.size[rows])
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The covariance of standardised accuracies, by the logarithms of its parameters."""
+
+    encoding: Encoding
+    logs: Array
+
+    @cached_property
+    def _parts(self) -> tuple[Array, Array, float, float, float]:
+        count = len(self.encoding.decisions)
+        relevance, alone = np.exp(self.logs[:count]), np.exp(self.logs[count : 2 * count])
+        together, size, noise = np.exp(self.logs[2 * count :])
+        return relevance, alone, float(together), float(size), float(noise) + JITTER
+
+    @property
+    def noise(self) -> float:
+        """Variance of what no decision explains."""
+        return self._parts[4]
+
+    @cached_property
+    def _tables(self) -> tuple[Array, Array]:
+        """By choices: the exponent of the product, and the sum of what each adds on its own."""
+        encoding = self.encoding
+        relevance, alone, *_ = self._parts
+        return (
+            relevance[encoding.owner] * encoding.distances,
+            alone[encoding.owner] * np.exp(-encoding.distances) * encoding.blocks,
+        )
+
+    def between(self, one: Points, other: Points) -> Array:
+        """Covariances, a row for each of `one`."""
+        exponent, alone = (table.astype(one.codes.dtype) for table in self._tables)
+        _, _, together, size, _ = self._parts
+        found: Array = (one.codes @ -exponent) @ other.codes.T
+        np.exp(found, out=found)
+        found *= together
+        found += (one.codes @ alone) @ other.codes.T
+        found += (size * one.size)[:, None] * other.size
+        found += CONSTANT
+        return found
+
+    def variance(self, points: Points) -> Array:
+        """Of each point, before anything is known."""
+        _, alone, together, size, _ = self._parts
+        found: Array = together + alone.sum() + CONSTANT + size * np.square(points.size)
+        return found
+
+
+def prior(encoding: Encoding) -> tuple[Array, Array]:
+    """Means and deviations of the logarithms of a kernel's parameters."""
+    count = len(encoding.decisions)
+    means = [np.log(8 / count)] * count + [-np.log(count)] * count + list(np.log([0.3, 0.3, 0.02]))
+    return np.array(means), np.array([1.2] * (2 * count) + [1.0, 1.2, 1.5])
+
+
+def fit(encoding: Encoding, points: Points, values: Array, iterations: int = 40) -> Kernel:
+    """The most probable kernel for standardised accuracies (marginal likelihood and prior)."""
+    means, deviations = prior(encoding)
+    target = _Target(encoding, points, values, means, deviations)
+    limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
+    found = minimize(
+        target, means, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": iterations, "maxcor": 20}
+    )
+    return Kernel(encoding, found.x)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The negative logarithm of the posterior of a kernel's parameters, with its gradient."""
+
+    encoding: Encoding
+    points: Points
+    values: Array
+    means: Array
+    deviations: Array
+
+    def __call__(self, logs: Array) -> tuple[float, Array]:
+        kernel, codes, n = Kernel(self.encoding, logs), self.points.codes, len(self.values)
+        _, _, together, size, noise = kernel._parts
+        exponent, own = kernel._tables
+        product = together * np.exp(-(codes @ exponent @ codes.T))
+        sizes = size * np.outer(self.points.size, self.points.size)
+        covariance = product + codes @ own @ codes.T + sizes + CONSTANT
+        covariance[np.diag_indices(n)] += noise
+        factor, trouble = dpotrf(covariance, lower=1)
+        if trouble:
+            return 1e10, np.zeros_like(logs)
+        weights = cho_solve((factor, True), self.values)
+        slope = 0.5 * (np.outer(weights, weights) - cho_solve((factor, True), np.eye(n)))
+        # How the likelihood changes with what two choices have in common, summed over all pairs of points.
+        weighted = slope * product
+        by_choice = codes.T @ weighted @ codes
+        by_own = codes.T @ slope @ codes
+        count = len(self.encoding.decisions)
+        gradient = np.empty_like(logs)
+        gradient[:count] = -self._by_decision(by_choice * exponent)
+        gradient[count : 2 * count] = self._by_decision(by_own * own)
+        gradient[2 * count :] = weighted.sum(), (slope * sizes).sum(), (noise - JITTER) * np.trace(slope)
+        away = (logs - self.means) / self.deviations
+        likelihood = -0.5 * self.values @ weights - np.log(np.diag(factor)).sum()
+        return float(0.5 * away @ away - likelihood), away / self.deviations - gradient
+
+    def _by_decision(self, table: Array) -> Array:
+        found: Array = np.bincount(self.encoding.owner, table.sum(1), len(self.encoding.decisions)).astype(np.float64)
+        return found
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of all networks after some were trained: a kernel, those networks and their accuracies."""
+
+    kernel: Kernel
+    points: Points
+    values: Array
+
+    @cached_property
+    def factor(self) -> Array:
+        """The lower Cholesky factor of the covariance of what was trained."""
+        covariance = self.kernel.between(self.points, self.points)
+        covariance[np.diag_indices(len(self.points))] += self.kernel.noise
+        factor, trouble = dpotrf(covariance, lower=1, clean=1, overwrite_a=1)
+        if trouble:
+            raise np.linalg.LinAlgError("the covariance is not positive definite")
+        found: Array = factor
+        return found
+
+    @cached_property
+    def weights(self) -> Array:
+        found: Array = cho_solve((self.factor, True), self.values)
+        return found
+
+    def mean(self, points: Points) -> Array:
+        """The expected values."""
+        found: Array = self.kernel.between(points, self.points) @ self.weights
+        return found
+
+    def left_out(self) -> Array:
+        """Each value as it is predicted from all others (Rasmussen and Williams 2006, equation 5.12)."""
+        inverse = cho_solve((self.factor, True), np.eye(len(self.points)))
+        return self.values - self.weights / np.diag(inverse)

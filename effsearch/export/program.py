@@ -1,0 +1,30 @@
+"""A torch.export program, which loads without effsearch."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from effsearch.data.augment import MEAN, STD
+from effsearch.network.file import Weights
+
+
+def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
+    """Writes network.pt2, with a batch of any size and what the input must be in its extra files."""
+    name, side = "network.pt2", weights.architecture.resolution
+    example = (torch.zeros(2, 3, side, side),)
+    program = torch.export.export(weights.network(), example, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, folder / name, extra_files={"about.json": json.dumps(about(weights))})
+    return (name,), f"import torch\nnetwork = torch.export.load({str(out / name)!r}).module()"
+
+
+def about(weights: Weights) -> dict[str, object]:
+    """Notation, class names and the normalisation of the input: (rgb / 255 - mean) / std, N x 3 x H x W."""
+    return {
+        "notation": weights.architecture.notation,
+        "classes": list(weights.classes),
+        "resolution": weights.architecture.resolution,
+        "mean": [value / 255 for value in MEAN],
+        "std": [value / 255 for value in STD],
+        "trained": weights.trained,
+    }

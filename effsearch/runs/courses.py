@@ -1,0 +1,90 @@
+"""What replayed searches of a benchmark table were like: how soon each sampler came how near to the best."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+REGRETS = (0.01, 0.001, 0.0)
+"""Relative regrets whose evaluations are counted."""
+
+MARKS = (25, 50, 100, 200)
+"""Evaluations after which the regret is told."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One search: the best reward after each evaluation, and the seconds that each proposal took the sampler."""
+
+    sampler: str
+    seed: int
+    best: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Evaluations until a regret was reached, over seeds.
+
+    `median` is None where less than half of the seeds got there, `p90` where less than nine in ten did.
+    """
+
+    median: float | None
+    p90: float | None
+    success: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a sampler did on a table under `seeds` seeds of `trials` evaluations each.
+
+    `evaluations` are those to each of REGRETS; `regret` is the mean after MARKS evaluations (None beyond `trials`);
+    `curve` the mean regret after each evaluation; `seconds` those of a proposal in the mean.
+    """
+
+    sampler: str
+    seeds: int
+    trials: int
+    evaluations: dict[float, Reached]
+    regret: dict[int, float | None]
+    seconds: float
+    curve: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+def summarise(found: Iterable[Course], best: float) -> list[Replay]:
+    """A line for each sampler, in the order of their first search."""
+    groups: dict[str, list[Course]] = {}
+    for course in sorted(found, key=lambda course: course.seed):
+        groups.setdefault(course.sampler, []).append(course)
+    return [_summary(group, best) for group in groups.values()]
+
+
+def _summary(group: Sequence[Course], best: float) -> Replay:
+    regrets = [[max(0.0, best - value) / abs(best) for value in course.best] for course in group]
+    trials = len(regrets[0])
+    columns = [sorted(column) for column in zip(*regrets, strict=True)]
+    quarter = len(group) // 4
+    return Replay(
+        sampler=group[0].sampler,
+        seeds=len(group),
+        trials=trials,
+        evaluations={regret: _reached(regrets, regret) for regret in REGRETS},
+        regret={mark: mean(row[mark - 1] for row in regrets) if mark <= trials else None for mark in MARKS},
+        seconds=mean(course.seconds for course in group),
+        curve=tuple(mean(column) for column in columns),
+        low=tuple(column[quarter] for column in columns),
+        high=tuple(column[-1 - quarter] for column in columns),
+    )
+
+
+def _reached(regrets: Sequence[Sequence[float]], regret: float) -> Reached:
+    firsts = sorted(
+        next((count for count, value in enumerate(row, 1) if value <= regret + 1e-12), math.inf) for row in regrets
+    )
+    middle = firsts[(len(firsts) - 1) // 2], firsts[len(firsts) // 2]
+    median = middle[0] if math.isinf(middle[1]) else mean(middle)
+    p90 = firsts[math.ceil(0.9 * len(firsts)) - 1]
+    share = sum(math.isfinite(first) for first in firsts) / len(firsts)
+    return Reached(None if math.isinf(median) else median, None if math.isinf(p90) else p90, share)

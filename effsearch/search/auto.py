@@ -1,0 +1,72 @@
+"""The default sampler: learns accuracy, knows FLOPs, and keeps moving."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from effsearch.search.evolution import EvolutionSampler
+from effsearch.search.proposing import Memory, always, finished
+from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.search.surrogate import Surrogate
+from effsearch.space import Values
+
+DRAWN = 64
+"""Random networks of which one is chosen at the start."""
+
+
+class AutoSampler(EvolutionSampler):
+    """Expected improvement of the reward under a Gaussian process of accuracy, with exact FLOPs.
+
+    The first `startup` networks are spread over the choices of all decisions. Trials that still run are taken to give
+    what is expected of them, so that several workers do not crowd. Once in `moves` proposals it takes a step of
+    evolution instead, so that a model that is wrong cannot hold it. With `known` the process learns accuracy and
+    the reward is computed from it (1807.02811 reviews the method); without, it learns the value of the trials.
+    """
+
+    def __init__(
+        self,
+        space: Searchable,
+        feasible: Feasible = always,
+        seed: int | None = None,
+        memory: Memory | None = None,
+        known: Known | None = None,
+        *,
+        startup: int = 6,
+        moves: int = 10,
+    ) -> None:
+        super().__init__(space, feasible, seed, memory, known, startup=startup)
+        self.moves = moves
+
+    def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
+        if not self.space.decisions:
+            return
+        done = finished(trials)
+        surrogate = self._surrogate(done)
+        if len(done) < self.startup:
+            yield from self._spread(surrogate, trials, self.taken(trials, trial.number))
+            return
+        if self.rng.random() >= 1 / self.moves:
+            running = [other for other in trials if other.state == TrialState.RUNNING and self._has_all(other)]
+            surrogate.learn(study, done, running)
+            yield from surrogate.propose(self.taken(trials, trial.number), self.rng)
+        yield from super().candidates(study, trial, trials)
+
+    def _surrogate(self, done: Sequence[FrozenTrial]) -> Surrogate:
+        found: Surrogate | None = self.memory.notes.get("auto")
+        if found is None or not found.follows(done):
+            found = self.memory.notes["auto"] = Surrogate(self.space, self.feasible, self.known, self.startup)
+        return found
+
+    def _has_all(self, trial: FrozenTrial) -> bool:
+        return trial.params.keys() >= self.distributions.keys()
+
+    def _spread(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
+        """Of some random networks, that whose choices were proposed the least."""
+        # By their keys, since a trial that was interrupted stands there twice.
+        had = {self.memory.keys[trial.number]: trial.params for trial in trials if trial.number in self.memory.keys}
+        counts = surrogate.encoding.encode(list(had.values())).sum(0)
+        drawn = surrogate.gather((self.space.sample(self.rng) for _ in range(DRAWN)), taken)
+        if len(drawn):
+            yield drawn.values[int(np.argmin(drawn.points.codes @ counts))]

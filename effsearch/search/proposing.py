@@ -1,0 +1,153 @@
+"""The ground that all samplers share: nothing infeasible, and nothing twice."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from effsearch.errors import SpaceError
+from effsearch.search.searchable import Feasible, Known, Searchable, distributions
+from effsearch.space import Value, Values
+
+TRIES = 20_000
+"""Proposals in a row that may be infeasible or known before a sampler turns to random ones, and then gives up."""
+
+WHOLE = 32_768
+"""A space of at most so many networks may be looked at as a whole; of a larger one, candidates are drawn."""
+
+
+class SpaceExhausted(SpaceError):
+    """No feasible architecture that is new was found."""
+
+
+def always(network: object) -> bool:
+    """Every network is feasible."""
+    return True
+
+
+@dataclass
+class Memory:
+    """What the samplers of one study need not work out again.
+
+    All of it follows from the space, the limits and the trials, so a sampler without it proposes the same, only later.
+    `keys` are those of the trials by number, `taken` all of them; trials before `read` need not be looked at again.
+    `notes` are a sampler's own.
+    """
+
+    keys: dict[int, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    read: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class SpaceSampler(BaseSampler):
+    """Random proposals; others inherit and say what they would rather propose in `candidates`.
+
+    `feasible` is asked of every network before it becomes a trial. `seed` gives the same proposals for the same
+    trials. `memory` may be shared by the samplers of one study. `known` is what need not be learnt, for samplers that
+    learn. Raises SpaceExhausted when nothing feasible and new is left or can be found.
+    """
+
+    def __init__(
+        self,
+        space: Searchable,
+        feasible: Feasible = always,
+        seed: int | None = None,
+        memory: Memory | None = None,
+        known: Known | None = None,
+    ) -> None:
+        self.space = space
+        self.feasible = feasible
+        self.rng = random.Random(seed)
+        self.memory = Memory() if memory is None else memory
+        self.known = known
+        self.distributions = distributions(space)
+
+    def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
+        """What this sampler proposes, best first, given the study's other trials."""
+        return iter(())
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if "fixed_params" in trial.system_attrs:  # Enqueued by hand: Optuna would throw our proposal away.
+            return {}
+        trials = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        taken = self.taken(trials, trial.number)
+        for source in (self.candidates(study, trial, trials), self._random()):
+            for _, values in zip(range(TRIES), source, strict=False):
+                if self.is_new(values, taken):
+                    return values
+        for values in self._rest(trials):
+            if self.is_new(values, taken):
+                return values
+        raise SpaceExhausted(
+            f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
+            f"after {len(trials)} trials"
+        )
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        assert isinstance(param_distribution, CategoricalDistribution)
+        return self.rng.choice(param_distribution.choices)
+
+    def is_new(self, values: Mapping[str, Value], taken: set[str]) -> bool:
+        """Whether there is such a network, not taken yet and feasible."""
+        try:
+            network = self.space.decode(values)
+        except SpaceError:
+            return False
+        return network.key not in taken and self.feasible(network)
+
+    def taken(self, trials: Sequence[FrozenTrial], number: int) -> set[str]:
+        """The keys of all that was proposed or is queued before trial `number`, whatever became of it."""
+        memory, names, queued, read = self.memory, self.distributions.keys(), set(), number
+        for trial in reversed(trials):
+            if trial.number < memory.read:
+                break
+            if trial.params.keys() >= names:
+                memory.keys[trial.number] = self.space.decode({name: trial.params[name] for name in names}).key
+                memory.taken.add(memory.keys[trial.number])
+            elif not trial.state.is_finished():
+                read = min(read, trial.number)
+                waiting = trial.system_attrs.get("fixed_params", {})
+                if waiting.keys() >= names:
+                    queued.add(self.space.decode({name: waiting[name] for name in names}).key)
+        memory.read = read
+        return memory.taken | queued
+
+    def _random(self) -> Iterator[Values]:
+        while True:
+            yield self.space.sample(self.rng)
+
+    def _rest(self, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
+        """What random proposals miss in a space that is nearly used up: all there is, or what is near the trials."""
+        if self.space.size <= TRIES:
+            yield from self.space.walk()
+            return
+        names = self.distributions.keys()
+        for trial in trials:
+            if trial.params.keys() >= names:
+                yield from self.space.neighbours(trial.params)
+
+
+def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that have a value, in the order in which they got it."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(complete, key=lambda trial: (trial.datetime_complete, trial.number))
+
+
+def goodness(study: Study, trial: FrozenTrial) -> float:
+    """The value of a finished trial, the more the better."""
+    sign = 1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1
+    return sign * (trial.value or 0.0)

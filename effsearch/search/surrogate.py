@@ -1,0 +1,247 @@
+"""What the auto sampler knows of a study: a Gaussian process that keeps in step with its trials."""
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from scipy.special import ndtr
+
+from effsearch.evaluation.gaussian import Array, Encoding, Points, fit
+from effsearch.search.conditioned import Conditioned
+from effsearch.search.proposing import WHOLE, goodness
+from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.space import Value, Values
+
+MOST = 400
+"""Trials that the process is conditioned on, and those that came since it was fitted."""
+
+MOST_FITTED = 160
+"""Trials that its parameters are fitted to."""
+
+GROWTH = 50
+"""Trials after which it is fitted anew, at the latest."""
+
+MOST_RUNNING = 32
+"""Running trials that are taken into account."""
+
+DRAWN, PARENTS, MUTANTS, ROUNDS, KEPT, NEAR = 40, 5, 12, 2, 3, 30
+"""Candidates of a large space: random networks, and mutants of the best trials; in each round, of what is expected to
+improve the most the best few are kept, with mutants of theirs."""
+
+LOWEST = -2.5
+"""Accuracies so many deviations below the median tell that a network is bad, and not how bad."""
+
+
+def fitted_at(count: int, first: int) -> int:
+    """Of so many finished trials, how many the process is fitted to: it is fitted anew as they grow by an eighth."""
+    at = first
+    while (following := at + min(GROWTH, max(2, at // 8))) <= count:
+        at = following
+    return at
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Networks that may be proposed: values, keys, encoded; the reward is `slope` x accuracy + `offset`."""
+
+    values: Sequence[Values]
+    keys: Sequence[str]
+    points: Points
+    slope: Array
+    offset: Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass
+class Surrogate:
+    """The process over the accuracies of a study's trials, and which networks it would train next.
+
+    It is a function of the finished trials in the order in which they finished, however often it was asked before.
+    """
+
+    space: Searchable
+    feasible: Feasible
+    known: Known | None
+    startup: int
+    accuracies: list[float] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    seen: list[Values] = field(default_factory=list)
+    fitted: int = 0
+    chosen: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.encoding = Encoding(self.space.decisions)
+        self.codes, self.sizes = np.zeros((0, self.encoding.starts[-1])), np.zeros(0)
+        self.centre, self.spread = self._spread()
+        self.whole = self._whole()
+        self.place = {} if self.whole is None else {key: index for index, key in enumerate(self.whole.keys)}
+
+    def _spread(self) -> tuple[float, float]:
+        """Mean and deviation of the logarithm of the FLOPs of random networks."""
+        if self.known is None:
+            return 0.0, 1.0
+        rng = random.Random(0)
+        draws = [self.known.flops(self.space.decode(self.space.sample(rng))) for _ in range(200)]
+        logs = np.log(np.maximum(draws, 1.0))
+        return float(logs.mean()), max(float(logs.std()), 1e-3)
+
+    def _whole(self) -> Candidates | None:
+        if self.space.size > WHOLE:
+            return None
+        values = list(itertools.islice(self.space.walk(), WHOLE + 1))
+        if len(values) > WHOLE:
+            return None
+        found = self.gather(values, set())
+        return replace(found, points=found.points.single())
+
+    def gather(self, values: Iterable[Values], taken: set[str]) -> Candidates:
+        """Those of the values that give a feasible network which is not taken, each network once."""
+        found: dict[str, tuple[Values, float]] = {}
+        drawn = list(values)
+        for point, network in zip(drawn, self.space.decode_all(drawn), strict=True):
+            if network is None:
+                continue
+            key = network.key
+            if key not in taken and key not in found and self.feasible(network):
+                found[key] = point, 1.0 if self.known is None else self.known.flops(network)
+        points = [point for point, _ in found.values()]
+        flops = np.array([flops for _, flops in found.values()])
+        slopes, offsets = self._weights(flops)
+        return Candidates(points, list(found), self._points(points, flops), slopes, offsets)
+
+    def _points(self, values: Sequence[Mapping[str, Value]], flops: Array) -> Points:
+        size = np.zeros(len(values))
+        if self.known is not None and len(values):
+            size = (np.log(np.maximum(flops, 1.0)) - self.centre) / self.spread
+        return Points(self.encoding.encode(values), size)
+
+    def _weights(self, flops: Array) -> tuple[Array, Array]:
+        if self.known is None or not len(flops):
+            return np.ones(len(flops)), np.zeros(len(flops))
+        slopes, offsets = zip(*map(self.known.reward.weights, flops.tolist()), strict=True)
+        return np.array(slopes), np.array(offsets)
+
+    def follows(self, done: Sequence[FrozenTrial]) -> bool:
+        """Whether the trials that it has seen are the first of these, as they are unless clocks disagree."""
+        return self.numbers == [trial.number for trial in done[: len(self.numbers)]]
+
+    def learn(self, study: Study, done: Sequence[FrozenTrial], pending: Sequence[FrozenTrial]) -> None:
+        """Takes in the trials that have finished, and those that run."""
+        self._observe(study, done[len(self.seen) :])
+        at = fitted_at(len(done), self.startup)
+        if at != self.fitted:
+            self._fit(at)
+        self.process.forget()
+        for index in range(self.fitted + len(self.chosen) - self.base, len(done)):
+            self.chosen.append(index)
+            self.process.add(self._at([index]))
+        running = [self._read(trial) for trial in pending[:MOST_RUNNING]]
+        points = self._points([values for values, _ in running], np.array([flops for _, flops in running]))
+        self.process.imagine([points.at([index]) for index in range(len(running))])
+
+    def _read(self, trial: FrozenTrial) -> tuple[Values, float]:
+        """The values of a trial and the FLOPs of its network."""
+        values: Values = {decision.name: trial.params[decision.name] for decision in self.space.decisions}
+        return values, 1.0 if self.known is None else self.known.flops(self.space.decode(values))
+
+    def _observe(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
+        if not trials:
+            return
+        read = [self._read(trial) for trial in trials]
+        values, flops = [values for values, _ in read], np.array([flops for _, flops in read])
+        slopes, offsets = self._weights(flops)
+        rewards = np.array([goodness(study, trial) for trial in trials])
+        points = self._points(values, flops)
+        self.codes, self.sizes = np.concatenate([self.codes, points.codes]), np.concatenate([self.sizes, points.size])
+        self.numbers += [trial.number for trial in trials]
+        self.seen += values
+        self.rewards += rewards.tolist()
+        self.accuracies += ((rewards - offsets) / slopes).tolist()
+
+    def _at(self, rows: Sequence[int]) -> Points:
+        return Points(self.codes[rows], self.sizes[rows])
+
+    def _fit(self, count: int) -> None:
+        """Fits the process to the first `count` trials, or to the best and a sample of the others."""
+        self.chosen = self._sample(count, MOST)
+        rows = self._sample(count, MOST_FITTED)
+        values, _, _ = self._standardised(rows)
+        kernel = fit(self.encoding, self._at(rows), values)
+        whole = None if self.whole is None else self.whole.points
+        self.process = Conditioned(kernel, self._at(self.chosen), whole, GROWTH + MOST_RUNNING)
+        self.fitted, self.base = count, len(self.chosen)
+
+    def _sample(self, count: int, most: int) -> list[int]:
+        if count <= most:
+            return list(range(count))
+        order = np.argsort(-np.array(self.rewards[:count]), kind="stable")
+        others = np.random.default_rng(count).permutation(order[most // 2 :])[: most - most // 2]
+        return sorted([*order[: most // 2].tolist(), *others.tolist()])
+
+    def _standardised(self, rows: Sequence[int]) -> tuple[Array, float, float]:
+        """Accuracies with median 0 and a deviation of about 1, the worst drawn in; then that median and deviation."""
+        values = np.array(self.accuracies)[rows]
+        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+        spread = max(float(np.maximum(values, low - 1.5 * (high - low)).std()), 1e-9)
+        found = (values - middle) / spread
+        below = np.maximum(LOWEST - found, 0)
+        return np.where(below > 0, LOWEST - np.log1p(below), found), float(middle), spread
+
+    def acquisition(self, candidates: Candidates) -> Array:
+        """The logarithm of the improvement of the reward that each may be expected to bring."""
+        values, middle, spread = self._standardised(self.chosen)
+        mean, variance = self.process.beliefs(values, None if candidates is self.whole else candidates.points)
+        # Noise is taken as a network's own: what is trained is compared by what it reached.
+        deviation = np.sqrt(np.maximum(variance, 1e-9) + self.process.kernel.noise)
+        slope = candidates.slope * spread
+        expected = mean * slope + candidates.slope * middle + candidates.offset
+        return log_improvement(expected, deviation * slope, max(self.rewards))
+
+    def propose(self, taken: set[str], rng: random.Random) -> Iterator[Values]:
+        """What it would train, best first."""
+        if self.whole is not None:
+            free = np.ones(len(self.whole), bool)
+            free[[self.place[key] for key in taken if key in self.place]] = False
+            if free.any():
+                scores = np.where(free, self.acquisition(self.whole), -np.inf)
+                yield self.whole.values[int(scores.argmax())]
+            return
+        pool = self.gather(self._drawn(rng), taken)
+        best: list[Values] = []
+        for following in range(ROUNDS + 1):
+            if following:
+                pool = self.gather(itertools.chain(best, *(self._mutants(point, NEAR, rng) for point in best)), taken)
+            if not len(pool):
+                return
+            order = np.argsort(-self.acquisition(pool), kind="stable")
+            best = [pool.values[index] for index in order[:KEPT]]
+        yield from best
+
+    def _drawn(self, rng: random.Random) -> Iterator[Values]:
+        """Random networks, and mutants of the best."""
+        for _ in range(DRAWN):
+            yield self.space.sample(rng)
+        for index in np.argsort(-np.array(self.rewards), kind="stable")[:PARENTS].tolist():
+            yield from self._mutants(self.seen[index], MUTANTS, rng)
+
+    def _mutants(self, point: Values, count: int, rng: random.Random) -> Iterator[Values]:
+        """Mostly of one decision, some of two or three."""
+        return (self.space.mutate(point, (1, 1, 1, 2, 1, 3)[index % 6], rng) for index in range(count))
+
+
+def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """The logarithm of the expected improvement of a normal variable over `best`, also where that is tiny."""
+    lead = (mean - best) / deviation
+    near = np.maximum(lead, -5)
+    direct = np.log(np.exp(-0.5 * near**2) / np.sqrt(2 * np.pi) + near * ndtr(near))
+    # Far below, phi(u) + u Phi(u) tends to phi(u) / u^2.
+    far = -0.5 * lead**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(np.maximum(-lead, 1))
+    found: Array = np.where(lead > -5, direct, far) + np.log(deviation)
+    return found

@@ -1,0 +1,136 @@
+"""The search of a benchmark table, as a problem for the driver: accuracies are looked up, not trained."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from effsearch.errors import QuantityError, RunError
+from effsearch.evaluation import Evaluation
+from effsearch.reward import Kind, Reward
+from effsearch.runs.executor import Executor
+from effsearch.runs.folder import Run
+from effsearch.runs.records import PREDICTED, Candidate, Record
+from effsearch.search.driver import Status, drive
+from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
+from effsearch.search.settings import Limits, differences
+from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Wait
+from effsearch.table import Entry, Table
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """Everything that gives a trial on a table its meaning.
+
+    `table` is its name and `digest` that of its rows; with `pool` only they are searched, else what is missing is
+    predicted. FLOPs are the table's; `flops_window` are factors of the target, or None. Raises QuantityError.
+    """
+
+    table: str
+    digest: str
+    target_flops: float
+    pool: bool = False
+    reward: Kind = "soft"
+    exponent: float = -0.07
+    flops_window: tuple[float, float] | None = (0.5, 1.25)
+    sampler: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
+        self.score  # noqa: B018 - checks target and exponent
+
+    @property
+    def score(self) -> Reward:
+        """The reward that is maximised."""
+        return Reward(self.target_flops, self.reward, self.exponent)
+
+    def feasible(self, entry: Entry) -> bool:
+        """Whether a network's FLOPs are within the window."""
+        if self.flops_window is None:
+            return True
+        low, high = self.flops_window
+        return low <= entry.flops / self.target_flops <= high
+
+    def to_dict(self) -> dict[str, Any]:
+        """For run.toml: no None, tuples as lists."""
+        return asdict(self) | {"flops_window": "none" if self.flops_window is None else list(self.flops_window)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TableSettings":
+        """Reads what `to_dict` wrote; raises RunError for anything else."""
+        try:
+            window = None if values["flops_window"] == "none" else tuple(values["flops_window"])
+            return cls(**{**values, "flops_window": window})
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the settings in run.toml cannot be read: {error}") from None
+
+    def differences(self, other: "TableSettings") -> list[str]:
+        """What differs, as 'name is A, not B'."""
+        return differences(self.to_dict(), other.to_dict())
+
+
+def look_up(entry: Entry, seed: int) -> Evaluation:
+    """What a table says of a network: its accuracy after no epoch of training."""
+    return Evaluation(entry.accuracy, epochs=0, seconds=0.0)
+
+
+def search_table(
+    run: Run, table: Table, settings: TableSettings, limits: Limits, executor: Executor, stopping: Any = lambda: False
+) -> Iterator[Status]:
+    """Searches a table; see `driver.drive`."""
+    problem = TableProblem(table, settings, limits.trials)
+    return drive(run, problem, look_up, executor, limits.seconds, stopping, table.parse)
+
+
+@dataclass
+class TableProblem:
+    """What the sampler proposes, until `trials` are looked up."""
+
+    table: Table
+    settings: TableSettings
+    trials: int
+    memory: Memory = field(default_factory=Memory)
+
+    def __post_init__(self) -> None:
+        self.distributions: Mapping[str, BaseDistribution] = distributions(self.table)
+
+    @property
+    def score(self) -> Reward:
+        return self.settings.score
+
+    @property
+    def proposer(self) -> str:
+        return self.settings.sampler
+
+    def first(self) -> Iterable[Candidate]:
+        return ()
+
+    def sampler(self, proposals: int) -> SpaceSampler:
+        settings = self.settings
+        digest = hashlib.sha256(f"{settings.seed}:{proposals}".encode()).digest()
+        seed, known = int.from_bytes(digest[:4], "big"), Known(settings.score, attrgetter("flops"))
+        return make_sampler(settings.sampler, self.table, settings.feasible, seed, self.memory, known)
+
+    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+        done = sum(record.state in ("complete", "running", "queued") for record in records)
+        if done < self.trials or any(record.state == "queued" for record in records):
+            return Propose()
+        return Wait() if clock.pending else Done()
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        return dict(self.table.encode(candidate.notation))
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        entry, settings = self.table.decode(dict(params)), self.settings
+        source = settings.sampler + (PREDICTED if entry.predicted else "")
+        flops, params_ = round(entry.flops), round(entry.params)
+        return Candidate(entry.key, entry.notation, flops, params_, settings.seed, source)
+
+    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+        finished = sum(record.state == "complete" for record in records)
+        return Outlook(f"{finished}/{self.trials} networks", None)

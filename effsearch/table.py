@@ -1,0 +1,140 @@
+"""A benchmark table: networks that are trained already, each with its decisions, its accuracy and its cost."""
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import ne
+
+from effsearch.errors import SpaceError
+from effsearch.space import Decision, Row, Value, Values, mutated
+
+NEAREST = 32
+"""How many rows of a pool are taken to be the neighbours of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One network of a table: its decisions as a notation, accuracy (a fraction), FLOPs and parameters.
+
+    `deviation` is that of the accuracy between trainings, where the table has it; `predicted` says that no row has
+    this network.
+    """
+
+    notation: str
+    accuracy: float
+    flops: float
+    params: float
+    deviation: float | None = None
+    predicted: bool = False
+
+    @property
+    def key(self) -> str:
+        """Ten hexadecimal digits that name the decisions."""
+        return hashlib.sha256(self.notation.encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The networks that may be searched: all combinations of the choices, or with `pool` those of `entries` alone.
+
+    `entries` gives each by its values, in the order of the decisions.
+    """
+
+    name: str
+    decisions: tuple[Decision, ...]
+    entries: Mapping[Row, Entry]
+    pool: bool = False
+    _near: dict[Row, list[Row]] = field(default_factory=dict, repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many networks there are."""
+        return len(self.entries)
+
+    @cached_property
+    def _rows(self) -> Sequence[Row]:
+        return tuple(self.entries)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(decision.name for decision in self.decisions)
+
+    def decode(self, values: Mapping[str, Value]) -> Entry:
+        """The network that takes these values; raises SpaceError if the table has none."""
+        try:
+            return self.entries[tuple(values[name] for name in self._names)]
+        except KeyError:
+            raise SpaceError(f"table {self.name} has no row {notation(values)}") from None
+
+    def decode_all(self, points: Sequence[Mapping[str, Value]]) -> list[Entry | None]:
+        """The networks that take these values, and None where there is none."""
+        rows = [tuple(point[name] for name in self._names) for point in points]
+        if prepare := getattr(self.entries, "prepare", None):
+            prepare(rows)
+        return [self.entries.get(row) for row in rows]
+
+    def parse(self, text: str) -> Entry:
+        """The network of a notation; raises SpaceError if the table has none."""
+        return self.decode(self.encode(text))
+
+    def encode(self, text: str) -> Values:
+        """The values that a notation names; raises SpaceError for one that is none of this table."""
+        parts = dict(part.partition("=")[::2] for part in text.split(","))
+        try:
+            return {
+                decision.name: next(c for c in decision.choices if spell(c) == parts[spell(decision.name)])
+                for decision in self.decisions
+            }
+        except (KeyError, StopIteration):
+            raise SpaceError(f"table {self.name} has no row {text}") from None
+
+    def sample(self, rng: random.Random) -> Values:
+        """The values of a network drawn at random."""
+        if self.pool:
+            return self._values(rng.choice(self._rows))
+        return {decision.name: rng.choice(decision.choices) for decision in self.decisions}
+
+    def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
+        """Other values for so many decisions; in a pool, one of the rows nearest by."""
+        if self.pool:
+            near = self._nearest(tuple(values[name] for name in self._names))
+            return self._values(rng.choice(near[: 4 * changes] or self._rows))
+        return mutated(self.decisions, values, changes, rng)
+
+    def neighbours(self, values: Mapping[str, Value]) -> Iterator[Values]:
+        """All values that differ in one decision; in a pool, the rows nearest by, the nearest first."""
+        if self.pool:
+            for row in self._nearest(tuple(values[name] for name in self._names)):
+                yield self._values(row)
+            return
+        for decision in self.decisions:
+            for choice in decision.choices:
+                if choice != values[decision.name]:
+                    yield {**values, decision.name: choice}
+
+    def walk(self) -> Iterator[Values]:
+        """Everything there is, one after another."""
+        return map(self._values, self.entries)
+
+    def _values(self, row: Row) -> Values:
+        return dict(zip(self._names, row, strict=True))
+
+    def _nearest(self, here: Row) -> list[Row]:
+        if here not in self._near:
+            others = [row for row in self._rows if row != here]
+            apart = [sum(map(ne, here, row)) for row in others]
+            nearest = sorted(range(len(others)), key=apart.__getitem__)[:NEAREST]
+            self._near[here] = [others[index] for index in nearest]
+        return self._near[here]
+
+
+def notation(values: Mapping[str, Value]) -> str:
+    """The decisions on one line: kernel=3,layers=2."""
+    return ",".join(f"{spell(name)}={spell(value)}" for name, value in values.items())
+
+
+def spell(value: Value) -> str:
+    """A name or a choice as a notation has it: a comma and an equals sign would end it."""
+    return str(value).replace("%", "%25").replace(",", "%2C").replace("=", "%3D")

@@ -1,0 +1,137 @@
+"""`effsearch train` and `effsearch export` end to end, with a tiny network on tiny images."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from effsearch.network.file import load, read_weights
+
+EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
+ARCH = "24px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r2_k3_s2_e2_c16_se0.25-head_c32-silu"
+OPTIONS = ["--data", "images", "--batch", "16", "--resolution", "16", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images of two classes, of train and test, in which commands are run."""
+    root = tmp_path_factory.mktemp("user")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 60), ("test", 10)):
+        for name, level in (("dark", 60), ("light", 190)):
+            for index in range(count):
+                path = root / "images" / split / name / f"{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.clip(rng.normal(level, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(path)
+    return root
+
+
+def environment(folder: Path) -> dict[str, str]:
+    # One thread, so that sums are made in one order and weights can be compared to the bit.
+    return os.environ | {"EFFSEARCH_CACHE": str(folder / "cache"), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*EFFSEARCH, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(folder, "train", ARCH, *OPTIONS, "--epochs", "6", "--run", "first")
+
+
+def test_a_training_ends_with_test_accuracy_and_weights(folder, first):
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    for expected in ("epoch   6/6", "validation: top-1", "test: top-1", "of 20 images", "effsearch export first"):
+        assert expected in first.stdout
+    metrics = [json.loads(line) for line in (folder / "results/first/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in metrics] == [1, 2, 3, 4, 5, 6]
+    assert metrics[-1]["accuracy"] > 0.9
+    result = json.loads((folder / "results/first/result.json").read_text())
+    assert result["test"]["top1"] > 0.8
+    weights = read_weights(folder / "results/first/weights.safetensors")
+    assert weights.classes == ("dark", "light")
+    assert weights.architecture.resolution == 16
+    assert "test: top-1" in run(folder, "show", "first").stdout
+    again = run(folder, "train", "--resume", "first")
+    assert again.returncode == 0
+    assert "epoch   6" not in again.stdout
+
+
+def test_the_weights_class_a_photograph(folder, first):
+    network = load(folder / "results/first/weights.safetensors")
+    image = torch.full((1, 3, 16, 16), (60 / 255 - 0.45) / 0.225)
+    assert network(image).argmax().item() == 0
+
+
+def test_a_killed_training_goes_on_to_the_same_weights_to_the_bit(folder, first):
+    command = [*EFFSEARCH, "train", ARCH, *OPTIONS, "--epochs", "6", "--run", "killed"]
+    process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True)
+    checkpoint = folder / "results" / "killed" / "checkpoint.safetensors"
+    deadline = time.monotonic() + 90
+    while not checkpoint.exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resumed = run(folder, "train", "--resume", "killed")
+    assert resumed.returncode == 0, resumed.stderr
+    ours, whole = (read_weights(folder / f"results/{name}/weights.safetensors").tensors for name in ("killed", "first"))
+    assert all(torch.equal(ours[name], whole[name]) for name in whole)
+    assert len((folder / "results/killed/metrics.jsonl").read_text().splitlines()) == 6
+
+
+def test_ctrl_c_stops_and_says_how_to_go_on(folder):
+    command = [*EFFSEARCH, "train", ARCH, *OPTIONS, "--epochs", "5000", "--run", "stopped"]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics = folder / "results" / "stopped" / "metrics.jsonl"
+    deadline = time.monotonic() + 90
+    while not metrics.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "go on with: effsearch train --resume stopped" in out
+
+
+def test_training_may_start_from_weights_and_another_recipe(folder, first):
+    (folder / "own.toml").write_text("epochs = 1\nrate = 0.01\noptimizer = 'rmsprop'\n[augmentation]\ncrop = 'pad'\n")
+    weights = "results/first/weights.safetensors"
+    tuned = run(folder, "train", ARCH, *OPTIONS, "--recipe", "own.toml", "--weights", weights, "--run", "tuned")
+    assert tuned.returncode == 0, tuned.stderr
+    assert "with its classifier" in tuned.stdout
+    assert "rmsprop" in tuned.stdout
+    metrics = json.loads((folder / "results/tuned/metrics.jsonl").read_text())
+    assert metrics["accuracy"] > 0.9
+
+
+def test_an_export_says_whether_the_network_is_trained(folder, first):
+    done = run(folder, "export", "first", "--to", "torch-export", "--out", "program")
+    assert done.returncode == 0, done.stderr
+    assert "trained for 6 epochs on images at 16 px; 2 classes" in done.stdout
+    assert "torch.export.load" in done.stdout
+    fresh = run(folder, "export", ARCH, "--to", "safetensors", "--classes", "5")
+    assert fresh.returncode == 0, fresh.stderr
+    assert "NOT TRAINED" in fresh.stdout
+
+
+def test_another_training_is_not_made_of_a_run(folder, first):
+    done = run(folder, "train", "--resume", "first", "--epochs", "9")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "epochs is 6, not 9" in done.stderr
