@@ -11,6 +11,7 @@ from effsearch.architecture import Architecture
 from effsearch.cli.arguments import ARCH_HELP, Format, Results, resolve
 from effsearch.cost import Cost, cost, stage_costs
 from effsearch.errors import QuantityError
+from effsearch.prior import predict
 
 
 def describe(
@@ -42,6 +43,7 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
         {key: value for key, value in asdict(row).items() if key != "cost"} | row.cost._asdict()
         for row in stage_costs(architecture, side, classes)
     ]
+    prediction = predict(architecture)
     return json.dumps(
         {
             "notation": architecture.notation,
@@ -49,6 +51,7 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
             "resolution": side,
             "classes": classes,
             **total._asdict(),
+            "predicted_accuracy": None if prediction is None else round(prediction.accuracy, 5),
             "stages": stages,
         },
         indent=2,
@@ -67,6 +70,12 @@ def _print(architecture: Architecture, name: str, side: int, classes: int, total
     out = console(wide=False)
     out.print(grid.rich(f"{name}  (key {architecture.key})"))
     out.print(caption)
+    prediction = predict(architecture)
+    if prediction is not None:
+        out.print(
+            f"predicted: {100 * prediction.accuracy:.1f} % ImageNet top-1 after a short training (+- "
+            f"{100 * prediction.error:.2f} points); tells rank, not what a full training reaches"
+        )
     out.print(architecture.notation, style="dim", soft_wrap=True)
 
 

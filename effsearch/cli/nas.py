@@ -31,6 +31,10 @@ def nas(
         str | None,
         typer.Option(help="auto, evolution, local-search, reinforce, random, tpe, nsga2 or gp [default: auto]"),
     ] = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(help="training, or prior: predicted ImageNet accuracies, in space b0 [default: training]"),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Architectures to finish [default: 24 with the quick proxy, else 60]")
     ] = None,
@@ -72,6 +76,7 @@ def nas(
         "space": space,
         "data": data,
         "sampler": sampler,
+        "evaluator": evaluator,
         "reward": reward,
         "exponent": exponent,
         "resolution": resolution,

@@ -12,15 +12,16 @@ from effsearch.cli.session import describe_proxy, slots_for, watch
 from effsearch.cli.speed import describe_slots
 from effsearch.cli.stop import StopRequest
 from effsearch.cost import cost
+from effsearch.evaluation.predicted import predicted
 from effsearch.evaluation.training import ProxyTraining
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.quantities import counted, format_count, format_duration
 from effsearch.report import ranked
 from effsearch.report.grid import console
 from effsearch.report.summary import print_ranking
-from effsearch.runs.executor import LocalExecutor
+from effsearch.runs.executor import Executor, InlineExecutor, LocalExecutor
 from effsearch.runs.ranking import Row
-from effsearch.search.driver import Status
+from effsearch.search.driver import Evaluator, Status
 from effsearch.search.nas import known_architectures, search
 
 SHOWN = 20
@@ -31,7 +32,7 @@ def execute(request: Request) -> None:
     """Makes or continues a run, drives it, and prints what it found; exits with 1 if no training succeeded."""
     out = console()
     session = open_session(request, out)
-    slots = slots_for(request.workers)
+    slots: list[int | None] = [None] if session.images is None else slots_for(request.workers)
     with session.run.held():
         _announce(session, slots, out)
         status, stopped = _drive(session, slots, out)
@@ -48,6 +49,9 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
         f"space {space.name}: {space.size:.3g} architectures; target {format_count(settings.target_flops)} FLOPs, "
         f"{limits} are trained; {settings.sampler} sampler, seed {settings.seed}"
     )
+    if session.images is None:
+        out.print(f"{counted(session.limits.trials, 'architecture')}, each predicted by the prior: nothing is trained")
+        return
     out.print(describe_proxy(session.images, proxy))
     out.print(
         f"{counted(session.limits.trials, 'architecture')} on {describe_slots(slots)}, then "
@@ -56,9 +60,14 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
 
 
 def _drive(session: Session, slots: list[int | None], out: Console) -> tuple[Status, bool]:
-    evaluator = ProxyTraining(session.settings.proxy, session.images, device="cpu" if slots[0] is None else "cuda")
+    evaluator: Evaluator = predicted
+    executor: Executor = InlineExecutor()
+    if session.images is not None:
+        kind = "cpu" if slots[0] is None else "cuda"
+        evaluator = ProxyTraining(session.settings.proxy, session.images, device=kind)
+        executor = LocalExecutor(slots)
     stop, progress = StopRequest(), Progress(out, session.settings.score, session.limits.seconds)
-    steps = search(session.run, session.space, session.settings, session.limits, evaluator, LocalExecutor(slots), stop)
+    steps = search(session.run, session.space, session.settings, session.limits, evaluator, executor, stop)
     return watch(steps, stop, progress), stop.asked
 
 

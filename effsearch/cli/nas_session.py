@@ -20,6 +20,8 @@ from effsearch.cli.session import (
 )
 from effsearch.cost import flops_range
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
+from effsearch.evaluation import QUICK
+from effsearch.prior import lies_in_skeleton
 from effsearch.quantities import format_count
 from effsearch.runs.folder import Run, create, environment
 from effsearch.search.nas import known_architectures
@@ -29,7 +31,10 @@ from effsearch.space import Space
 from effsearch.space import load as load_space
 from effsearch.space import locate as locate_space
 
-TRIALS = {"quick": 24, "standard": 60}
+TRIALS = {"quick": 24, "standard": 60, "prior": 200}
+PREDICTED = "ImageNet (predicted)"
+"""What stands in place of an image set where accuracies are predicted."""
+
 DRAWS = 20_000
 """Random architectures that may miss the window before it is taken to be empty."""
 
@@ -57,7 +62,7 @@ class Session:
     space: Space
     settings: NasSettings
     limits: Limits
-    images: Path
+    images: Path | None
 
 
 def open_session(request: Request, out: Console) -> Session:
@@ -85,7 +90,8 @@ def _begin(request: Request, out: Console) -> Session:
     """Checks everything that was asked for, and only then makes the run's folder."""
     if "target_flops" not in request.asked:
         raise QuantityError("nas needs --target-flops, such as --target-flops 400M, or --resume RUN")
-    file = locate_space(request.asked.get("space", "mbconv"))
+    prior = request.asked.get("evaluator") == "prior"
+    file = locate_space(request.asked.get("space", "b0" if prior else "mbconv"))
     space = load_space(str(file))
     settings = _apply(
         request,
@@ -93,21 +99,25 @@ def _begin(request: Request, out: Console) -> Session:
             space=space.name,
             target_flops=request.asked["target_flops"],
             resolution=_resolution(space, request.asked.get("resolution")),
-            data="scenes",
-            proxy=proxy_named(None),
+            data=PREDICTED if prior else "scenes",
+            # A prediction has no noise, so nothing is repeated, and no proxy is used.
+            proxy=QUICK if prior else proxy_named(None),
+            repeats=1 if prior else 3,
         ),
     )
     settings = replace(settings, space=space.name)
+    if prior:
+        _check_prior(request, space)
     space = space.at(settings.resolution)
     _check_window(space, settings)
     settings.proxy.check(space)
-    images = pack(settings.data, settings.proxy.resolution, out)
-    limits = Limits(request.trials or TRIALS[settings.proxy.name], request.seconds)
+    images = None if prior else pack(settings.data, settings.proxy.resolution, out)
+    limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     manifest = {
         "run": {"kind": "nas", **environment(), "device": device()},
         "settings": settings.to_dict(),
         "limits": {name: value for name, value in asdict(limits).items() if value is not None},
-        "data": about_images(images, settings.proxy),
+        "data": {"name": PREDICTED} if images is None else about_images(images, settings.proxy),
     }
     name = request.run or free_name(request.results, f"nas-{format_count(settings.target_flops)}")
     run = create(request.results, name, manifest, {"space.toml": file.read_text(encoding="utf-8")})
@@ -129,11 +139,26 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
         raise RunError(
             f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
         )
-    images = pack(wanted.data, wanted.proxy.resolution, out)
-    check_images(run, manifest, images, wanted.data)
+    images = None
+    if stored.evaluator == "training":
+        images = pack(wanted.data, wanted.proxy.resolution, out)
+        check_images(run, manifest, images, wanted.data)
     trials = request.trials or manifest.get("limits", {}).get("trials", TRIALS[stored.proxy.name])
     space = replace(space, name=stored.space).at(stored.resolution)
     return Session(run, space, stored, Limits(trials, request.seconds), images)
+
+
+def _check_prior(request: Request, space: Space) -> None:
+    """Raises an EffsearchError unless the prior knows the space, and for options that only a training has."""
+    trained = [name for name in ("data",) if name in request.asked] + ["proxy"] * (request.proxy is not None)
+    if trained or request.proxy_changes:
+        given = listed([*trained, *request.proxy_changes])
+        raise QuantityError(f"--evaluator prior trains nothing: leave out what a training has, got {given}")
+    rng = random.Random(0)
+    if not all(lies_in_skeleton(space.decode(space.sample(rng))) for _ in range(DRAWS // 100)):
+        raise SpaceError(
+            f"the prior knows only networks of EfficientNet-B0's skeleton: use --space b0, got {space.name}"
+        )
 
 
 def _resolution(space: Space, asked: int | None) -> int:

@@ -2,9 +2,9 @@
 
 The class is the body's outline and its texture; everything else (colours, place, size, rotation, light, clutter, a bar
 in front, blur, noise) is drawn independently of it. Each image has a hardness: easy ones are near templates of their
-class, from which any network begins to learn at once, and the hardest are beyond all, so that accuracy tells how far a
-network has come. Lengths are in scene units on [-1, 1]^2; edges and waves are anti-aliased in closed form, so a scene
-is the same at any resolution and more pixels tell more. No image is taken from anywhere.
+class, from which a network soon begins to learn, and the hardest are almost lost in noise. Lengths are in scene units
+on [-1, 1]^2; edges and waves are anti-aliased in closed form, so a scene is the same at any resolution and more pixels
+tell more. No image is taken from anywhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ class Ranges:
     one, or uniform in the logarithm where a comment says so.
     """
 
-    # With the hardness: the body.
+    # With the hardness: the body, and the noise over all.
     size: tuple[float, float] = (0.95, 0.48)  # half-width
     contrast: tuple[float, float] = (0.5, 0.08)  # against the background
     texture: tuple[float, float] = (0.5, 0.04)  # amplitude
@@ -53,7 +53,7 @@ class Ranges:
     rotation: float = 20.0  # degrees
     stretch: float = 0.12  # in the logarithm
     phase: float = 1.2  # radians; of the texture in the middle of the body
-    # With nothing: the background, and what is in front.
+    # Independent of it: the background, and what is in front.
     ground: tuple[float, float] = (0.28, 0.42)
     hue: float = 0.07  # of the background, each channel
     wave: tuple[float, float] = (0.01, 0.08)  # log; amplitude of a background wave

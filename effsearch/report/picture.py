@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from effsearch.errors import ReportError
@@ -49,17 +50,24 @@ def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     triples = on_constraint(surface.target)
-    means = surface.mean(triples)
-    below = 1000 * (means - means.max())
-    levels = axes.tricontourf(triples[:, 0], triples[:, 1], below, levels=16, cmap="viridis", alpha=0.9)
-    label = "fitted reward (accuracy at equal FLOPs), thousandths below its best"
-    figure.colorbar(levels, ax=axes, label=label, format="%.3g")
-    _gammas(axes, surface.target)
     long = max(row.epochs or 0 for row in rows)
-    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.alpha > 0]
+    grown = [row for row in rows if row.alpha is not None and row.reward is not None]
     near = [row for row in grown if _product(row) > 1.5 * min(1.0, surface.target / 2) and _product(row) > 1.05]
+    measured = [row.reward or 0.0 for row in near if row.epochs == long]
+    # One scale for what was fitted and what was measured: a flat surface under scattered points looks like one.
+    means, best = surface.mean(triples), max(measured)
+    least, most = 1000 * (min(*measured, means.min()) - best), 1000 * max(0.0, means.max() - best)
+    shade, steps = Normalize(least, most), np.linspace(least, most, 33)
+    levels = axes.tricontourf(
+        triples[:, 0], triples[:, 1], 1000 * (means - best), levels=steps, cmap="viridis", norm=shade, alpha=0.9
+    )
+    label = "reward at equal FLOPs, fitted and (circles) measured:\nthousandths below the best measured"
+    figure.colorbar(levels, ax=axes, label=label, format="%.0f")
+    _gammas(axes, surface.target)
+    ended = [row for row in near if row.epochs == long]
+    shades = [1000 * ((row.reward or 0.0) - best) for row in ended]
     groups: list[tuple[list[Row], dict[str, Any]]] = [
-        ([row for row in near if row.epochs == long], {"c": "white", "s": 30, "label": "trained to the end"}),
+        (ended, {"c": shades, "cmap": "viridis", "norm": shade, "s": 60, "label": "trained to the end"}),
         ([row for row in near if row.epochs != long], {"c": "none", "s": 14, "label": "stopped earlier"}),
     ]
     for chosen, style in groups:

@@ -6,6 +6,7 @@ from typing import Any
 
 from effsearch.cost import CONVENTION
 from effsearch.errors import RunError
+from effsearch.prior import load
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import NOTATION_FROM, Grid, console
 from effsearch.report.ranked import read
@@ -21,12 +22,13 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     manifest = run.manifest()
     settings = manifest.get("settings", {})
     grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM)
-    out.print(grid.rich(f"{run.name}: {counts_line(rows)}"))
+    predicted = settings.get("evaluator") == "prior"
+    out.print(grid.rich(f"{run.name}: {counts_line(rows, 'predicted' if predicted else 'trained')}"))
     if out.width < NOTATION_FROM:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
     for line in captions(manifest):
         out.print(line, style="dim")
-    if not on_table(manifest):
+    if not on_table(manifest) and not predicted:
         out.print(noise_line(rows))
     best = best_within_target(rows)
     if best is not None and best.accuracy is not None:
@@ -52,18 +54,30 @@ def captions(manifest: dict[str, Any]) -> list[str]:
             return _table_captions(settings, data)
         proxy = settings["proxy"]
         reward = Reward(settings["target_flops"], settings["reward"], settings["exponent"])
+        goal = f"reward: {reward.formula}, T = {format_count(reward.target)}"
+        where = f"{CONVENTION}, at {_side(manifest)} and {settings['classes']} classes"
+        if settings.get("evaluator") == "prior":
+            return [_prior_caption(), goal, where, MARKS]
         kind = " (synthetic images)" if data["synthetic"] else ""
         return [
             f"acc: validation top-1 on {data['name']}{kind}, {len(data['classes'])} classes, after the "
             f"{proxy['name']} proxy ({proxy['resolution']} px, channels x {proxy['width']:g}, "
             f"{counted(proxy['epochs'], 'epoch')} of {counted(data['train'], 'image')}), mean over n seeds, "
             + ("+-: half of its 95 % interval in points" if manifest["run"]["kind"] != "nas" else "sd in points"),
-            f"reward: {reward.formula}, T = {format_count(reward.target)}",
-            f"{CONVENTION}, at {_side(manifest)} and {settings['classes']} classes",
+            goal,
+            where,
             MARKS,
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"run.toml lacks {error}") from None
+
+
+def _prior_caption() -> str:
+    prior = load()
+    return (
+        f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's skeleton "
+        f"(networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
+    )
 
 
 def on_table(manifest: dict[str, Any]) -> bool:
@@ -101,10 +115,10 @@ def _side(manifest: dict[str, Any]) -> str:
     return f"{manifest['settings']['resolution']} px"
 
 
-def counts_line(rows: Sequence[Row]) -> str:
-    """How many architectures are in which state."""
+def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
+    """How many architectures are in which state; `complete` is what those with an accuracy are."""
     states = Counter(row.state for row in rows)
-    words = {"complete": "trained", "failed": "failed", "running": "running", "queued": "queued"}
+    words = {"complete": complete, "failed": "failed", "running": "running", "queued": "queued"}
     found = [f"{states[state]} {word}" for state, word in words.items() if states[state]]
     return f"{', '.join(found) or 'no'} architecture{'' if len(rows) == 1 else 's'}"
 

@@ -7,10 +7,12 @@ from typing import Any
 from effsearch.architecture import Architecture
 from effsearch.cost import cost
 from effsearch.data.augmentation import Augmentation
-from effsearch.errors import QuantityError, RunError
+from effsearch.errors import QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
 from effsearch.reward import Kind, Reward
 from effsearch.training.recipe import Recipe
+
+EVALUATORS = ("training", "prior")
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class NasSettings:
     """Everything that gives a trial its meaning: a run is continued only under equal settings.
 
     `target_flops` and the window (factors of it, or None) are FLOPs at `resolution` px and `classes` classes. The
-    best `finalists` and the baseline are trained under `repeats` seeds in all. Raises QuantityError.
+    best `finalists` and the baseline are trained under `repeats` seeds in all. With the evaluator `prior` nothing is
+    trained: accuracies are predicted. Raises QuantityError.
     """
 
     space: str
@@ -35,8 +38,11 @@ class NasSettings:
     warm_start: bool = True
     finalists: int = 3
     repeats: int = 3
+    evaluator: str = "training"
 
     def __post_init__(self) -> None:
+        if self.evaluator not in EVALUATORS:
+            raise QuantityError(f"--evaluator must be one of {listed(EVALUATORS)}, got {self.evaluator!r}")
         if not 0 <= self.seed < 2**31:
             raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
         if self.classes < 2:

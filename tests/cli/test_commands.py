@@ -69,7 +69,7 @@ def test_describe_json_is_for_programs(effsearch):
     described = json.loads(out)
     assert code == 0
     assert set(described) == {
-        "notation", "key", "resolution", "classes", "flops", "params", "activations", "stages",
+        "notation", "key", "resolution", "classes", "flops", "params", "activations", "predicted_accuracy", "stages",
     }  # fmt: skip
     assert described["notation"] == str(EFFICIENTNET_B0)
     assert described["classes"] == 10
