@@ -172,6 +172,11 @@ class Architecture:
         """The channels that are pooled and classified."""
         return self.head or self.stages[-1].channels
 
+    @property
+    def channels(self) -> int:
+        """Output channels of stem, stages and head, summed: what a multiplier of width grows."""
+        return self.stem.channels + sum(stage.channels for stage in self.stages) + self.head
+
     @cached_property
     def notation(self) -> str:
         """The architecture on one line; `parse` reads it back."""

@@ -78,8 +78,9 @@ def axes(
     for name, multipliers in alone.items():
         grown = grow(architecture, multipliers, rounding)
         total = cost(grown, classes=classes)
-        before, after = _measure(architecture, name), _measure(grown, name)
-        unit = {"depth": "layers", "width": "channels", "resolution": "px"}[name]
+        measured = {"depth": "layers", "width": "channels", "resolution": "resolution"}[name]
+        before, after = getattr(architecture, measured), getattr(grown, measured)
+        unit = "px" if name == "resolution" else measured
         rows.append(
             Axis(
                 name,
@@ -94,14 +95,6 @@ def axes(
             )
         )
     return rows
-
-
-def _measure(architecture: Architecture, axis: str) -> int:
-    if axis == "depth":
-        return architecture.layers
-    if axis == "resolution":
-        return architecture.resolution
-    return architecture.stem.channels + sum(stage.channels for stage in architecture.stages) + architecture.head
 
 
 def phi_of(by: Multipliers, coefficients: Coefficients) -> dict[str, float | None]:

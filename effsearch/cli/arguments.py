@@ -1,6 +1,7 @@
 """What several commands take: a results folder, an architecture, a format."""
 
 import json
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.architecture import Architecture, parse
-from effsearch.errors import EffsearchError, NotationError, RunError, listed
+from effsearch.errors import EffsearchError, NotationError, QuantityError, RunError, listed
 from effsearch.families import NAMES, find
 from effsearch.scaling import Coefficients
 
@@ -45,6 +46,24 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     raise NotationError(
         f"no architecture {text[:80]!r}; give a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK"
     )
+
+
+def check_classes(classes: int) -> None:
+    """Raises QuantityError for numbers of outputs that make no sense."""
+    if not 2 <= classes <= 1_000_000:
+        raise QuantityError(f"--classes must be from 2 to 1,000,000, got {classes}")
+
+
+def check_limits(trials: int | None, workers: int | None, most_trials: int = 1_000_000) -> None:
+    """Raises QuantityError for numbers that make no sense."""
+    for name, value, most in (("trials", trials, most_trials), ("workers", workers, 256)):
+        if value is not None and not 1 <= value <= most:
+            raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
+
+
+def plain_name(text: str, otherwise: str) -> str:
+    """What is left of a text in the letters of a run's name, or `otherwise`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:60] or otherwise
 
 
 def coefficients_of(name: str, results: Path) -> Coefficients:

@@ -8,12 +8,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from effsearch.cli.arguments import resolve
+from effsearch.cli.arguments import check_limits, resolve
 from effsearch.cli.progress import Progress
 from effsearch.cli.session import (
     about_images,
     check_images,
-    check_limits,
+    check_kind,
     describe_proxy,
     device,
     existing_run,
@@ -21,12 +21,12 @@ from effsearch.cli.session import (
     is_finished,
     pack,
     proxy_named,
+    refuse_changes,
     slots_for,
     watch,
 )
 from effsearch.cli.speed import describe_slots, measure
 from effsearch.cli.stop import StopRequest
-from effsearch.errors import RunError
 from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.training import ProxyTraining
@@ -126,18 +126,13 @@ def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Pa
 def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, CurvesProblem, Path]:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest = run.manifest()
-    if run.kind != "curves":
-        raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of curves")
+    check_kind(run, "curves")
     stored = CurvesSettings.from_dict(manifest.get("settings", {}))
     proxy: Proxy = stored.proxy if request.proxy is None else proxy_named(request.proxy)
     wanted = replace(stored, **{**request.asked, "proxy": replace(proxy, **request.proxy_changes)})
     if request.baseline is not None:
         wanted = replace(wanted, baseline=resolve(request.baseline, request.results)[0].notation)
-    conflicts = [line for line in stored.differences(wanted) if not line.startswith("data is")]
-    if conflicts:
-        raise RunError(
-            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
-        )
+    refuse_changes(run, stored.differences(replace(wanted, data=stored.data)))
     images = pack(wanted.data, _largest(stored), out)
     check_images(run, manifest, images, wanted.data)
     return run, CurvesProblem(stored), images

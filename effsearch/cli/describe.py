@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.arguments import ARCH_HELP, Format, Results, resolve
+from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, resolve
 from effsearch.cost import Cost, cost, stage_costs
 from effsearch.errors import QuantityError
 from effsearch.prior import predict
@@ -27,8 +27,7 @@ def describe(
     side = resolution or architecture.resolution
     if not 8 <= side <= 8192:
         raise QuantityError(f"--resolution must be from 8 to 8192 px, got {resolution}")
-    if not 2 <= classes <= 1_000_000:
-        raise QuantityError(f"--classes must be from 2 to 1,000,000, got {classes}")
+    check_classes(classes)
     total = cost(architecture, side, classes)
     if format_ is Format.json:
         typer.echo(_json(architecture, side, classes, total))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from effsearch.cli.arguments import Results, resolve
+from effsearch.cli.arguments import Results, check_classes, plain_name, resolve
 from effsearch.errors import QuantityError
 
 
@@ -22,14 +22,13 @@ def export(
     """Write a network for timm, ONNX, torch.export or as safetensors, and print the lines that use it."""
     if resolution is not None and not 8 <= resolution <= 2048:
         raise QuantityError(f"--resolution must be from 8 to 2048 px, got {resolution}")
-    if not 2 <= classes <= 1_000_000:
-        raise QuantityError(f"--classes must be from 2 to 1,000,000, got {classes}")
+    check_classes(classes)
     file = _weights_file(arch, results)
     architecture, name = (None, file.parent.name) if file is not None else resolve(arch, results)
 
     from effsearch.cli.export_files import execute
 
-    folder = out or Path(f"{_plain(name)}-{to}")
+    folder = out or Path(f"{plain_name(name, 'network')}-{to}")
     execute(file, architecture, to, folder, resolution, classes)
 
 
@@ -39,8 +38,3 @@ def _weights_file(text: str, results: Path) -> Path | None:
         if path.suffix == ".safetensors" and path.is_file():
             return path
     return None
-
-
-def _plain(name: str) -> str:
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
-    return plain if 0 < len(plain) <= 60 else "network"

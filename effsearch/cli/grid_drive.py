@@ -1,28 +1,30 @@
 """`effsearch grid`: drives a run, shows how it goes, and says what it found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
+from effsearch.cli.arguments import plain_name
 from effsearch.cli.grid_plan import TRIALS, make_plan, print_summary
 from effsearch.cli.grid_session import GridRequest, check, settings_for
 from effsearch.cli.progress import Progress
 from effsearch.cli.session import (
     about_images,
     check_images,
+    check_kind,
     describe_proxy,
     device,
     existing_run,
     free_name,
     is_finished,
     pack,
+    refuse_changes,
     slots_for,
     watch,
 )
 from effsearch.cli.stop import StopRequest
-from effsearch.errors import RunError
 from effsearch.evaluation.training import ProxyTraining
 from effsearch.quantities import format_duration
 from effsearch.report import ranked
@@ -84,8 +86,7 @@ def _begin(request: GridRequest, out: Console) -> GridSession:
         "limits": limits,
         "data": about_images(images, settings.proxy),
     }
-    short = settings.name.replace(":", "-") if request.baseline is None or len(settings.name) < 30 else "baseline"
-    name = request.run or free_name(request.results, f"grid-{short}")
+    name = request.run or free_name(request.results, f"grid-{plain_name(settings.name, 'baseline')}")
     run = create(request.results, name, manifest)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     print_summary(made, out)
@@ -96,15 +97,10 @@ def _begin(request: GridRequest, out: Console) -> GridSession:
 def _continue(request: GridRequest, run: Run, out: Console) -> GridSession:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest = run.manifest()
-    if run.kind != "grid":
-        raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of grid")
+    check_kind(run, "grid")
     stored = GridSettings.from_dict(manifest.get("settings", {}))
     wanted = settings_for(request, stored, stored.proxy)
-    conflicts = [line for line in stored.differences(wanted) if not line.startswith(("data is", "name is"))]
-    if conflicts:
-        raise RunError(
-            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
-        )
+    refuse_changes(run, stored.differences(replace(wanted, data=stored.data, name=stored.name)))
     trials = request.trials or int(manifest.get("limits", {}).get("trials", TRIALS))
     problem = GridProblem(stored, trials)
     images = pack(wanted.data, _largest(problem), out)
@@ -150,5 +146,5 @@ def _conclude(
     for path in pictures:
         out.print(f"wrote {path}")
     out.print(f"took {format_duration(status.seconds)}; next:")
-    out.print(f"  {grow_command(run, rows, where)}", soft_wrap=True)
+    out.print(f"  {grow_command(run, where)}", soft_wrap=True)
     out.print(f"  effsearch show {run.name}{where}")

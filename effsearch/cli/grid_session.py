@@ -9,11 +9,10 @@ from typing import Any
 import typer
 
 from effsearch.candidates import Cell, CoefficientGrid
-from effsearch.cli.arguments import resolve
-from effsearch.errors import QuantityError, RunError, listed
-from effsearch.evaluation import PROXIES, QUICK, Proxy
+from effsearch.cli.arguments import check_limits, resolve
+from effsearch.evaluation import QUICK, Proxy, find_proxy
 from effsearch.report.growth import PLAN_CAPTION, plan_grid
-from effsearch.runs.folder import check_name
+from effsearch.runs.folder import check_names
 from effsearch.search.grid_settings import GridSettings
 
 
@@ -36,21 +35,13 @@ class GridRequest:
 
 def check(request: GridRequest) -> None:
     """Raises EffsearchError for what makes no sense, before anything is measured."""
-    for name, value, most in (("trials", request.trials, 100_000), ("workers", request.workers, 256)):
-        if value is not None and not 1 <= value <= most:
-            raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
-    if request.run is not None:
-        check_name(request.run)
-        if request.resume is not None:
-            raise RunError("give --run or --resume, not both")
+    check_limits(request.trials, request.workers, 100_000)
+    check_names(request.run, request.resume)
 
 
 def settings_for(request: GridRequest, base: GridSettings | None, proxy: Proxy) -> GridSettings:
     """The settings `base`, or the defaults, with what was asked for in place of their own."""
-    if request.proxy is not None:
-        if request.proxy not in PROXIES:
-            raise QuantityError(f"--proxy must be one of {listed(PROXIES)}, got {request.proxy!r}")
-        proxy = PROXIES[request.proxy]
+    proxy = proxy if request.proxy is None else find_proxy(request.proxy)
     proxy = replace(proxy, **request.proxy_changes)
     options = dict(request.grid)
     before = CoefficientGrid() if base is None else base.grid

@@ -8,18 +8,19 @@ from typing import Any
 
 from rich.console import Console
 
+from effsearch.cli.arguments import check_limits
 from effsearch.cli.session import (
     about_images,
     check_images,
-    check_limits,
     device,
     existing_run,
     free_name,
     pack,
     proxy_named,
+    refuse_changes,
 )
 from effsearch.cost import flops_range
-from effsearch.errors import QuantityError, RunError, SpaceError, listed
+from effsearch.errors import QuantityError, SpaceError, listed
 from effsearch.evaluation import QUICK
 from effsearch.prior import lies_in_skeleton
 from effsearch.quantities import format_count
@@ -134,11 +135,7 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
         file = locate_space(request.asked["space"])
         same = file.read_text(encoding="utf-8") == run.space.read_text(encoding="utf-8")
         wanted = replace(wanted, space=file.stem if file.stem != stored.space or same else f"another {file.stem}")
-    conflicts = stored.differences(replace(wanted, data=stored.data))
-    if conflicts:
-        raise RunError(
-            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
-        )
+    refuse_changes(run, stored.differences(replace(wanted, data=stored.data)))
     images = None
     if stored.evaluator == "training":
         images = pack(wanted.data, wanted.proxy.resolution, out)

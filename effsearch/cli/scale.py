@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.arguments import ARCH_HELP, Format, Results, coefficients_of, resolve
+from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, coefficients_of, resolve
 from effsearch.cost import CONVENTION, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
@@ -35,8 +35,7 @@ def scale(
     results: Results = Path("results"),
 ) -> None:
     """Grow an architecture by compound scaling, and print what becomes of it."""
-    if not 2 <= classes <= 1_000_000:
-        raise QuantityError(f"--classes must be from 2 to 1,000,000, got {classes}")
+    check_classes(classes)
     baseline, name = resolve(arch, results)
     rounding = Rounding(depth_rounding, width_divisor, resolution_multiple)  # type: ignore[arg-type]
     given = [

@@ -1,7 +1,7 @@
 """What the commands that train have in common: workers, images, a name, and the drive itself."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,39 +12,28 @@ from effsearch.cli.progress import Progress
 from effsearch.cli.speed import slots_on
 from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
-from effsearch.errors import QuantityError, RunError, listed
-from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
+from effsearch.errors import RunError
+from effsearch.evaluation import QUICK, STANDARD, Proxy, find_proxy
 from effsearch.quantities import counted
 from effsearch.runs.executor import cores
-from effsearch.runs.folder import Run, check_name, find
+from effsearch.runs.folder import Run, check_names, find
 from effsearch.search.driver import Problem, Status
 from effsearch.search.steps import Clock, Done
-
-
-def check_limits(trials: int | None, workers: int | None) -> None:
-    """Raises QuantityError for numbers that make no sense."""
-    if trials is not None and not 1 <= trials <= 1_000_000:
-        raise QuantityError(f"--trials must be from 1 to 1,000,000, got {trials}")
-    if workers is not None and not 1 <= workers <= 256:
-        raise QuantityError(f"--workers must be from 1 to 256, got {workers}")
 
 
 def proxy_named(name: str | None) -> Proxy:
     """The proxy of that name, or the default of this machine; raises QuantityError."""
     if name is None:
         return STANDARD if gpus() else QUICK
-    if name not in PROXIES:
-        raise QuantityError(f"--proxy must be one of {listed(PROXIES)}, got {name!r}")
-    return PROXIES[name]
+    return find_proxy(name)
 
 
 def existing_run(run: str | None, resume: str | None, results: Path) -> Run | None:
     """The run to continue, if one is named; raises RunError."""
-    if run is not None and resume is not None:
-        raise RunError("give --run or --resume, not both")
+    check_names(run, resume)
     if resume is not None:
         return find(results, resume)
-    if run is not None and (results / check_name(run) / "run.toml").is_file():
+    if run is not None and (results / run / "run.toml").is_file():
         return Run(results / run)
     return None
 
@@ -85,6 +74,20 @@ def pack(data: str, resolution: int, out: Console) -> Path:
     return images
 
 
+def check_kind(run: Run, kind: str) -> None:
+    """Raises RunError unless a run is of that command."""
+    if run.kind != kind:
+        raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of {kind}")
+
+
+def refuse_changes(run: Run, conflicts: Sequence[str]) -> None:
+    """Raises RunError where what was asked for would give the trials of a run another meaning."""
+    if conflicts:
+        raise RunError(
+            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
+        )
+
+
 def check_images(run: Run, manifest: Mapping[str, Any], images: Path, data: str) -> None:
     """Raises RunError unless the images are those that a run was made with."""
     about = manifest.get("data", {})
@@ -95,10 +98,9 @@ def check_images(run: Run, manifest: Mapping[str, Any], images: Path, data: str)
         )
 
 
-def about_images(images: Path, proxy: Proxy) -> dict[str, Any]:
-    """What run.toml says of the images."""
+def about_set(images: Path) -> dict[str, Any]:
+    """What run.toml says of an image set."""
     about: PackedInfo = info(images)
-    loaded = load(images)
     return {
         "name": about.name,
         "source": about.source,
@@ -106,6 +108,13 @@ def about_images(images: Path, proxy: Proxy) -> dict[str, Any]:
         "synthetic": about.synthetic,
         "classes": list(about.classes),
         "counts": dict(about.counts),
+    }
+
+
+def about_images(images: Path, proxy: Proxy) -> dict[str, Any]:
+    """The same, with how many of them a proxy uses."""
+    loaded = load(images)
+    return about_set(images) | {
         "train": len(subset(loaded.train, proxy.train_images, 0)),
         "validation": len(subset(loaded.validation, proxy.validation_images, 0)),
     }

@@ -1,7 +1,6 @@
 """`effsearch nas --table`: from what was asked for to a run on a table that is ready to be driven."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from effsearch.cli.session import check_limits, existing_run, free_name
+from effsearch.cli.arguments import check_limits, plain_name
+from effsearch.cli.session import existing_run, free_name, refuse_changes
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation.completion import Quality, complete
 from effsearch.evaluation.tables import Listing, read_table, to_csv
@@ -129,7 +129,7 @@ def _begin(request: TableRequest, out: Console) -> TableSession:
             **_deviation(listing),
         },
     }
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", table.name).strip("-._")[:60] or "table"
+    stem = plain_name(table.name, "table")
     name = request.run or free_name(request.results, f"{stem}-{format_count(settings.target_flops)}")
     run = create(request.results, name, manifest, {"table.csv": rows})
     return TableSession(run, listing, table, settings, limits, qualities)
@@ -146,10 +146,7 @@ def _continue(request: TableRequest, run: Run, out: Console) -> TableSession:
         listing = read_table(request.table, request.measurements)
         pool = request.pool and not listing.complete
         wanted = replace(wanted, table=request.table.stem, digest=_digest(to_csv(listing.table)), pool=pool)
-    if conflicts := settings.differences(wanted):
-        raise RunError(
-            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
-        )
+    refuse_changes(run, settings.differences(wanted))
     listing, table, qualities = open_table(run.path / "table.csv", settings.pool, (), out)
     table = replace(table, name=settings.table)
     trials = request.trials or manifest.get("limits", {}).get("trials", TRIALS)

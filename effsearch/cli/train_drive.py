@@ -13,8 +13,17 @@ import typer
 from rich.console import Console
 
 from effsearch.architecture import Architecture, parse
-from effsearch.cli.arguments import resolve
-from effsearch.cli.session import check_images, device, existing_run, free_name, pack
+from effsearch.cli.arguments import plain_name, resolve
+from effsearch.cli.session import (
+    about_set,
+    check_images,
+    check_kind,
+    device,
+    existing_run,
+    free_name,
+    pack,
+    refuse_changes,
+)
 from effsearch.cli.stop import StopRequest
 from effsearch.cli.train_progress import TrainProgress
 from effsearch.cost import cost
@@ -148,28 +157,21 @@ def _begin(request: TrainRequest, out: Console) -> tuple[Run, TrainSettings, Pat
     count = len(load(images).train)
     if count < recipe.batch:
         raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
-    about = info(images)
     manifest = {
         "run": {"kind": "train", **environment(), "device": device()},
         "settings": settings.to_dict(),
-        "data": {
-            "name": about.name,
-            "source": about.source,
-            "digest": about.digest,
-            "synthetic": about.synthetic,
-            "classes": list(about.classes),
-            "counts": dict(about.counts),
-        },
+        "data": about_set(images),
     }
-    run = create(request.results, request.run or free_name(request.results, f"train-{_short(name)}"), manifest)
+    run = create(
+        request.results, request.run or free_name(request.results, f"train-{plain_name(name, 'network')}"), manifest
+    )
     return run, settings, images
 
 
 def _continue(request: TrainRequest, run: Run, out: Console) -> tuple[Run, TrainSettings, Path]:
     """Takes a run's own settings, and refuses what would make another training of it."""
     manifest = run.manifest()
-    if run.kind != "train":
-        raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of train")
+    check_kind(run, "train")
     stored = TrainSettings.from_dict(manifest.get("settings", {}))
     wanted = replace(stored, **dict(request.asked))
     if request.recipe is not None or request.batch is not None:
@@ -178,11 +180,7 @@ def _continue(request: TrainRequest, run: Run, out: Console) -> tuple[Run, Train
         wanted = replace(wanted, notation=resolve(request.arch, request.results)[0].notation)
     if request.weights is not None:
         wanted = replace(wanted, weights=_digest(request.weights))
-    conflicts = [line for line in differences(stored.to_dict(), wanted.to_dict()) if not line.startswith("data is")]
-    if conflicts:
-        raise RunError(
-            f"run {run.name} was made with other settings: {'; '.join(conflicts)}; choose another --run name"
-        )
+    refuse_changes(run, differences(stored.to_dict(), replace(wanted, data=stored.data).to_dict()))
     if stored.weights and request.weights is None and not (run.path / CHECKPOINT).is_file():
         raise RunError(f"run {run.name} starts from a file of weights; give it again by --weights")
     images = pack(wanted.data, stored.resolution, out)
@@ -198,11 +196,6 @@ def _digest(weights: Path | None) -> str:
         return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
     except OSError as error:
         raise QuantityError(f"--weights {weights} cannot be read: {error.strerror or error}") from None
-
-
-def _short(name: str) -> str:
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
-    return plain if len(plain) <= 40 else "network"
 
 
 def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Path, cuda: bool, out: Console) -> bool:

@@ -1,6 +1,6 @@
 """From an architecture to an accuracy: by a proxy training (`training`)."""
 
 from effsearch.evaluation.evaluation import Evaluation
-from effsearch.evaluation.proxy import PROXIES, QUICK, STANDARD, Proxy
+from effsearch.evaluation.proxy import PROXIES, QUICK, STANDARD, Proxy, find_proxy
 
-__all__ = ["PROXIES", "QUICK", "STANDARD", "Evaluation", "Proxy"]
+__all__ = ["PROXIES", "QUICK", "STANDARD", "Evaluation", "Proxy", "find_proxy"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from effsearch.architecture import MOST_CHANNELS, Architecture
-from effsearch.errors import QuantityError
+from effsearch.errors import QuantityError, listed
 from effsearch.scaling import round_channels, widen
 from effsearch.space import Space
 from effsearch.training.recipe import Recipe
@@ -73,3 +73,10 @@ QUICK = Proxy(
 STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=10_000, validation_images=4000)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}
+
+
+def find_proxy(name: str) -> Proxy:
+    """The preset of that name; raises QuantityError."""
+    if name not in PROXIES:
+        raise QuantityError(f"--proxy must be one of {listed(PROXIES)}, got {name!r}")
+    return PROXIES[name]

@@ -165,7 +165,7 @@ def _fit_line(surface: Surface | None) -> str:
     return f"{begin}: optimum at {optimum}, 80 % intervals; networks lie {surface.misfit:.4f} of reward off it"
 
 
-def grow_command(run: Run, rows: Sequence[Row], where: str) -> str:
+def grow_command(run: Run, where: str) -> str:
     """The command that grows the baseline by what was found."""
     grown = Grown.of(run.manifest())
     what = grown.name if find(grown.name) else f"'{grown.baseline.notation}'"

@@ -51,9 +51,9 @@ def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
     axes = figure.subplots()
     triples = on_constraint(surface.target)
     long = max(row.epochs or 0 for row in rows)
-    grown = [row for row in rows if row.alpha is not None and row.reward is not None]
-    near = [row for row in grown if _product(row) > 1.5 * min(1.0, surface.target / 2) and _product(row) > 1.05]
-    measured = [row.reward or 0.0 for row in near if row.epochs == long]
+    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
+    ended = [row for row in grown if row.epochs == long]
+    measured = [row.reward or 0.0 for row in ended]
     # One scale for what was fitted and what was measured: a flat surface under scattered points looks like one.
     means, best = surface.mean(triples), max(measured)
     least, most = 1000 * (min(*measured, means.min()) - best), 1000 * max(0.0, means.max() - best)
@@ -64,11 +64,10 @@ def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
     label = "reward at equal FLOPs, fitted and (circles) measured:\nthousandths below the best measured"
     figure.colorbar(levels, ax=axes, label=label, format="%.0f")
     _gammas(axes, surface.target)
-    ended = [row for row in near if row.epochs == long]
-    shades = [1000 * ((row.reward or 0.0) - best) for row in ended]
+    shades = [1000 * (reward - best) for reward in measured]
     groups: list[tuple[list[Row], dict[str, Any]]] = [
         (ended, {"c": shades, "cmap": "viridis", "norm": shade, "s": 60, "label": "trained to the end"}),
-        ([row for row in near if row.epochs != long], {"c": "none", "s": 14, "label": "stopped earlier"}),
+        ([row for row in grown if row.epochs != long], {"c": "none", "s": 14, "label": "stopped earlier"}),
     ]
     for chosen, style in groups:
         if chosen:
@@ -110,7 +109,3 @@ def _gammas(axes: Any, target: float) -> None:
         beta = np.sqrt(target / gamma**2 / alpha)
         axes.plot(alpha, beta, color="white", linewidth=0.6, alpha=0.7)
         axes.text(1.0, beta[0], f"gamma {gamma:.2f}", fontsize=6, color="white", va="top", ha="left")
-
-
-def _product(row: Row) -> float:
-    return float((row.alpha or 1) * (row.beta or 1) ** 2 * (row.gamma or 1) ** 2)

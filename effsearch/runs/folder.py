@@ -134,6 +134,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_names(run: str | None, resume: str | None) -> None:
+    """Raises RunError where a run is both to be named and to be continued, or has no proper name."""
+    if run is not None and resume is not None:
+        raise RunError("give --run or --resume, not both")
+    if run is not None:
+        check_name(run)
+
+
 def create(
     results: Path, name: str, manifest: Mapping[str, Any], files: Mapping[str, str] = MappingProxyType({})
 ) -> Run:

@@ -1,5 +1,6 @@
 """Drives any search: ask, train, tell. One process writes the journal; workers hold no state."""
 
+import hashlib
 import math
 import time
 import traceback
@@ -37,6 +38,11 @@ SLOW = 20
 """Times the median seconds of a training after which one is taken to hang; never under MINUTES_AT_LEAST minutes."""
 
 MINUTES_AT_LEAST = 10
+
+
+def proposal_seed(seed: int, proposals: int) -> int:
+    """The seed of proposal number `proposals` of a search, so that a resumed one goes on alike."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{proposals}".encode()).digest()[:4], "big")
 
 
 class Problem(Protocol):

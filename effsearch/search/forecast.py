@@ -47,13 +47,9 @@ class Forecast:
 def _growth(architecture: Architecture, baseline: Architecture) -> dict[str, float]:
     return {
         "depth": architecture.layers / baseline.layers,
-        "width": _channels(architecture) / _channels(baseline),
+        "width": architecture.channels / baseline.channels,
         "resolution": architecture.resolution / baseline.resolution,
     }
-
-
-def _channels(architecture: Architecture) -> int:
-    return architecture.stem.channels + sum(stage.channels for stage in architecture.stages) + architecture.head
 
 
 def timed_cells(cells: Sequence[Cell]) -> dict[str, Architecture]:

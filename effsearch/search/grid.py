@@ -1,6 +1,5 @@
 """The search for alpha, beta and gamma, as a problem for the driver."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -17,6 +16,7 @@ from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
 from effsearch.scaling import Coefficients, grow
 from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
+from effsearch.search.driver import proposal_seed
 from effsearch.search.forecast import Forecast
 from effsearch.search.grid_settings import GridSettings
 from effsearch.search.halving import ETA, Ladder
@@ -62,8 +62,7 @@ class GridProblem:
 
     def sampler(self, proposals: int) -> BaseSampler:
         settings = self.settings
-        digest = hashlib.sha256(f"{settings.seed}:{proposals}".encode()).digest()
-        seed = int.from_bytes(digest[:4], "big")
+        seed = proposal_seed(settings.seed, proposals)
         if settings.method in ("grid", "halving"):
             return RandomSampler(seed)  # Never asked: every training is known beforehand.
         return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)

@@ -31,7 +31,7 @@ class Ladder:
         for index, epochs in enumerate(self.rungs):
             known = _on_rung(records, self.candidates, epochs)
             for candidate in here:
-                if _is_due(known.get(candidate.key, [])):
+                if is_due(known.get(candidate.key, [])):
                     return replace(candidate, epochs=epochs)
             if any(record.state in ("running", "queued") for group in known.values() for record in group):
                 return None
@@ -71,7 +71,7 @@ def _on_rung(records: Sequence[Record], candidates: Sequence[Candidate], epochs:
     return groups
 
 
-def _is_due(group: Sequence[Record]) -> bool:
+def is_due(group: Sequence[Record]) -> bool:
     """Whether a training is still to be begun, or to be tried again."""
     return all(record.state == "failed" and not record.diverged for record in group) and len(group) < ATTEMPTS
 

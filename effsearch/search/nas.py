@@ -1,6 +1,5 @@
 """The architecture search, as a problem for the driver."""
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.driver import Evaluator, Status, drive
+from effsearch.search.driver import Evaluator, Status, drive, proposal_seed
 from effsearch.search.plan import finish, next_step
 from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, NasSettings
@@ -70,8 +69,7 @@ class NasProblem:
         return self.known.values() if self.settings.warm_start else ()
 
     def sampler(self, proposals: int) -> SpaceSampler:
-        digest = hashlib.sha256(f"{self.settings.seed}:{proposals}".encode()).digest()
-        seed = int.from_bytes(digest[:4], "big")
+        seed = proposal_seed(self.settings.seed, proposals)
         known = Known(self.settings.score, self.settings.flops)
         return make_sampler(self.settings.sampler, self.space, self.settings.feasible, seed, self.memory, known)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.halving import ATTEMPTS
+from effsearch.search.halving import ATTEMPTS, is_due
 from effsearch.search.steps import Done, Step, Train, Wait
 
 
@@ -26,8 +26,7 @@ def next_due(
             tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
     for seed in seeds:
         for candidate in chosen:
-            group = tried.get((candidate.key, seed), [])
-            if all(record.state == "failed" and not record.diverged for record in group) and len(group) < ATTEMPTS:
+            if is_due(tried.get((candidate.key, seed), [])):
                 return replace(candidate, seed=seed, epochs=epochs)
     return None
 

@@ -1,6 +1,5 @@
 """The search of a benchmark table, as a problem for the driver: accuracies are looked up, not trained."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from operator import attrgetter
@@ -14,7 +13,7 @@ from effsearch.reward import Kind, Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
 from effsearch.runs.records import PREDICTED, Candidate, Record
-from effsearch.search.driver import Status, drive
+from effsearch.search.driver import Status, drive, proposal_seed
 from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, differences
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Wait
@@ -112,8 +111,7 @@ class TableProblem:
 
     def sampler(self, proposals: int) -> SpaceSampler:
         settings = self.settings
-        digest = hashlib.sha256(f"{settings.seed}:{proposals}".encode()).digest()
-        seed, known = int.from_bytes(digest[:4], "big"), Known(settings.score, attrgetter("flops"))
+        seed, known = proposal_seed(settings.seed, proposals), Known(settings.score, attrgetter("flops"))
         return make_sampler(settings.sampler, self.table, settings.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from effsearch.cli import main
+from effsearch.cli.arguments import plain_name
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.report.comparison import IMAGENET_CAPTION, SCALING_CAPTION
-from effsearch.runs.folder import create
+from effsearch.runs.folder import check_name, create
 from effsearch.runs.ranking import Row, to_csv
 from effsearch.space import locate
 
@@ -371,3 +372,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(run_folder, tmp_path):
     )  # fmt: skip
     assert shown.stdout == "[\n"
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("text", ["the architecture", "cifar10:3", "../x", "", "--", "ä b", "x" * 300, "b0"])
+def test_whatever_a_network_is_called_a_run_can_be_named_after_it(text):
+    name = plain_name(text, "baseline")
+    assert check_name(f"grid-{name}-20261124-101530")
+    assert plain_name("b0", "baseline") == "b0"
