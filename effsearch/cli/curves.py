@@ -6,15 +6,27 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.cli.options import (
+    Baseline,
+    BaselineResolution,
+    Data,
+    ProxyEpochs,
+    ProxyImages,
+    ProxyName,
+    ProxyWidth,
+    Resume,
+    RunName,
+    TimeLimit,
+    Workers,
+    given,
+)
 from effsearch.curves import AXES
 from effsearch.errors import QuantityError, listed
 from effsearch.quantities import parse_duration
 
 
 def curves(
-    baseline: Annotated[
-        str | None, typer.Option(metavar="ARCH", help="What is grown: a name, notation, RUN or RUN:RANK [default: b0]")
-    ] = None,
+    baseline: Baseline = None,
     axes: Annotated[str | None, typer.Option(help=f"Of {listed(AXES)}, with commas [default: all]")] = None,
     points: Annotated[
         str | None, typer.Option(help="Growths of FLOPs that each axis is asked for [default: 1,2,3,4]")
@@ -24,25 +36,17 @@ def curves(
         typer.Option("--under/--no-under", help="Also width under d, r = 1, 1.3 and 2 (figure 4) [default: do]"),
     ] = None,
     repeats: Annotated[int | None, typer.Option(help="Seeds of every network [default: 2]")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
-    ] = None,
-    proxy: Annotated[
-        str | None, typer.Option(help="The training of a network: quick or standard [default: quick on a CPU]")
-    ] = None,
-    proxy_resolution: Annotated[int | None, typer.Option(help="Input px of the baseline's training.")] = None,
-    proxy_width: Annotated[float | None, typer.Option(help="Channel multiplier of the proxy training.")] = None,
-    proxy_images: Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the proxy training.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Trainings at a time [default: one a GPU, or one a CPU core]")
-    ] = None,
-    time_limit: Annotated[
-        str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")
-    ] = None,
+    data: Data = None,
+    proxy: ProxyName = None,
+    proxy_resolution: BaselineResolution = None,
+    proxy_width: ProxyWidth = None,
+    proxy_images: ProxyImages = None,
+    epochs: ProxyEpochs = None,
+    workers: Workers = None,
+    time_limit: TimeLimit = None,
     seed: Annotated[int | None, typer.Option(help="Of the trainings [default: 0]")] = None,
-    run: Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Continue this run.")] = None,
+    run: RunName = None,
+    resume: Resume = None,
     results: Results = Path("results"),
 ) -> None:
     """Train what a baseline grows into along each axis, and draw accuracy against FLOPs."""
@@ -56,9 +60,9 @@ def curves(
     execute(
         CurvesRequest(
             baseline=baseline,
-            asked={name: value for name, value in asked.items() if value is not None},
+            asked=given(**asked),
             proxy=proxy,
-            proxy_changes={name: value for name, value in changes.items() if value is not None},
+            proxy_changes=given(**changes),
             seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
             workers=workers,
             run=run,

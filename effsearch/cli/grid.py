@@ -1,20 +1,32 @@
 """`effsearch grid`: what may be asked for."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from effsearch.cli.arguments import Format, Results
+from effsearch.cli.options import (
+    Baseline,
+    BaselineResolution,
+    Data,
+    ProxyEpochs,
+    ProxyImages,
+    ProxyName,
+    ProxyWidth,
+    Resume,
+    RunName,
+    TimeLimit,
+    Workers,
+    given,
+)
 from effsearch.errors import QuantityError
 from effsearch.quantities import parse_duration
 
 
 def grid(
     phi: Annotated[float | None, typer.Option(help="Grow the candidates to this phi [default: 1]")] = None,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="ARCH", help="What is grown: a name, notation, RUN or RUN:RANK [default: b0]")
-    ] = None,
+    baseline: Baseline = None,
     step: Annotated[float | None, typer.Option(help="Of alpha, beta and gamma [default: 0.05, or what fits]")] = None,
     tolerance: Annotated[float | None, typer.Option(help="|product - target| at most [default: 0.1]")] = None,
     target: Annotated[float | None, typer.Option(help="alpha * beta^2 * gamma^2 [default: 2]")] = None,
@@ -26,26 +38,18 @@ def grid(
         int | None, typer.Option(help="Seeds of the finalists, or of all with grid [default: 3]")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Networks that tpe or evolution propose [default: 24]")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
-    ] = None,
-    proxy: Annotated[
-        str | None, typer.Option(help="The training of a network: quick or standard [default: quick on a CPU]")
-    ] = None,
-    proxy_resolution: Annotated[int | None, typer.Option(help="Input px of the baseline's training.")] = None,
-    proxy_width: Annotated[float | None, typer.Option(help="Channel multiplier of the proxy training.")] = None,
-    proxy_images: Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the proxy training.")] = None,
+    data: Data = None,
+    proxy: ProxyName = None,
+    proxy_resolution: BaselineResolution = None,
+    proxy_width: ProxyWidth = None,
+    proxy_images: ProxyImages = None,
+    epochs: ProxyEpochs = None,
     depth_rounding: Annotated[str | None, typer.Option(help="ceil or nearest: of layers [default: ceil]")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Trainings at a time [default: one a GPU, or one a CPU core]")
-    ] = None,
-    time_limit: Annotated[
-        str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")
-    ] = None,
+    workers: Workers = None,
+    time_limit: TimeLimit = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals and trainings [default: 0]")] = None,
-    run: Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Continue this run.")] = None,
+    run: RunName = None,
+    resume: Resume = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How --dry-run prints it.")] = Format.table,
     results: Results = Path("results"),
@@ -69,10 +73,10 @@ def grid(
 
     request = GridRequest(
         baseline=baseline,
-        grid=_given(lattice),
-        asked=_given(chosen),
+        grid=given(**lattice),
+        asked=given(**chosen),
         proxy=proxy,
-        proxy_changes=_given(changes),
+        proxy_changes=given(**changes),
         trials=trials,
         seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
         workers=workers,
@@ -86,7 +90,3 @@ def grid(
     from effsearch.cli.grid_drive import execute
 
     execute(request)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}

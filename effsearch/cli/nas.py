@@ -1,11 +1,12 @@
 """`effsearch nas`: what may be asked for."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.cli.options import Data, ProxyEpochs, ProxyImages, ProxyWidth, Resume, RunName, TimeLimit, Workers, given
 from effsearch.errors import QuantityError
 from effsearch.quantities import parse_count, parse_duration, parse_window
 
@@ -17,9 +18,7 @@ def nas(
     space: Annotated[
         str | None, typer.Option(help="A search space: mbconv, tiny or a .toml file [default: mbconv]")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
-    ] = None,
+    data: Data = None,
     table: Annotated[
         Path | None, typer.Option(help="Search a benchmark table in place of training: a .csv or .parquet file.")
     ] = None,
@@ -38,12 +37,8 @@ def nas(
     trials: Annotated[
         int | None, typer.Option(help="Architectures to finish [default: 24 with the quick proxy, else 60]")
     ] = None,
-    time_limit: Annotated[
-        str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Trainings at a time [default: one a GPU, or one a CPU core]")
-    ] = None,
+    time_limit: TimeLimit = None,
+    workers: Workers = None,
     reward: Annotated[str | None, typer.Option(help="soft, hard or absolute [default: soft]")] = None,
     exponent: Annotated[
         float | None, typer.Option(help="w of the soft reward ACC x (F/T)^w, beta of the absolute [default: -0.07]")
@@ -59,15 +54,15 @@ def nas(
         str | None, typer.Option(help="The training of a trial: quick or standard [default: quick on a CPU]")
     ] = None,
     proxy_resolution: Annotated[int | None, typer.Option(help="Input px of the proxy training.")] = None,
-    proxy_width: Annotated[float | None, typer.Option(help="Channel multiplier of the proxy training.")] = None,
-    proxy_images: Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the proxy training.")] = None,
+    proxy_width: ProxyWidth = None,
+    proxy_images: ProxyImages = None,
+    epochs: ProxyEpochs = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals and trainings [default: 0]")] = None,
     warm_start: Annotated[
         bool | None, typer.Option("--warm-start/--cold", help="Train known networks first, or not [default: do]")
     ] = None,
-    run: Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Continue this run.")] = None,
+    run: RunName = None,
+    resume: Resume = None,
     results: Results = Path("results"),
 ) -> None:
     """Search a network for a compute budget: sample architectures, train each briefly, rank them by the reward."""
@@ -84,7 +79,7 @@ def nas(
         "seed": seed,
         "warm_start": warm_start,
     }
-    asked: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
+    asked = given(**chosen)
     if flops_window is not None:
         asked["flops_window"] = parse_window(flops_window, "--flops-window")
     changes = {"resolution": proxy_resolution, "width": proxy_width, "train_images": proxy_images, "epochs": epochs}
@@ -97,7 +92,7 @@ def nas(
             del asked["warm_start"]
         trained = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
         trained |= {"proxy_images": proxy_images, "epochs": epochs}
-        asked |= {name: value for name, value in trained.items() if value is not None}
+        asked |= given(**trained)
         names = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
 
         from effsearch.cli.table_drive import execute_table
@@ -114,7 +109,7 @@ def nas(
         Request(
             asked=asked,
             proxy=proxy,
-            proxy_changes={name: value for name, value in changes.items() if value is not None},
+            proxy_changes=given(**changes),
             trials=trials,
             seconds=seconds,
             workers=workers,

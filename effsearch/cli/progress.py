@@ -1,12 +1,11 @@
 """A search as it runs: a live table in a terminal, a line for each training elsewhere."""
 
 from collections import Counter
-from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
+from effsearch.cli.live import LiveDisplay
 from effsearch.quantities import format_count, format_duration
 from effsearch.report.grid import NOTATION_FROM, Grid
 from effsearch.report.tables import ranking_grid
@@ -18,27 +17,16 @@ from effsearch.search.driver import Status
 BEST = 5
 
 
-class Progress:
+class Progress(LiveDisplay):
     """Shows each status of a search; a context, since a live table must be taken down.
 
     `seconds` is the time limit of the call, which may end before the search does.
     """
 
     def __init__(self, console: Console, score: Reward, seconds: float | None) -> None:
-        self.console, self.score, self.seconds = console, score, seconds
+        super().__init__(console)
+        self.score, self.seconds = score, seconds
         self.best: Grid | None = None
-        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> "Progress":
-        if self.live is not None:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.live is not None:
-            self.live.stop()
 
     def update(self, status: Status) -> None:
         """Draws the live table anew, or prints the training that has just ended."""

@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import ARCH_HELP, Results
+from effsearch.cli.options import Data, Resume, RunName, TimeLimit, given
 from effsearch.quantities import parse_duration
 
 
 def train(
     arch: Annotated[str | None, typer.Argument(metavar="ARCH", help=ARCH_HELP)] = None,
-    data: Annotated[
-        str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
-    ] = None,
+    data: Data = None,
     resolution: Annotated[int | None, typer.Option(help="Input px [default: the architecture's]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images [default: the recipe's]")] = None,
     recipe: Annotated[
@@ -26,11 +25,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation [default: 0]")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda [default: cuda where there is one]")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events for TensorBoard too.")] = False,
-    time_limit: Annotated[
-        str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")
-    ] = None,
-    run: Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")] = None,
-    resume: Annotated[str | None, typer.Option(help="Continue this run.")] = None,
+    time_limit: TimeLimit = None,
+    run: RunName = None,
+    resume: Resume = None,
     results: Results = Path("results"),
 ) -> None:
     """Train one network fully: what a search found, or any other; ends with its weights and its test accuracy."""
@@ -42,7 +39,7 @@ def train(
     execute(
         TrainRequest(
             arch=arch,
-            asked={name: value for name, value in asked.items() if value is not None},
+            asked=given(**asked),
             recipe=recipe,
             batch=batch,
             weights=weights,

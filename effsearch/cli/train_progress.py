@@ -5,32 +5,26 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
+from effsearch.cli.live import LiveDisplay
 from effsearch.quantities import format_duration
 from effsearch.training import Epoch
 
 
-class TrainProgress:
+class TrainProgress(LiveDisplay):
     """Shows steps and epochs; a context, since a live line must be taken down."""
 
     def __init__(self, console: Console, epochs: int, images: int, writer: Any = None) -> None:
-        self.console, self.epochs, self.images, self.writer = console, epochs, images, writer
+        super().__init__(console)
+        self.epochs, self.images, self.writer = epochs, images, writer
         self.history: list[Epoch] = []
         self.began, self.first = time.monotonic(), 0
-        self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> "TrainProgress":
-        if self.live is not None:
-            self.live.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.live is not None:
-            self.live.stop()
+        super().__exit__(kind, error, trace)
         if self.writer is not None:
             self.writer.close()
 

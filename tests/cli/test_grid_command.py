@@ -1,18 +1,15 @@
 """`effsearch grid` and `effsearch curves` end to end, with real trainings of tiny networks on tiny images."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from user import EFFSEARCH, environment, paint, run
 
-EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
 BASELINE = "32px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r1_k3_s2_e2_c16-head_c32-relu"
 TINY = ["--baseline", BASELINE, "--step", "0.25", "--tolerance", "0.15", "--epochs", "2", "--proxy-resolution", "12"]
 TINY += ["--proxy-images", "64", "--workers", "1", "--data", "images", "--repeats", "2"]
@@ -21,25 +18,7 @@ TINY += ["--proxy-images", "64", "--workers", "1", "--data", "images", "--repeat
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images of two classes, in which commands are run."""
-    root = tmp_path_factory.mktemp("user")
-    rng = np.random.default_rng(0)
-    for name, level in (("dark", 60), ("light", 190)):
-        for index in range(60):
-            path = root / "images" / "train" / name / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.clip(rng.normal(level, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(path)
-    return root
-
-
-def environment(folder: Path) -> dict[str, str]:
-    return os.environ | {"EFFSEARCH_CACHE": str(folder / "cache"), "COLUMNS": "100"}
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*EFFSEARCH, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+    return paint(tmp_path_factory.mktemp("user"), {"train": 60})
 
 
 @pytest.fixture(scope="module")

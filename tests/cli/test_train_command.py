@@ -1,21 +1,17 @@
 """`effsearch train` and `effsearch export` end to end, with a tiny network on tiny images."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from user import EFFSEARCH, environment, paint, run
 
 from effsearch.network.file import load, read_weights
 
-EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
 ARCH = "24px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r2_k3_s2_e2_c16_se0.25-head_c32-silu"
 OPTIONS = ["--data", "images", "--batch", "16", "--resolution", "16", "--device", "cpu"]
 
@@ -23,27 +19,7 @@ OPTIONS = ["--data", "images", "--batch", "16", "--resolution", "16", "--device"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images of two classes, of train and test, in which commands are run."""
-    root = tmp_path_factory.mktemp("user")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 60), ("test", 10)):
-        for name, level in (("dark", 60), ("light", 190)):
-            for index in range(count):
-                path = root / "images" / split / name / f"{index}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                pixels = np.clip(rng.normal(level, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(path)
-    return root
-
-
-def environment(folder: Path) -> dict[str, str]:
-    # One thread, so that sums are made in one order and weights can be compared to the bit.
-    return os.environ | {"EFFSEARCH_CACHE": str(folder / "cache"), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*EFFSEARCH, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+    return paint(tmp_path_factory.mktemp("user"), {"train": 60, "test": 10})
 
 
 @pytest.fixture(scope="module")

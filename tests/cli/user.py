@@ -1,0 +1,36 @@
+"""What the tests of commands that train do as a user would: images in a folder, and a command there."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
+
+
+def paint(root: Path, counts: dict[str, int]) -> Path:
+    """Images of two classes, dark and light, so many of each in every split; returns the root."""
+    rng = np.random.default_rng(0)
+    for split, count in counts.items():
+        for name, level in (("dark", 60), ("light", 190)):
+            for index in range(count):
+                path = root / "images" / split / name / f"{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.clip(rng.normal(level, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(path)
+    return root
+
+
+def environment(folder: Path) -> dict[str, str]:
+    # One thread, so that sums are made in one order and weights can be compared to the bit.
+    return os.environ | {"EFFSEARCH_CACHE": str(folder / "cache"), "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in the folder, to its end."""
+    return subprocess.run(
+        [*EFFSEARCH, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
