@@ -40,6 +40,7 @@ def train(
     epochs: int,
     seed: int,
     device: torch.device,
+    most_images: int | None = None,
     every_epoch: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -49,7 +50,8 @@ def train(
 ) -> Trained:
     """Trains `network` at `resolution` px.
 
-    Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
+    Validation accuracy is measured after the last epoch, or after each. An epoch sees `most_images` at most; where
+    there are more, it goes on where the one before stopped. The seed gives order, augmentation and
     dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`,
     and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. `keep` gets a
     checkpoint after every epoch but the last, and then `on_epoch` the epoch; `on_step` is told now and then how many
@@ -62,13 +64,14 @@ def train(
     generator = torch.Generator(device).manual_seed(seed)
     torch.manual_seed(seed)
     source = Source(images.train, device)
-    steps_per_epoch = max(1, len(images.train) // recipe.batch)
+    seen = min(len(images.train), most_images or len(images.train))
+    steps_per_epoch = max(1, seen // recipe.batch)
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
     for epoch in range(len(history) + 1, last + 1):
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()
-        order = epoch_order(len(images.train), seed, epoch)
+        order = epoch_order(len(images.train), seed, epoch, seen)
         for batch in range(steps_per_epoch):
             pixels, labels = source.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch])
             x = augment(pixels, resolution, recipe.augmentation, generator)
