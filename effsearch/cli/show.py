@@ -27,6 +27,7 @@ def show(
     top: Annotated[int | None, typer.Option(help="Only the first N.")] = None,
     sort: Annotated[str, typer.Option(help="A column to sort by, such as rank, accuracy, flops or params.")] = "rank",
     pareto: Annotated[bool, typer.Option("--pareto", help="Only the Pareto front of accuracy and FLOPs.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="The trainings that failed, and why.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
     out: Annotated[Path | None, typer.Option(help="Write to a .csv, .json or .parquet file instead.")] = None,
     results: Results = Path("results"),
@@ -37,6 +38,7 @@ def show(
     from effsearch.report import ranked
     from effsearch.report.coefficients import print_grid
     from effsearch.report.curves import print_curves
+    from effsearch.report.failed import show_failed
     from effsearch.report.grid import console
     from effsearch.report.summary import print_ranking
     from effsearch.report.tables import ranking_grid
@@ -46,6 +48,9 @@ def show(
     found = find(results, run)
     if found.kind == "train":
         print_training(found, console(wide=False))
+        return
+    if failed:
+        show_failed(found, format_.value, out)
         return
     rows = ranked.read(found)
     chosen = ranked.select(rows, top, sort, pareto)

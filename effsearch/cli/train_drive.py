@@ -27,6 +27,7 @@ from effsearch.cli.session import (
 from effsearch.cli.stop import StopRequest
 from effsearch.cli.train_progress import TrainProgress
 from effsearch.cost import cost
+from effsearch.damage import set_aside
 from effsearch.data import info, load, load_test
 from effsearch.errors import EffsearchError, QuantityError, RecipeError, RunError, listed
 from effsearch.evaluation.devices import gpus
@@ -38,6 +39,7 @@ from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run, create, environment
 from effsearch.search.settings import differences, read_recipe_dict
 from effsearch.training import Epoch, Recipe
+from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.recipe import RECIPES, read_recipe, recipe_to_dict
 
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
@@ -220,8 +222,8 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
             write_atomically(run.path / METRICS, metrics(progress.history, len(loaded.train)))
 
         try:
-            state = checkpoint.read_bytes() if checkpoint.is_file() else None
-            for epoch in [] if state is None else whole.history(state):
+            state, history = _kept(checkpoint, whole, out)
+            for epoch in history:
                 progress.epoch(epoch, quiet=True)
             trained = train_whole(
                 whole,
@@ -235,6 +237,13 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
             )
         except _StoppedError:
             return False
+        except OSError as error:
+            raise RunError(
+                f"run {run.name} was stopped, since {run.path} cannot be written: {error.strerror or error}; when that "
+                f"is mended, go on with: effsearch train --resume {run.path}"
+            ) from error
+        except DamagedCheckpoint as error:
+            raise RunError(f"{checkpoint} is not of this training ({error}); remove it to begin again") from None
     result = {"validation": score(trained, loaded.validation, whole)}
     if "test" in info(images).counts:
         result["test"] = score(trained, load_test(images), whole)
@@ -243,6 +252,20 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
     write_atomically(run.path / WEIGHTS, trained.pack(info(images).classes, about))
     checkpoint.unlink(missing_ok=True)
     return True
+
+
+def _kept(checkpoint: Path, whole: Whole, out: Console) -> tuple[bytes | None, list[Epoch]]:
+    """The state to go on from, and its epochs; one that is damaged is set aside."""
+    if not checkpoint.is_file():
+        return None, []
+    state = checkpoint.read_bytes()
+    try:
+        return state, whole.history(state)
+    except DamagedCheckpoint:
+        out.print(
+            f"{checkpoint} is damaged: set aside as {set_aside(checkpoint).name}; training begins anew", style="red"
+        )
+        return None, []
 
 
 class _StoppedError(Exception):

@@ -10,6 +10,7 @@ from effsearch.architecture import Architecture
 from effsearch.data import load, subset
 from effsearch.evaluation.evaluation import Evaluation
 from effsearch.evaluation.proxy import Proxy
+from effsearch.evaluation.watchdog import Watchdog
 from effsearch.network import build
 from effsearch.training.loop import train
 
@@ -19,7 +20,8 @@ class ProxyTraining:
     """A proxy training on the packed image set in `folder`; a value, so that it can be sent to a worker.
 
     `split_seed` gives the validation split and the images used, the same for all candidates; `device` is cpu or cuda.
-    With `baseline_resolution` (px) a network of another resolution is trained at that of the proxy in proportion.
+    With `baseline_resolution` (px) a network of another resolution is trained at that of the proxy in proportion. A
+    batch is trained in `accumulation` parts.
     """
 
     proxy: Proxy
@@ -27,11 +29,27 @@ class ProxyTraining:
     split_seed: int = 0
     device: str = "cpu"
     baseline_resolution: int | None = None
+    accumulation: int = 1
 
     def __call__(
         self, architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
     ) -> Evaluation:
-        """Trains and validates one architecture, or from a checkpoint on until an epoch; raises Diverged."""
+        """Trains and validates one architecture, or goes on until an epoch; raises Diverged, DamagedCheckpoint."""
+        with Watchdog() as watchdog:
+            try:
+                return self._train(architecture, seed, until, checkpoint, watchdog)
+            finally:
+                if self.device == "cuda":
+                    # What one network was too large for must not be missing for the next.
+                    torch.cuda.empty_cache()
+
+    def in_parts(self, count: int) -> "ProxyTraining":
+        """The same with each batch in so many parts: what is left of memory may do for that."""
+        return replace(self, accumulation=count)
+
+    def _train(
+        self, architecture: Architecture, seed: int, until: int | None, checkpoint: bytes | None, watchdog: Watchdog
+    ) -> Evaluation:
         start = time.perf_counter()
         proxy = self.proxy_for(architecture)
         images = load(self.folder, split_seed=self.split_seed)
@@ -58,6 +76,8 @@ class ProxyTraining:
             device=torch.device(self.device),
             until=until,
             checkpoint=checkpoint,
+            accumulation=self.accumulation,
+            on_step=watchdog.beat,
         )
         reached, history = trained.history[-1].accuracy, tuple(trained.history)
         assert reached is not None

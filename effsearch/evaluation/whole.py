@@ -10,7 +10,6 @@ import torch
 from effsearch.architecture import Architecture
 from effsearch.cost import cost
 from effsearch.data import ImageSet, Split
-from effsearch.errors import RunError
 from effsearch.network import Network, build
 from effsearch.network.file import pack_weights, start_from
 from effsearch.training import Epoch, Recipe
@@ -32,11 +31,8 @@ class Whole:
     device: str = "cpu"
 
     def history(self, state: bytes) -> list[Epoch]:
-        """The epochs of a checkpoint; raises RunError for one that is damaged."""
-        try:
-            return history_of(state)
-        except ValueError as error:
-            raise RunError(f"the checkpoint cannot be read ({error}); remove it to begin again") from None
+        """The epochs of a checkpoint; raises DamagedCheckpoint."""
+        return history_of(state)
 
 
 @dataclass(frozen=True)

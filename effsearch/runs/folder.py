@@ -5,11 +5,13 @@ results/nas-400M-20261124-101530/
   space.toml    the search space as it was
   journal.log   Optuna's journal, the only truth about trials
   ranking.csv   written anew as trials finish; what `show` prints
+  failed.json   the same for trainings that failed; what `show --failed` prints
   coefficients.json  alpha, beta and gamma that a grid found
   checkpoints/  KEY-seedN.safetensors, trainings that were stopped before their end
 """
 
 import json
+import logging
 import os
 import platform
 import re
@@ -19,7 +21,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,18 +31,26 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
+from effsearch.damage import set_aside
 from effsearch.errors import QuantityError, RunError
 from effsearch.runs.files import write_atomically
+from effsearch.runs.secrets import without_passwords
 from effsearch.scaling import Coefficients
 
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run; its name is the folder's."""
+    """The folder of one run; its name is the folder's.
+
+    `storage` is the URL of a database that holds its trials as `study`, if its own journal does not.
+    """
 
     path: Path
+    storage: str | None = field(default=None, repr=False)
+    study: str | None = None
 
     @property
     def name(self) -> str:
@@ -53,6 +63,10 @@ class Run:
     @property
     def ranking(self) -> Path:
         return self.path / "ranking.csv"
+
+    @property
+    def failed(self) -> Path:
+        return self.path / "failed.json"
 
     @property
     def space(self) -> Path:
@@ -68,6 +82,12 @@ class Run:
         file = self._checkpoint(key, seed)
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, state)
+
+    def set_checkpoint_aside(self, key: str, seed: int) -> None:
+        """Renames a damaged checkpoint, and says so; its training then begins anew."""
+        file = self._checkpoint(key, seed)
+        if file.is_file():
+            _log.warning("%s is damaged: set aside as %s; its training begins anew", file, set_aside(file).name)
 
     def read_coefficients(self) -> Coefficients | None:
         """What a search for coefficients found, or None; raises RunError for what is not that."""
@@ -112,16 +132,27 @@ class Run:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            who = holder.read_text(encoding="utf-8").strip() if holder.is_file() else "another process"
+            who = _first_line(holder) or "another process"
             raise RunError(f"run {self.name} is being driven by {who}; wait for it or stop it") from None
         except OSError as error:
             raise RunError(f"run {self.name} cannot be written: {error}") from None
         try:
-            write_atomically(holder, f"process {os.getpid()} on {platform.node()}\n")
+            since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+            try:
+                write_atomically(holder, f"process {os.getpid()} on {platform.node()} since {since}\n")
+            except OSError as error:
+                raise RunError(f"run {self.name} cannot be written: {error}") from None
             yield
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def check_name(name: str) -> str:
@@ -197,7 +228,7 @@ def environment() -> dict[str, Any]:
     packages = ("effsearch", "torch", "torchvision", "optuna", "numpy")
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["effsearch", *sys.argv[1:]]),
+        "command": without_passwords(" ".join(["effsearch", *sys.argv[1:]])),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {package: version(package) for package in packages},

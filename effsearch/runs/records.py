@@ -8,21 +8,23 @@ from typing import Any, Literal
 from effsearch.scaling import Coefficients
 
 State = Literal["complete", "failed", "interrupted", "running", "queued"]
+Fault = Literal["diverged", "memory", "lost", "hung", "error"]
+"""Why a training failed: its loss, memory, its worker or node, its time, or an exception in the code."""
 
 CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"
 """Names of the user attributes of a trial."""
 
 INTERRUPTED = "interrupted"
-DIVERGED = "diverged"
 PREDICTED = " (predicted)"
-"""What a reason may be, or begin with, and what the source of a network ends with that no table has a row for."""
+"""What a reason may be, and what the source of a network ends with that no table has a row for."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """What is trained: an architecture with its cost, under a training seed, and who proposed it.
 
-    `epochs` is where the training stops, if not at its end; `coefficients` are those that a baseline was grown by.
+    `epochs` is where the training stops, if not at its end; `coefficients` are those that a baseline was grown by. A
+    batch is trained in `accumulation` parts, where the whole of it has run out of memory.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Candidate:
     source: str
     epochs: int | None = None
     coefficients: Coefficients | None = None
+    accumulation: int = 1
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
@@ -53,9 +56,10 @@ class Record:
     epochs: int | None = None
     seconds: float | None = None
     reason: str | None = None
+    fault: Fault | None = None
     finished: datetime | None = None
 
     @property
     def diverged(self) -> bool:
         """Whether a training failed for what its network is, not for what befell it."""
-        return (self.reason or "").startswith(DIVERGED)
+        return self.fault == "diverged"

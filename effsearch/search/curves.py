@@ -17,8 +17,9 @@ from effsearch.evaluation.proxy import Proxy
 from effsearch.reward import Reward
 from effsearch.runs.records import Candidate, Record
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, grow
+from effsearch.search.faults import given_up
 from effsearch.search.forecast import Forecast
-from effsearch.search.repeats import all_failed, train_all
+from effsearch.search.repeats import train_all
 from effsearch.search.settings import differences, read_proxy
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Wait
 
@@ -123,7 +124,7 @@ class CurvesProblem:
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         if any(record.state == "queued" for record in records):
             return Propose()
-        broken = all_failed(records)
+        broken = given_up(records)
         if broken is not None:
             return Wait() if clock.pending else Done(broken)
         return train_all(self.candidates, records, self.settings.seeds, self.settings.proxy.epochs)

@@ -6,30 +6,38 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial
-from pebble import ProcessExpired
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from effsearch.architecture import parse
+from effsearch.errors import RunError
 from effsearch.evaluation import Evaluation
 from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
+from effsearch.runs.failures import to_json
 from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
-from effsearch.runs.journal import drop_unborn, enqueue, fail, open_study, read_record, requeue_running
+from effsearch.runs.ledger import Ledger, read_candidate
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import CANDIDATE, DIVERGED, EVALUATION, PREDICTED, Candidate, Record
+from effsearch.runs.records import PREDICTED, Candidate, Record
+from effsearch.runs.storage import scrubbed
+from effsearch.search.faults import fault_of
 from effsearch.search.samplers import SpaceExhausted
-from effsearch.search.steps import Clock, Done, Outlook, Step, Train, Wait
-from effsearch.training import Diverged
+from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
+from effsearch.training.damage import DamagedCheckpoint
 
 Evaluator = Callable[..., Evaluation]
-"""(architecture, seed), or (architecture, seed, epochs, checkpoint) for a training in parts; picklable."""
+"""(architecture, seed), or (architecture, seed, epochs, checkpoint) for a training in parts; picklable.
+
+One with a method `in_parts(count)` gives by it an evaluator that trains a batch in so many parts.
+"""
 
 POLL = 0.25
 """Seconds between two looks at the clock and at the wish to stop."""
@@ -38,6 +46,9 @@ SLOW = 20
 """Times the median seconds of a training after which one is taken to hang; never under MINUTES_AT_LEAST minutes."""
 
 MINUTES_AT_LEAST = 10
+
+HOURS_AT_FIRST = 24
+"""After which a training is taken to hang while none has ended yet; its worker looks sooner whether steps are made."""
 
 
 def proposal_seed(seed: int, proposals: int) -> int:
@@ -107,18 +118,33 @@ def drive(
     """Drives a run until it is done, stopped or out of `seconds`, and yields its status four times a second.
 
     The caller holds the run. However this ends, the executor is stopped, what was running is queued for the next
-    call, and the ranking is written. `read` makes of a candidate's notation what the evaluator is given.
+    call, and the ranking is written. `read` makes of a candidate's notation what the evaluator is given. Raises
+    RunError where the run cannot be read, or no longer be written, such as on a full disk; what was finished is kept.
     """
-    driver = _Driver(run, problem, evaluator, executor, seconds, read)
     try:
-        trouble = yield from driver.drive(stopping)
-    finally:
-        driver.close()
+        driver = _Driver(run, problem, evaluator, executor, seconds, read)
+        try:
+            trouble = yield from driver.drive(stopping)
+        finally:
+            driver.close()
+    except (OSError, SQLAlchemyError, StorageInternalError) as error:
+        executor.stop()
+        raise RunError(_unwritten(run, error)) from error
     yield driver.status(trouble=trouble)
 
 
+def _unwritten(run: Run, error: Exception) -> str:
+    """One line on what can no longer be written, and how to go on."""
+    where = "its storage" if run.storage is not None else str(run.path)
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+    return (
+        f"run {run.name} was stopped, since {where} cannot be written: {scrubbed(cause, run.storage)}; what was "
+        f"finished is kept; when that is mended, go on with: effsearch {run.kind or 'nas'} --resume {run.path}"
+    )
+
+
 class _Driver:
-    """The one process that writes the journal."""
+    """The one process that writes the trials of a run."""
 
     def __init__(
         self,
@@ -132,17 +158,14 @@ class _Driver:
         self.run, self.problem, self.evaluator, self.executor = run, problem, evaluator, executor
         self.seconds, self.read = seconds, read
         self.began = time.monotonic()
-        self.changed, self.written, self.writing = False, self.began, 0.0
-        self.finished: dict[int, Record] = {}
-        self.pending: dict[Future[Evaluation], Trial] = {}
-        self.study = open_study(run.journal, problem.sampler(0))
+        self.changed, self.written, self.writing, self.failures = False, self.began, 0.0, -1
+        self.pending: dict[Future[Evaluation], FrozenTrial] = {}
+        self.ledger = Ledger(run, problem.distributions, problem.sampler(0))
 
     def drive(self, stopping: Callable[[], bool]) -> Generator[Status, None, str | None]:
         """Yields the status as it changes, and returns what went wrong, if anything."""
-        requeue_running(self.study)
-        if not self.study.get_trials(deepcopy=False):
-            for candidate in self.problem.first():
-                self._enqueue(candidate)
+        self.ledger.settle(self.problem.candidate, self.problem.score)
+        self._queue_first()
         step: Step = Wait()
         while True:
             while len(self.pending) < self.executor.workers and not stopping():
@@ -158,24 +181,24 @@ class _Driver:
         return step.problem if isinstance(step, Done) else None
 
     def status(self, ended: Record | None = None, trouble: str | None = None) -> Status:
-        records = self.records()
+        records = self.ledger.records
         return Status(records, ended, self._elapsed(), self.problem.outlook(records, self.executor.workers), trouble)
 
     def close(self) -> None:
-        self.executor.stop()
-        requeue_running(self.study)
-        self.write_ranking()
+        try:
+            self.executor.stop()
+            self.ledger.settle(self.problem.candidate, self.problem.score)
+            self.write_ranking()
+        finally:
+            self.ledger.close()
 
-    def records(self) -> list[Record]:
-        """All records; those of trials that have ended are read only once."""
-        found = []
-        for trial in self.study.get_trials(deepcopy=False):
-            record = self.finished.get(trial.number) or read_record(trial)
-            if record is not None:
-                found.append(record)
-                if trial.state.is_finished():
-                    self.finished[trial.number] = record
-        return found
+    def _queue_first(self) -> None:
+        """Queues what a new run begins with, or the rest of it where the driver died over that."""
+        first = {candidate.key: candidate for candidate in self.problem.first()}
+        there = {record.candidate.key for record in self.ledger.records}
+        if there <= first.keys():
+            for key in (key for key in first if key not in there):
+                self.ledger.queue(first[key], self.problem.params(first[key]))
 
     def _write_ranking_if_due(self) -> None:
         """Spends no more than a tenth of the time on it, however long the ranking has become."""
@@ -185,64 +208,90 @@ class _Driver:
 
     def write_ranking(self) -> None:
         start = time.monotonic()
-        write_atomically(self.run.ranking, to_csv(ranking(self.records(), self.problem.score)))
+        write_atomically(self.run.ranking, to_csv(ranking(self.ledger.records, self.problem.score)))
+        failures = self.ledger.failures
+        if sum(failure.attempts for failure in failures) != self.failures:
+            write_atomically(self.run.failed, to_json(failures))
+            self.failures = sum(failure.attempts for failure in failures)
         self.changed, self.written = False, time.monotonic()
         self.writing = self.written - start
 
     def _begin_next(self) -> Step:
         """Begins what the problem and the clock allow, and returns what that was."""
-        known = self.records()
+        known = self.ledger.records
         clock = Clock(self._seconds_left(), _typical(known), self.executor.workers, bool(self.pending))
         step = self.problem.next_step(known, clock)
         if isinstance(step, Wait | Done):
             return step
         if clock.left < clock.expected:
             return Wait()
-        if isinstance(step, Train):
-            self._enqueue(step.candidate)
-        self.study.sampler = self.problem.sampler(self._proposals(known))
         try:
-            trial = self.study.ask(dict(self.problem.distributions))
+            trial = self._begin(step, known)
         except SpaceExhausted as error:
-            drop_unborn(self.study)
             return Wait() if self.pending else Done(str(error))
         self._submit(trial, clock.expected)
         return step
 
-    def _submit(self, trial: Trial, expected: float) -> None:
-        if CANDIDATE not in trial.user_attrs:
-            trial.set_user_attr(CANDIDATE, asdict(self.problem.candidate(trial.params)))
-        candidate = Candidate.from_dict(trial.user_attrs[CANDIDATE])
-        timeout = max(60.0 * MINUTES_AT_LEAST, SLOW * expected) if expected else None
+    def _begin(self, step: Propose | Train, known: list[Record]) -> FrozenTrial:
+        """The trial of a known candidate, of what is queued, or else of what the sampler proposes."""
+        problem, ledger = self.problem, self.ledger
+        if isinstance(step, Train):
+            # As it was proposed: a network may have several spellings, and a sampler learns from what it sees.
+            params = ledger.params.get(step.candidate.key) or problem.params(step.candidate)
+            return ledger.begin(step.candidate, params)
+        queued = ledger.begin_queued()
+        if queued is not None:
+            return queued
+        sampler = problem.sampler(self._proposals(known))
+        if getattr(sampler, "needs_trial", True):
+            return ledger.ask(sampler, problem.candidate)
+        unborn = create_trial(state=TrialState.WAITING)
+        unborn.number = ledger.trials
+        params = sampler.sample_relative(ledger.study, unborn, dict(problem.distributions))
+        return ledger.begin(problem.candidate(params), params, unborn.system_attrs)
+
+    def _submit(self, trial: FrozenTrial, expected: float) -> None:
+        candidate = read_candidate(trial)
+        assert candidate is not None
+        timeout = max(60.0 * MINUTES_AT_LEAST, SLOW * expected) if expected else 3600.0 * HOURS_AT_FIRST
         task: list[Any] = [self.read(candidate.notation), candidate.seed]
         if candidate.epochs is not None:
             task += [candidate.epochs, self.run.read_checkpoint(candidate.key, candidate.seed)]
-        self.pending[self.executor.submit(self.evaluator, *task, timeout=timeout)] = trial
+        evaluator = self.evaluator
+        if candidate.accumulation > 1 and hasattr(evaluator, "in_parts"):
+            evaluator = evaluator.in_parts(candidate.accumulation)
+        self.pending[self.executor.submit(evaluator, *task, timeout=timeout)] = trial
 
-    def _end(self, trial: Trial, future: Future[Evaluation]) -> Record | None:
-        """Tells the study what a training gave, or why it failed."""
+    def _end(self, trial: FrozenTrial, future: Future[Evaluation]) -> Record | None:
+        """Writes down what a training gave, or why it failed."""
         self.changed = True
-        frozen = self.study._storage.get_trial(trial._trial_id)
+        candidate = read_candidate(trial)
+        assert candidate is not None
         error = future.exception()
+        if isinstance(error, DamagedCheckpoint):
+            self.run.set_checkpoint_aside(candidate.key, candidate.seed)
+            self.ledger.interrupt(trial)
+            return None
         if error is not None:
-            fail(self.study, frozen, failure_reason(error), "".join(traceback.format_exception(error)))
-        else:
-            evaluation = future.result()
-            candidate = Candidate.from_dict(trial.user_attrs[CANDIDATE])
-            if evaluation.checkpoint is not None:
-                self.run.write_checkpoint(candidate.key, candidate.seed, evaluation.checkpoint)
-            trial.set_user_attr(EVALUATION, evaluation.to_dict())
-            self.study.tell(trial, self.problem.score(evaluation.accuracy, candidate.flops))
-        return read_record(self.study._storage.get_trial(trial._trial_id))
-
-    def _enqueue(self, candidate: Candidate) -> None:
-        enqueue(self.study, self.problem.params(candidate), candidate)
+            fault, reason = fault_of(error)
+            return self.ledger.fail(trial, reason, fault, "".join(traceback.format_exception(error)))
+        evaluation = future.result()
+        if evaluation.checkpoint is not None:
+            self.run.write_checkpoint(candidate.key, candidate.seed, evaluation.checkpoint)
+        value = self.problem.score(evaluation.accuracy, candidate.flops)
+        if not math.isfinite(value):
+            return self.ledger.fail(trial, f"diverged: an accuracy of {evaluation.accuracy}", "diverged")
+        return self.ledger.complete(trial, evaluation.to_dict(), value)
 
     def _proposals(self, known: list[Record]) -> int:
         """How many candidates the sampler has proposed; one that was interrupted is in the queue again."""
-        return sum(
-            record.candidate.source.removesuffix(PREDICTED) == self.problem.proposer and record.state != "interrupted"
-            for record in known
+        return len(
+            {
+                record.candidate.key
+                for record in known
+                if record.candidate.source.removesuffix(PREDICTED) == self.problem.proposer
+                and record.state != "interrupted"
+            }
         )
 
     def _elapsed(self) -> float:
@@ -256,18 +305,3 @@ def _typical(known: Sequence[Record]) -> float:
     """Median seconds of a training, or 0 before the first has ended."""
     times = [record.seconds for record in known if record.seconds is not None]
     return median(times) if times else 0.0
-
-
-def failure_reason(error: BaseException) -> str:
-    """One line that says why a training failed."""
-    text = str(error).strip().partition("\n")[0]
-    if isinstance(error, Diverged):
-        return f"{DIVERGED}: {text}"
-    if isinstance(error, ProcessExpired):
-        cause = f"signal {-error.exitcode}; perhaps out of memory" if error.exitcode < 0 else f"exit {error.exitcode}"
-        return f"its worker died ({cause})"
-    if isinstance(error, TimeoutError):
-        return "took far longer than the others and was stopped"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
-        return f"out of memory: {text}"
-    return f"{type(error).__name__}: {text}"

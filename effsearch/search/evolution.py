@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.search.proposing import TRIES, Memory, SpaceSampler, always, finished, goodness
+from effsearch.search.proposing import TRIES, UNBORN, Memory, SpaceSampler, always, finished, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable
 from effsearch.space import Values
 
@@ -75,4 +75,7 @@ class LocalSearchSampler(SpaceSampler):
 
     @staticmethod
     def _mark(study: Study, trial: FrozenTrial, climb: int) -> None:
+        if trial._trial_id == UNBORN:
+            trial.system_attrs[CLIMB] = climb
+            return
         study._storage.set_trial_system_attr(trial._trial_id, CLIMB, climb)

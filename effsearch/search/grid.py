@@ -17,10 +17,11 @@ from effsearch.runs.records import Candidate, Record
 from effsearch.scaling import Coefficients, grow
 from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.search.driver import proposal_seed
+from effsearch.search.faults import given_up
 from effsearch.search.forecast import Forecast
 from effsearch.search.grid_settings import GridSettings
 from effsearch.search.halving import ETA, Ladder
-from effsearch.search.repeats import all_failed, is_running, next_due, train_all
+from effsearch.search.repeats import is_running, next_due, train_all
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 
 CANDIDATE = "candidate"
@@ -70,7 +71,7 @@ class GridProblem:
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         if any(record.state == "queued" for record in records):
             return Propose()
-        broken = all_failed(records)
+        broken = given_up(records)
         if broken is not None:
             return Wait() if clock.pending else Done(broken)
         settings = self.settings

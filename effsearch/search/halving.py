@@ -1,7 +1,7 @@
 """Successive halving (1502.07943): everyone gets a first rung, the better half goes on to the next.
 
-A pure function of the records. A training that crashed says nothing of its network: it is tried again, and in the end
-goes on with the others rather than being dropped. One that diverged is dropped.
+A pure function of the records. A training whose worker was lost says nothing of its network: it is tried again, and in
+the end goes on with the others rather than being dropped. One that failed by itself is dropped.
 """
 
 import math
@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from effsearch.runs.records import Candidate, Record
-
-ATTEMPTS = 3
-"""Of one training that crashes, on each rung."""
+from effsearch.search.faults import attempt, is_due
 
 ETA = 2
 """One in ETA goes on."""
@@ -31,8 +29,9 @@ class Ladder:
         for index, epochs in enumerate(self.rungs):
             known = _on_rung(records, self.candidates, epochs)
             for candidate in here:
-                if is_due(known.get(candidate.key, [])):
-                    return replace(candidate, epochs=epochs)
+                group = known.get(candidate.key, [])
+                if is_due(group):
+                    return replace(attempt(candidate, group), epochs=epochs)
             if any(record.state in ("running", "queued") for group in known.values() for record in group):
                 return None
             if index + 1 < len(self.rungs):
@@ -55,8 +54,8 @@ class Ladder:
         }
         free = [key for key in rewards if key not in self.kept]
         best = sorted(free, key=lambda key: -(rewards[key] or 0.0))[: math.ceil(len(free) / ETA)]
-        crashed = {candidate.key for candidate in here if _has_crashed(known.get(candidate.key, []))}
-        going = {*best, *crashed, *self.kept}
+        lost = {candidate.key for candidate in here if _is_lost(known.get(candidate.key, []))}
+        going = {*best, *lost, *self.kept}
         return tuple(candidate for candidate in here if candidate.key in going)
 
 
@@ -71,10 +70,5 @@ def _on_rung(records: Sequence[Record], candidates: Sequence[Candidate], epochs:
     return groups
 
 
-def is_due(group: Sequence[Record]) -> bool:
-    """Whether a training is still to be begun, or to be tried again."""
-    return all(record.state == "failed" and not record.diverged for record in group) and len(group) < ATTEMPTS
-
-
-def _has_crashed(group: Sequence[Record]) -> bool:
-    return bool(group) and all(record.state == "failed" and not record.diverged for record in group)
+def _is_lost(group: Sequence[Record]) -> bool:
+    return bool(group) and all(record.state == "failed" for record in group) and group[-1].fault == "lost"

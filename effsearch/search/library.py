@@ -14,6 +14,8 @@ from effsearch.space import Values
 class LibrarySampler(SpaceSampler):
     """One of Optuna's samplers, asked again while its proposals are known or infeasible, then moved to a neighbour."""
 
+    needs_trial = True
+
     def __init__(
         self,
         inner: BaseSampler,

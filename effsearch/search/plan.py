@@ -6,11 +6,9 @@ from dataclasses import replace
 
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
+from effsearch.search.faults import FAILURES, due_again, given_up
 from effsearch.search.settings import NasSettings
 from effsearch.search.steps import Done, Propose, Step, Train, Wait
-
-FAILURES = 5
-"""Failed trainings with none finished after which a search gives up."""
 
 
 def next_step(records: Sequence[Record], settings: NasSettings, trials: int, baseline: Candidate | None) -> Step:
@@ -21,9 +19,12 @@ def next_step(records: Sequence[Record], settings: NasSettings, trials: int, bas
     first = [record for record in records if record.candidate.seed == settings.seed]
     finished = {record.candidate.key for record in first if record.state == "complete"}
     running = {record.candidate.key for record in first if record.state == "running"} - finished
-    failed = [record for record in first if record.state == "failed"]
-    if (not finished and len(failed) >= FAILURES) or len(failed) >= max(FAILURES, trials):
-        return Wait() if states["running"] else Done(f"{len(failed)} trainings failed, the last: {failed[-1].reason}")
+    broken = given_up(first, max(FAILURES, trials)) if states["failed"] else None
+    if broken is not None:
+        return Wait() if states["running"] else Done(broken)
+    again = due_again(records) if states["failed"] else None
+    if again is not None:
+        return Train(again)
     if len(finished) + len(running) < trials:
         return Propose()
     return finish(records, settings, baseline, waiting=bool(running))

@@ -22,6 +22,10 @@ WHOLE = 32_768
 """A space of at most so many networks may be looked at as a whole; of a larger one, candidates are drawn."""
 
 
+UNBORN = -1
+"""The id of a trial that is written, with what a sampler notes in its system attributes, once it has a proposal."""
+
+
 class SpaceExhausted(SpaceError):
     """No feasible architecture that is new was found."""
 
@@ -53,6 +57,9 @@ class SpaceSampler(BaseSampler):
     trials. `memory` may be shared by the samplers of one study. `known` is what need not be learnt, for samplers that
     learn. Raises SpaceExhausted when nothing feasible and new is left or can be found.
     """
+
+    needs_trial = False
+    """Whether a proposal is for a trial that is in the study already."""
 
     def __init__(
         self,

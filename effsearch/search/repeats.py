@@ -1,10 +1,10 @@
-"""Trainings that are known beforehand: which is due, and when all have failed."""
+"""Trainings that are known beforehand: which is due."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.halving import ATTEMPTS, is_due
+from effsearch.search.faults import attempt, is_due
 from effsearch.search.steps import Done, Step, Train, Wait
 
 
@@ -26,19 +26,12 @@ def next_due(
             tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
     for seed in seeds:
         for candidate in chosen:
-            if is_due(tried.get((candidate.key, seed), [])):
-                return replace(candidate, seed=seed, epochs=epochs)
+            group = tried.get((candidate.key, seed), [])
+            if is_due(group):
+                return replace(attempt(candidate, group), seed=seed, epochs=epochs)
     return None
 
 
 def is_running(records: Sequence[Record]) -> bool:
     """Whether a training is under way."""
     return any(record.state == "running" for record in records)
-
-
-def all_failed(records: Sequence[Record]) -> str | None:
-    """Why a search is given up in which nothing but failures is seen, or None."""
-    failed = [record for record in records if record.state == "failed"]
-    if len(failed) < 2 * ATTEMPTS or any(record.state == "complete" for record in records):
-        return None
-    return f"{len(failed)} trainings failed, the last: {failed[-1].reason}"

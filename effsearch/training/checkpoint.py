@@ -1,5 +1,6 @@
 """The state of a training between two epochs, as the bytes of a safetensors file."""
 
+import zlib
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -8,7 +9,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.epoch import Epoch
+
+_SUM = "check.sum"
 
 
 def pack(
@@ -29,14 +33,23 @@ def pack(
         [[e.epoch, e.loss, missing if e.accuracy is None else e.accuracy, e.seconds] for e in history],
         dtype=torch.float64,
     )
-    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(whole | {_SUM: torch.tensor(_sum(whole))})
 
 
 def unpack(
     state: bytes, network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Brings a fresh training to the state that was packed, and returns its epochs."""
-    tensors = load(state)
+    """Brings a fresh training to the state that was packed, and returns its epochs; raises DamagedCheckpoint."""
+    try:
+        return _unpack(_load(state), network, average, optimizer, generator)
+    except (KeyError, RuntimeError, TypeError) as error:  # Of another network, or of no training.
+        raise DamagedCheckpoint(f"not the state of this training: {error}") from None
+
+
+def _unpack(
+    tensors: dict[str, Tensor], network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator
+) -> list[Epoch]:
     network.load_state_dict(_part(tensors, "network."))
     average.load_state_dict(_part(tensors, "average."))
     for index, parameter in enumerate(_parameters(optimizer)):
@@ -52,11 +65,32 @@ def unpack(
 
 
 def history_of(state: bytes) -> list[Epoch]:
-    """The epochs of a packed training; raises ValueError for bytes that are none."""
+    """The epochs of a packed training; raises DamagedCheckpoint."""
     try:
-        return _epochs(load(state)["history"])
-    except (SafetensorError, KeyError) as error:
-        raise ValueError(f"not the state of a training: {error}") from None
+        return _epochs(_load(state)["history"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise DamagedCheckpoint(f"not the state of a training: {error}") from None
+
+
+def _load(state: bytes) -> dict[str, Tensor]:
+    """The tensors, as they were written: a file may be whole in length and yet not in content."""
+    try:
+        tensors = load(state)
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise DamagedCheckpoint(f"not the state of a training: {error}") from None
+    kept = tensors.pop(_SUM, None)
+    if kept is None or int(kept) != _sum(tensors):
+        raise DamagedCheckpoint("the state of a training is not what was written")
+    return tensors
+
+
+def _sum(tensors: dict[str, Tensor]) -> int:
+    """CRC-32 of all names and values."""
+    total = 0
+    for name in sorted(tensors):
+        values = tensors[name].reshape(-1).view(torch.uint8).numpy()
+        total = zlib.crc32(values.data, zlib.crc32(name.encode(), total))
+    return total
 
 
 def _epochs(rows: Tensor) -> list[Epoch]:

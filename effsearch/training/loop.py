@@ -14,6 +14,7 @@ from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split
 from effsearch.data.splits import epoch_order
 from effsearch.training.checkpoint import pack, unpack
+from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.epoch import Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
@@ -47,6 +48,7 @@ def train(
     keep: Callable[[bytes], None] | None = None,
     until: int | None = None,
     checkpoint: bytes | None = None,
+    accumulation: int = 1,
 ) -> Trained:
     """Trains `network` at `resolution` px.
 
@@ -55,7 +57,8 @@ def train(
     dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`,
     and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. `keep` gets a
     checkpoint after every epoch but the last, and then `on_epoch` the epoch; `on_step` is told now and then how many
-    steps of how many are done. Raises Diverged.
+    steps of how many are done. A batch goes through the network in `accumulation` parts, in as much less memory, and
+    makes one step all the same. Raises Diverged, and DamagedCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=_ema(recipe.ema), use_buffers=True)
@@ -68,6 +71,8 @@ def train(
     steps_per_epoch = max(1, seen // recipe.batch)
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
+    if len(history) > last:
+        raise DamagedCheckpoint(f"the training has come to epoch {len(history)}, and {last} are asked for")
     for epoch in range(len(history) + 1, last + 1):
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()
@@ -77,13 +82,14 @@ def train(
             x = augment(pixels, resolution, recipe.augmentation, generator)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
-            with _precision(device):
-                loss = criterion(network(x), labels)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            for part, truth in zip(x.tensor_split(accumulation), labels.tensor_split(accumulation), strict=True):
+                with _precision(device):
+                    loss = criterion(network(part), truth) * (len(part) / len(x))
+                loss.backward()
+                total += loss.detach()
             optimizer.step()
             average.update_parameters(network)
-            total += loss.detach()
             step += 1
             if batch % CHECK_EVERY == 0 or batch + 1 == steps_per_epoch:
                 if not torch.isfinite(total):

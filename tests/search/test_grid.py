@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pebble import ProcessExpired
 from toys import InProcess
 
 from effsearch.architecture import Architecture
@@ -20,9 +21,9 @@ from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.search.driver import Status, drive
+from effsearch.search.faults import ATTEMPTS
 from effsearch.search.grid import GridProblem
 from effsearch.search.grid_settings import GridSettings
-from effsearch.search.halving import ATTEMPTS
 from effsearch.training import Diverged
 
 EPOCHS = QUICK.epochs
@@ -146,7 +147,7 @@ def test_a_crash_never_drops_a_candidate(tmp_path_factory, chance, method):
         task = (architecture.key, seed, until)
         if crashes.get(task, 0) < ATTEMPTS - 1 and chance.random() < 0.3:
             crashes[task] = crashes.get(task, 0) + 1
-            raise RuntimeError("the node went away")
+            raise ProcessExpired("the node went away", code=-9)
         return toy(architecture, seed, until, checkpoint)
 
     chosen = settings(method=method, repeats=1, grid=CoefficientGrid(step=0.2))
@@ -161,7 +162,7 @@ def test_what_crashes_every_time_is_carried_to_the_end_and_one_that_diverges_is_
 
     def broken(architecture: Architecture, seed: int, until: int, checkpoint: bytes | None) -> Evaluation:
         if architecture.key == lost:
-            raise RuntimeError("no such device")
+            raise ProcessExpired("the node went away", code=-9)
         if architecture.key == wild:
             raise Diverged("the loss is not finite")
         return toy(architecture, seed, until, checkpoint)

@@ -15,7 +15,7 @@ from effsearch.cost import cost
 from effsearch.evaluation import Evaluation
 from effsearch.runs.executor import LocalExecutor
 from effsearch.runs.ranking import from_csv
-from effsearch.search.driver import failure_reason
+from effsearch.search.faults import fault_of
 from effsearch.space import Space, load
 from effsearch.training import Diverged
 
@@ -206,9 +206,10 @@ class TestWorkers:
 
 
 def test_failure_reasons_are_one_line():
-    assert failure_reason(ValueError("bad\nworse")) == "ValueError: bad"
-    assert failure_reason(TimeoutError()) == "took far longer than the others and was stopped"
-    assert failure_reason(RuntimeError("DefaultCPUAllocator: can't allocate memory")).startswith("out of memory")
+    assert fault_of(ValueError("bad\nworse")) == ("error", "ValueError: bad")
+    assert fault_of(TimeoutError()) == ("hung", "took far longer than the others and was stopped")
+    fault, reason = fault_of(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert (fault, reason.partition(":")[0]) == ("memory", "out of memory")
 
 
 def test_evaluations_in_the_journal_are_plain_json(tmp_path):

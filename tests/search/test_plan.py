@@ -3,7 +3,8 @@ from dataclasses import replace
 from toys import settings
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.plan import FAILURES, next_step
+from effsearch.search.faults import FAILURES
+from effsearch.search.plan import next_step
 from effsearch.search.steps import Done, Propose, Train, Wait
 
 B0 = Candidate("b0key", "b0", 8_000_000, 1, 0, "b0")

@@ -1,0 +1,28 @@
+"""What is damaged is set aside, never used and never thrown away; what is renamed stays renamed."""
+
+import os
+from pathlib import Path
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file or folder to NAME.damaged beside it (or NAME.damaged-2, ...), and returns that."""
+    number = 1
+    while (aside := beside(path, number)).exists():
+        number += 1
+    path.rename(aside)
+    sync_folder(path.parent)
+    return aside
+
+
+def beside(path: Path, number: int = 1) -> Path:
+    """Where the damaged file or folder number `number` is set aside."""
+    return path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+
+
+def sync_folder(folder: Path) -> None:
+    """Brings a folder's own entries, such as a new name, to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""Optuna's journal in a file with one writer: a line is whole or is taken back, and damage is found."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend
+
+from effsearch.damage import beside, sync_folder
+
+_log = logging.getLogger(__name__)
+
+
+class JournalFile(BaseJournalBackend):
+    """A journal that no one else writes while it is open, so that nothing is read but what was there and what is new.
+
+    It has no lock of its own: the run's is dropped by the system with its process, Optuna's would stay. Raises OSError
+    where a line cannot be written; the file then ends with the line before.
+    """
+
+    def __init__(self, path: Path) -> None:
+        repair(path)
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+        sync_folder(path.parent)
+        self._unread: Iterator[dict[str, Any]] = _parsed(path)
+        self._new: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The lines that were not read yet; the one reader asks for them in order."""
+        yield from self._unread
+        new, self._new = self._new, []
+        yield from new
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Brings lines to the disk."""
+        lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+        data = memoryview("".join(f"{line}\n" for line in lines).encode())
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            while data:
+                data = data[os.write(self._file.fileno(), data) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), end)
+            raise
+        self._new += map(json.loads, lines)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def _parsed(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def repair(path: Path) -> None:
+    """Sets aside what follows the last sound line of a journal, as JOURNAL.damaged, and says so; raises OSError."""
+    try:
+        with path.open("rb") as file:
+            sound, lines = 0, 0
+            for line in file:
+                if not is_sound(line):
+                    break
+                sound, lines = sound + len(line), lines + 1
+            else:
+                return
+            file.seek(sound)
+            rest = file.read()
+    except FileNotFoundError:
+        return
+    number = 1
+    while beside(path, number).exists():
+        number += 1
+    aside = beside(path, number)
+    with aside.open("xb") as file:
+        file.write(rest)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+    with path.open("r+b") as file:
+        file.truncate(sound)
+        os.fsync(file.fileno())
+    count = rest.count(b"\n")
+    what = "is torn" if count <= 1 else f"is damaged: it and the {count - 1} lines after it are not used"
+    _log.warning("line %d of %s %s; set aside as %s", lines + 1, path, what, aside.name)
+
+
+def is_sound(line: bytes) -> bool:
+    """Whether a line is a whole entry of a journal."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and "op_code" in entry

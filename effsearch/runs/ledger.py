@@ -1,0 +1,245 @@
+"""The trainings of a run, as its one driver writes and knows them: trials of an Optuna study."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from effsearch.errors import EffsearchError, RunError
+from effsearch.runs.failures import Failure
+from effsearch.runs.folder import Run
+from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
+from effsearch.runs.storage import close_storage, open_storage
+
+STUDY = "effsearch"
+"""The name of the study in a run's own journal."""
+
+
+class Ledger:
+    """Opens the study of a run, or begins it, and knows all that is in it from then on, since no one else writes it.
+
+    Every change is in the storage before it is known here. Raises RunError for a storage that cannot be read, and
+    OSError (or what a database raises) where one cannot be written.
+    """
+
+    def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
+        storage = open_storage(run)
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=run.study or STUDY,
+            sampler=sampler,
+            direction="maximize",
+            load_if_exists=True,
+        )
+        self.distributions = distributions
+        self._storage, self._study_id = self.study._storage, self.study._study_id
+        self.params: dict[str, Mapping[str, Any]] = {}
+        """The decisions that first gave each network, by its key."""
+        self._known: dict[int, Record] = {}
+        self._queue: deque[FrozenTrial] = deque()
+        self._failed: list[FrozenTrial] = []
+        for trial in self.study.get_trials(deepcopy=False):
+            self._note(trial)
+            if trial.state == TrialState.WAITING:
+                self._queue.append(trial)
+            elif trial.state == TrialState.FAIL:
+                self._failed.append(trial)
+
+    def close(self) -> None:
+        """Lets the storage go; what is known stays known."""
+        close_storage(self._storage)
+
+    @property
+    def records(self) -> list[Record]:
+        """All trainings whose candidate is known, in the order of their trials."""
+        return list(self._known.values())
+
+    @property
+    def trials(self) -> int:
+        """All trials of the study."""
+        return len(self.study.get_trials(deepcopy=False))
+
+    @property
+    def failures(self) -> list[Failure]:
+        """What is told of each training that has failed, with all its attempts."""
+        groups: dict[tuple[str, int, int | None], list[FrozenTrial]] = {}
+        for trial in self._failed:
+            record = self._known.get(trial.number)
+            if record is not None and record.state == "failed":
+                candidate = record.candidate
+                groups.setdefault((candidate.key, candidate.seed, candidate.epochs), []).append(trial)
+        return [self._failure(group) for group in groups.values()]
+
+    def _failure(self, group: list[FrozenTrial]) -> Failure:
+        record = self._known[group[-1].number]
+        candidate = record.candidate
+        return Failure(
+            key=candidate.key,
+            notation=candidate.notation,
+            seed=candidate.seed,
+            epochs=candidate.epochs,
+            reason=record.reason or "",
+            fault=record.fault or "error",
+            attempts=len(group),
+            traceback=str(group[-1].user_attrs.get(FAILURE, {}).get("traceback", "")),
+        )
+
+    def queue(
+        self, candidate: Candidate, params: Mapping[str, Any], notes: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Queues a training ahead of what is proposed; it is there whole or not at all. `notes` are a sampler's."""
+        self._queue.append(self._add(candidate, params, TrialState.WAITING, notes))
+
+    def begin(
+        self, candidate: Candidate, params: Mapping[str, Any], notes: Mapping[str, Any] = MappingProxyType({})
+    ) -> FrozenTrial:
+        """Begins a training."""
+        return self._add(candidate, params, TrialState.RUNNING, notes)
+
+    def begin_queued(self) -> FrozenTrial | None:
+        """Begins the training that has waited longest, if one has."""
+        if not self._queue:
+            return None
+        trial = self._queue[0]
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        self._queue.popleft()
+        return self._reread(trial)
+
+    def ask(self, sampler: BaseSampler, candidate_of: Callable[[Mapping[str, Any]], Candidate]) -> FrozenTrial:
+        """Begins a training of what a sampler proposes whose state is in the study; raises whatever it raises."""
+        self.study.sampler = sampler
+        try:
+            asked = self.study.ask(dict(self.distributions))
+        except BaseException:
+            self.settle(candidate_of, None)
+            raise
+        self._storage.set_trial_user_attr(asked._trial_id, CANDIDATE, asdict(candidate_of(asked.params)))
+        return self._note(self._storage.get_trial(asked._trial_id))
+
+    def complete(self, trial: FrozenTrial, evaluation: Mapping[str, Any], value: float) -> Record:
+        """Ends a training with what it gave."""
+        self._storage.set_trial_user_attr(trial._trial_id, EVALUATION, dict(evaluation))
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [value])
+        return self._known[self._reread(trial).number]
+
+    def fail(self, trial: FrozenTrial, reason: str, fault: Fault | None = None, traceback: str = "") -> Record | None:
+        """Ends a training without a value, with its reason."""
+        failure = {"reason": reason, "fault": fault, "traceback": traceback}
+        self._storage.set_trial_user_attr(trial._trial_id, FAILURE, failure)
+        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        ended = self._reread(trial)
+        self._failed.append(ended)
+        return self._known.get(ended.number)
+
+    def interrupt(self, trial: FrozenTrial) -> None:
+        """Ends a training as interrupted, and queues it again."""
+        candidate = read_candidate(trial)
+        # Queued before it is ended: between the two it would be lost.
+        if candidate is not None and all(read_candidate(other) != candidate for other in self._queue):
+            self.queue(candidate, trial.params, trial.system_attrs)
+        self.fail(trial, INTERRUPTED)
+
+    def settle(
+        self,
+        candidate_of: Callable[[Mapping[str, Any]], Candidate],
+        score: Callable[[float, float], float] | None,
+    ) -> None:
+        """Interrupts all trainings that no process works on any more; what had given its accuracy is complete.
+
+        Only the driver that holds the run may call this: whatever is marked as running is then known to be dead. It may
+        itself be stopped at any point, and called again. Without `score`, only what has no candidate is ended.
+        """
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if CANDIDATE not in trial.user_attrs and trial.params.keys() >= self.distributions.keys():
+                found = asdict(candidate_of(trial.params))
+                self._storage.set_trial_user_attr(trial._trial_id, CANDIDATE, found)
+                trial = self._reread(trial)
+                self._known = dict(sorted(self._known.items()))
+            candidate, evaluation = read_candidate(trial), trial.user_attrs.get(EVALUATION)
+            if candidate is not None and score is None:
+                continue
+            if candidate is not None and score is not None and evaluation is not None:
+                self.complete(trial, evaluation, score(evaluation["accuracy"], candidate.flops))
+            else:
+                self.interrupt(trial)
+
+    def _add(
+        self, candidate: Candidate, params: Mapping[str, Any], state: TrialState, notes: Mapping[str, Any]
+    ) -> FrozenTrial:
+        kinds = self.distributions
+        fitting = {name: value for name, value in params.items() if _fits(kinds[name], value)}
+        trial = create_trial(
+            state=state,
+            params=fitting,
+            distributions={name: kinds[name] for name in fitting},
+            user_attrs={CANDIDATE: asdict(candidate)},
+            # Optuna's samplers let a trial with fixed parameters alone.
+            system_attrs={**notes, "fixed_params": dict(params)},
+        )
+        return self._note(self._storage.get_trial(self._storage.create_new_trial(self._study_id, trial)))
+
+    def _reread(self, trial: FrozenTrial) -> FrozenTrial:
+        return self._note(self._storage.get_trial(trial._trial_id))
+
+    def _note(self, trial: FrozenTrial) -> FrozenTrial:
+        record = read_record(trial)
+        if record is not None:
+            self._known[trial.number] = record
+            if trial.params:
+                self.params.setdefault(record.candidate.key, trial.params)
+        return trial
+
+
+def _fits(kind: BaseDistribution, value: Any) -> bool:
+    try:
+        return bool(kind._contains(kind.to_internal_repr(value)))
+    except ValueError:
+        return False
+
+
+def read_candidate(trial: FrozenTrial) -> Candidate | None:
+    """What is trained in a trial, if that is known; raises RunError for a trial that says nothing of a network."""
+    found = trial.user_attrs.get(CANDIDATE)
+    try:
+        return None if found is None else Candidate.from_dict(found)
+    except (EffsearchError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"trial {trial.number} of the study says nothing of a network: {error}") from None
+
+
+def read_record(trial: FrozenTrial) -> Record | None:
+    """What a trial says of a training, or None before its candidate is known; raises RunError."""
+    candidate = read_candidate(trial)
+    if candidate is None:
+        return None
+    evaluation = trial.user_attrs.get(EVALUATION, {})
+    failure = trial.user_attrs.get(FAILURE, {})
+    if not isinstance(evaluation, dict) or not isinstance(failure, dict):
+        raise RunError(f"trial {trial.number} of the study says nothing of a training")
+    return Record(
+        number=trial.number,
+        state=_state(trial, failure),
+        candidate=candidate,
+        accuracy=evaluation.get("accuracy"),
+        reward=trial.value if trial.state == TrialState.COMPLETE else None,
+        epochs=evaluation.get("epochs"),
+        seconds=evaluation.get("seconds"),
+        reason=failure.get("reason"),
+        fault=failure.get("fault"),
+        finished=trial.datetime_complete,
+    )
+
+
+def _state(trial: FrozenTrial, failure: dict[str, Any]) -> State:
+    if trial.state == TrialState.COMPLETE:
+        return "complete"
+    if trial.state == TrialState.RUNNING:
+        return "running"
+    if trial.state == TrialState.WAITING:
+        return "queued"
+    return "interrupted" if failure.get("reason") == INTERRUPTED else "failed"

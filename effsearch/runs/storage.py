@@ -1,0 +1,186 @@
+"""Where the trials of a run are: in its own journal, or in a database that Optuna knows."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from effsearch.errors import RunError
+from effsearch.runs.folder import Run
+from effsearch.runs.journal_file import JournalFile
+from effsearch.runs.secrets import SECRETS
+
+VARIABLE = "EFFSEARCH_STORAGE"
+"""The environment variable that gives a storage's URL where no option does."""
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown and kept; raises RunError for what is none."""
+    parsed = _parse(url)
+    query = {name: value for name, value in parsed.query.items() if name.lower() not in SECRETS}
+    return parsed.set(password=None, query=query).render_as_string(hide_password=True)
+
+
+def _parse(url: str) -> URL:
+    allowed = "a URL such as postgresql://user@host/database or sqlite:////folder/trials.db"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise RunError(f"--storage (or {VARIABLE}) must be {allowed}; what was given is none") from None
+    if parsed.drivername.startswith("sqlite"):
+        if not parsed.database or parsed.database == ":memory:":
+            raise RunError(f"--storage must be {allowed}; sqlite was given without a file")
+        return parsed.set(database=str(Path(parsed.database).absolute()))
+    # psycopg 3 is what effsearch[postgresql] installs; SQLAlchemy would look for the older psycopg2.
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
+
+
+def choose(asked: str | None) -> str | None:
+    """The URL for a new run: the option's, the environment's, or None for a journal in the run's folder."""
+    return asked or os.environ.get(VARIABLE) or None
+
+
+def check_free(url: str, name: str) -> None:
+    """Raises RunError unless the storage can be used and has no study of that name."""
+    if name in _names(url):
+        raise RunError(f"{without_password(url)} already has a study {name!r}; choose another --run name")
+
+
+def about(url: str | None, name: str) -> dict[str, Any]:
+    """What run.toml says of the storage."""
+    return {} if url is None else {"storage": {"url": without_password(url), "study": name}}
+
+
+def stored(run: Run, manifest: Mapping[str, Any], asked: str | None) -> Run:
+    """The run with the storage that it was made with; a password comes from `asked` or the environment.
+
+    Raises RunError where another storage is asked for, or the study is not there.
+    """
+    table = manifest.get("storage", {})
+    recorded = table.get("url") if isinstance(table, dict) else None
+    if recorded is None:
+        if asked is not None:
+            raise RunError(f"run {run.name} keeps its trials in its own folder; leave out --storage")
+        return run
+    url = choose(asked) or str(recorded)
+    if without_password(url) != recorded and str(table.get("study")) not in _names(url):
+        raise RunError(f"{without_password(url)} has no study {table.get('study')!r}; run {run.name} is in {recorded}")
+    return replace(run, storage=url, study=str(table.get("study")))
+
+
+def open_storage(run: Run) -> BaseStorage:
+    """The storage of a run that this process alone writes; raises RunError where it cannot be read."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if run.storage is not None:
+        return OneWriter(_connect(run.storage))
+    file = JournalFile(run.journal)
+    try:
+        return JournalStorage(file)
+    except OSError:
+        file.close()
+        raise
+    except Exception as error:  # Lines that are JSON and yet no journal may fail in any way.
+        file.close()
+        raise RunError(
+            f"{run.journal} is not a journal that effsearch wrote: {type(error).__name__}: {error}"
+        ) from None
+
+
+def close_storage(storage: BaseStorage) -> None:
+    """Closes the journal's file, or the connections to a database."""
+    backend = getattr(storage, "_backend", None)
+    if isinstance(backend, JournalFile):
+        backend.close()
+    elif isinstance(backend, RDBStorage):
+        backend.remove_session()
+        backend.engine.dispose()
+
+
+def _names(url: str) -> list[str]:
+    storage = _connect(url)
+    try:
+        return [study.study_name for study in storage.get_all_studies()]
+    finally:
+        storage.engine.dispose()
+
+
+def _connect(url: str) -> RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    parsed = _parse(url)
+    try:
+        return RDBStorage(parsed.render_as_string(hide_password=False))
+    except ImportError as error:
+        extra = " (python -m pip install 'effsearch[postgresql]')" if "psycopg" in str(error) else ""
+        raise RunError(
+            f"{without_password(url)} needs a package that is not installed: {_line(error)}{extra}"
+        ) from None
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
+        raise RunError(f"the storage {without_password(url)} cannot be used: {scrubbed(_line(error), url)}") from None
+
+
+def _line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def scrubbed(text: str, url: str | None) -> str:
+    """A text without the password of the URL."""
+    password = None if url is None else _parse(url).password
+    return text.replace(str(password), "***") if password else text
+
+
+class OneWriter(_CachedStorage):
+    """A database whose study this process alone writes: only trials that it has written to are read again.
+
+    Optuna reads all unfinished trials at every look, which with many workers takes longer than a training.
+    """
+
+    def __init__(self, backend: RDBStorage) -> None:
+        super().__init__(backend)
+        self._written: set[int] = set()
+        self._complete = False
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        trial_id = super().create_new_trial(study_id, template_trial)
+        self._written.add(trial_id)
+        return trial_id
+
+    def set_trial_param(self, trial_id: int, *args: Any, **kwargs: Any) -> None:
+        super().set_trial_param(trial_id, *args, **kwargs)
+        self._written.add(trial_id)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        self._written.add(trial_id)
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_user_attr(trial_id, key, value)
+        self._written.add(trial_id)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_system_attr(trial_id, key, value)
+        self._written.add(trial_id)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with suppress(KeyError):
+            if trial_id not in self._written:
+                study_id, number = self._trial_id_to_study_id_and_number[trial_id]
+                return self._studies[study_id].trials[number]
+        return self._backend.get_trial(trial_id)
+
+    def _read_trials_from_remote_storage(self, study_id: int) -> None:
+        if not self._complete:
+            super()._read_trials_from_remote_storage(study_id)
+            self._complete = True
+        elif self._written:
+            with self._lock:
+                self._add_trials_to_cache(study_id, [self._backend.get_trial(trial) for trial in self._written])
+        self._written.clear()

@@ -1,0 +1,82 @@
+"""What may befall a training, whether another attempt may help, and when to give up a search."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pebble import ProcessExpired
+
+from effsearch.runs.records import Candidate, Fault, Record
+from effsearch.training import Diverged
+
+ATTEMPTS = 3
+"""Of a training whose worker or node is lost again and again."""
+
+MEMORY_ATTEMPTS = 2
+"""Of a training that runs out of memory: the second with half the images at a time, and the same batch a step."""
+
+FAILURES = 5
+"""Failed trainings with none finished after which a search gives up."""
+
+STREAK = 12
+"""Trainings that fail one after the other after which a search gives up, whatever was finished before."""
+
+
+def fault_of(error: BaseException) -> tuple[Fault, str]:
+    """What kind of fault a training failed by, and one line that says why."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, Diverged):
+        return "diverged", f"diverged: {text}"
+    if isinstance(error, ProcessExpired):
+        killed = error.exitcode < 0
+        cause = f"signal {-error.exitcode}; perhaps out of memory" if killed else f"exit {error.exitcode}"
+        return "lost", f"its worker died ({cause})"
+    if isinstance(error, TimeoutError):
+        return "hung", "took far longer than the others and was stopped"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
+        return "memory", f"out of memory: {text}"
+    return "error", f"{type(error).__name__}: {text}"
+
+
+def is_due(group: Sequence[Record]) -> bool:
+    """Whether a training, of which `group` are all attempts, is still to be begun, or to be tried again."""
+    if not group:
+        return True
+    if any(record.state != "failed" for record in group):
+        return False
+    last = group[-1].fault
+    most = {"lost": ATTEMPTS, "memory": MEMORY_ATTEMPTS}.get(last or "", 1)
+    return sum(record.fault == last for record in group) < most
+
+
+def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
+    """The candidate as it is to be trained after the attempts of `group`."""
+    short = any(record.fault == "memory" for record in group)
+    return replace(candidate, accumulation=2 if short else candidate.accumulation)
+
+
+def due_again(records: Iterable[Record]) -> Candidate | None:
+    """The first training that has failed and is to be tried again."""
+    groups: dict[tuple[str, int, int | None], list[Record]] = {}
+    for record in records:
+        candidate = record.candidate
+        if record.state != "interrupted":
+            groups.setdefault((candidate.key, candidate.seed, candidate.epochs), []).append(record)
+    for group in groups.values():
+        if is_due(group):
+            return attempt(group[-1].candidate, group)
+    return None
+
+
+def given_up(records: Iterable[Record], planned: int = 0) -> str | None:
+    """Why a search is given up in which trainings only fail, or as many networks as are `planned`, or None."""
+    ended = [record for record in records if record.state in ("complete", "failed")]
+    failed = [record for record in ended if record.state == "failed"]
+    if len(failed) < FAILURES:
+        return None
+    reason = f"the last: {failed[-1].reason}"
+    if len(failed) == len(ended):
+        return f"{len(failed)} trainings failed, {reason}"
+    if len(ended) > STREAK and all(record.state == "failed" for record in ended[-STREAK:]):
+        return f"{STREAK} trainings in a row failed, {reason}"
+    networks = len({record.candidate.key for record in failed})
+    return f"{networks} networks failed, {reason}" if planned and networks >= planned else None
