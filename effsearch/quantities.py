@@ -45,6 +45,14 @@ def parse_window(text: str, what: str = "a window") -> tuple[float, float] | Non
     return low, high
 
 
+def parse_whole_numbers(text: str, what: str = "a list") -> tuple[int, ...]:
+    """Reads 1,3,9; raises QuantityError unless they are whole numbers from 1 to 10,000."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 6 and 1 <= int(part) <= 10_000 for part in parts):
+        raise QuantityError(f"{what} must be whole numbers from 1 to 10,000 such as 1,3,9, or none; got {text[:80]!r}")
+    return tuple(map(int, parts))
+
+
 def format_count(value: float) -> str:
     """Four significant digits with a unit: 385.8M, 1.027B, 5.289M, 812."""
     for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):

@@ -8,7 +8,7 @@ import typer
 from effsearch.cli.arguments import Results
 from effsearch.cli.options import Data, ProxyEpochs, ProxyImages, ProxyWidth, Resume, RunName, TimeLimit, Workers, given
 from effsearch.errors import QuantityError
-from effsearch.quantities import parse_count, parse_duration, parse_window
+from effsearch.quantities import parse_count, parse_duration, parse_whole_numbers, parse_window
 
 
 def nas(
@@ -57,6 +57,14 @@ def nas(
     proxy_width: ProxyWidth = None,
     proxy_images: ProxyImages = None,
     epochs: ProxyEpochs = None,
+    rungs: Annotated[
+        str | None,
+        typer.Option(help="Epochs after which only the best go on, such as 1,3,9, or none [default: none]"),
+    ] = None,
+    start: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ARCH", help="Train this first: ARCH, RUN:RANK, or a RUN's best; may be repeated."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals and trainings [default: 0]")] = None,
     warm_start: Annotated[
         bool | None, typer.Option("--warm-start/--cold", help="Train known networks first, or not [default: do]")
@@ -82,6 +90,10 @@ def nas(
     asked = given(**chosen)
     if flops_window is not None:
         asked["flops_window"] = parse_window(flops_window, "--flops-window")
+    if rungs is not None:
+        asked["rungs"] = parse_whole_numbers(rungs, "--rungs") if rungs != "none" else ()
+        if asked["rungs"] and epochs is None:
+            epochs = asked["rungs"][-1]
     changes = {"resolution": proxy_resolution, "width": proxy_width, "train_images": proxy_images, "epochs": epochs}
     seconds = None if time_limit is None else parse_duration(time_limit, "--time-limit")
 
@@ -90,8 +102,8 @@ def nas(
     if table is not None or of_table(run, resume, results):
         if warm_start is False:  # There is nothing to start from, so a table is always searched cold.
             del asked["warm_start"]
-        trained = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
-        trained |= {"proxy_images": proxy_images, "epochs": epochs}
+        trained: dict[str, object] = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
+        trained |= {"proxy_images": proxy_images, "epochs": epochs, "start": start}
         asked |= given(**trained)
         names = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
 
@@ -110,6 +122,7 @@ def nas(
             asked=asked,
             proxy=proxy,
             proxy_changes=given(**changes),
+            start=tuple(start or ()),
             trials=trials,
             seconds=seconds,
             workers=workers,

@@ -23,6 +23,7 @@ from effsearch.runs.executor import Executor, InlineExecutor, LocalExecutor
 from effsearch.runs.ranking import Row
 from effsearch.search.driver import Evaluator, Status
 from effsearch.search.nas import known_architectures, search
+from effsearch.search.rungs import ETA
 
 SHOWN = 20
 """Rows of the table at the end."""
@@ -53,6 +54,9 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
         out.print(f"{counted(session.limits.trials, 'architecture')}, each predicted by the prior: nothing is trained")
         return
     out.print(describe_proxy(session.images, proxy))
+    if settings.rungs:
+        steps = ", ".join(map(str, settings.rungs[:-1]))
+        out.print(f"rungs: after {steps} of {proxy.epochs} epochs the best 1 in {ETA} go on")
     out.print(
         f"{counted(session.limits.trials, 'architecture')} on {describe_slots(slots)}, then "
         f"{repeated} under {counted(settings.repeats, 'seed')} each"

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from effsearch.cli.arguments import check_limits
+from effsearch.cli.nas_start import starts
 from effsearch.cli.session import (
     about_images,
     check_images,
@@ -47,6 +48,7 @@ class Request:
     asked: Mapping[str, Any]
     proxy: str | None
     proxy_changes: Mapping[str, Any]
+    start: tuple[str, ...]
     trials: int | None
     seconds: float | None
     workers: int | None
@@ -104,6 +106,7 @@ def _begin(request: Request, out: Console) -> Session:
             # A prediction has no noise, so nothing is repeated, and no proxy is used.
             proxy=QUICK if prior else proxy_named(None),
             repeats=1 if prior else 3,
+            finalists=5 if request.asked.get("rungs") else 3,
         ),
     )
     settings = replace(settings, space=space.name)
@@ -112,6 +115,7 @@ def _begin(request: Request, out: Console) -> Session:
     space = space.at(settings.resolution)
     _check_window(space, settings)
     settings.proxy.check(space)
+    settings = replace(settings, start=starts(request.start, space, settings, request.results))
     images = None if prior else pack(settings.data, settings.proxy.resolution, out)
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     manifest = {
@@ -135,6 +139,8 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
         file = locate_space(request.asked["space"])
         same = file.read_text(encoding="utf-8") == run.space.read_text(encoding="utf-8")
         wanted = replace(wanted, space=file.stem if file.stem != stored.space or same else f"another {file.stem}")
+    if request.start:
+        wanted = replace(wanted, start=starts(request.start, space.at(stored.resolution), stored, request.results))
     refuse_changes(run, stored.differences(replace(wanted, data=stored.data)))
     images = None
     if stored.evaluator == "training":
@@ -147,7 +153,7 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
 
 def _check_prior(request: Request, space: Space) -> None:
     """Raises an EffsearchError unless the prior knows the space, and for options that only a training has."""
-    trained = [name for name in ("data",) if name in request.asked] + ["proxy"] * (request.proxy is not None)
+    trained = [name for name in ("data", "rungs") if name in request.asked] + ["proxy"] * (request.proxy is not None)
     if trained or request.proxy_changes:
         given = listed([*trained, *request.proxy_changes])
         raise QuantityError(f"--evaluator prior trains nothing: leave out what a training has, got {given}")

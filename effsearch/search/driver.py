@@ -29,6 +29,7 @@ from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import PREDICTED, Candidate, Record
 from effsearch.runs.storage import scrubbed
 from effsearch.search.faults import fault_of
+from effsearch.search.proposing import AGAIN
 from effsearch.search.samplers import SpaceExhausted
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 from effsearch.training.damage import DamagedCheckpoint
@@ -238,7 +239,7 @@ class _Driver:
         if isinstance(step, Train):
             # As it was proposed: a network may have several spellings, and a sampler learns from what it sees.
             params = ledger.params.get(step.candidate.key) or problem.params(step.candidate)
-            return ledger.begin(step.candidate, params)
+            return ledger.begin(step.candidate, params, {AGAIN: True} if step.again else {})
         queued = ledger.begin_queued()
         if queued is not None:
             return queued

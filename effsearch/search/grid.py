@@ -22,6 +22,7 @@ from effsearch.search.forecast import Forecast
 from effsearch.search.grid_settings import GridSettings
 from effsearch.search.halving import ETA, Ladder
 from effsearch.search.repeats import is_running, next_due, train_all
+from effsearch.search.rungs import epochs_alone
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 
 CANDIDATE = "candidate"
@@ -162,7 +163,7 @@ class GridProblem:
         until = candidate.epochs or self.settings.proxy.epochs
         if self.settings.method != "halving" or candidate.seed != self.settings.seed:
             return until
-        return until - max((rung for rung in self.settings.rungs if rung < until), default=0)
+        return epochs_alone(until, self.settings.rungs)
 
     def _ladder(self) -> Ladder:
         return Ladder(self.settings.rungs, tuple(self.candidates), frozenset(self.references | self.compared))

@@ -17,9 +17,10 @@ from effsearch.runs.folder import Run
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.driver import Evaluator, Status, drive, proposal_seed
 from effsearch.search.plan import finish, next_step
+from effsearch.search.rungs import epochs_alone, planned_epochs
 from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, NasSettings
-from effsearch.search.steps import Clock, Outlook, Propose, Step
+from effsearch.search.steps import Clock, Outlook, Propose, Step, Train
 from effsearch.space import Space
 
 
@@ -44,7 +45,10 @@ def search(
 
 @dataclass
 class NasProblem:
-    """Warm starts, then what the sampler proposes until `trials` are finished, then repeats of the finalists."""
+    """Warm starts, then what the sampler proposes until `trials` are finished, then repeats of the finalists.
+
+    With rungs, the best go on in between, and the finalists reach the last one.
+    """
 
     space: Space
     settings: NasSettings
@@ -66,7 +70,9 @@ class NasProblem:
         return self.settings.sampler
 
     def first(self) -> Iterable[Candidate]:
-        return self.known.values() if self.settings.warm_start else ()
+        given = [self._candidate(parse(notation), "start") for notation in self.settings.start]
+        known = self.known.values() if self.settings.warm_start else ()
+        return {candidate.key: candidate for candidate in [*given, *known]}.values()
 
     def sampler(self, proposals: int) -> SpaceSampler:
         seed = proposal_seed(self.settings.seed, proposals)
@@ -76,8 +82,8 @@ class NasProblem:
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         baseline = self.known.get("b0")
         step = next_step(records, self.settings, self.trials, baseline)
-        rounds = math.ceil(self._repeats() / clock.workers)
-        if isinstance(step, Propose) and clock.left < clock.expected * (1 + rounds):
+        begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
+        if begins and clock.left < clock.expected + self._closing_seconds(records, clock, step):
             return finish(records, self.settings, baseline, waiting=clock.pending)
         return step
 
@@ -88,13 +94,48 @@ class NasProblem:
         return self._candidate(self.space.decode(dict(params)), self.settings.sampler)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """Trainings that are still to come, at the median of those seen, shared by the workers."""
+        """Epochs, or trainings, that are still to come, at the median pace of those seen, shared by the workers."""
         complete = [record for record in records if record.state == "complete"]
         finished = len({record.candidate.key for record in complete})
-        times = [record.seconds for record in complete if record.seconds is not None]
-        repeats = sum(record.candidate.seed != self.settings.seed for record in complete)
-        left = max(0, self.trials - finished) + max(0, self._repeats() - repeats)
-        return Outlook(f"{finished}/{self.trials} architectures", left * median(times) / workers if times else None)
+        total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
+        pace = self._pace(complete)
+        left = None if pace is None else max(0, total - done) * pace / workers
+        return Outlook(f"{finished}/{self.trials} architectures", left)
+
+    def _planned(self, trials: int) -> int:
+        """The size of all trainings together."""
+        rungs = self.settings.rungs
+        if not rungs:
+            return trials + self._repeats()
+        return self._climb(trials) + self._repeats() * rungs[-1]
+
+    def _size(self, record: Record) -> int:
+        """A training's epochs, those of its part alone; without rungs all are of one size."""
+        rungs, candidate = self.settings.rungs, record.candidate
+        if not rungs or candidate.epochs is None:
+            return 1
+        return epochs_alone(candidate.epochs, rungs) if candidate.seed == self.settings.seed else candidate.epochs
+
+    def _pace(self, records: Iterable[Record]) -> float | None:
+        """Median seconds of an epoch, or of a training without rungs."""
+        paces = [record.seconds / self._size(record) for record in records if record.seconds is not None]
+        return median(paces) if paces else None
+
+    def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
+        """What is needed after a step to repeat the finalists, and before that to take the best up the rungs."""
+        rungs, rounds = self.settings.rungs, math.ceil(self._repeats() / clock.workers)
+        if not rungs:
+            return clock.expected * rounds
+        there = len({record.candidate.key for record in records if record.state == "complete"})
+        # A search that is at its climb may leave out what does not become a finalist.
+        climbing = there if isinstance(step, Propose) else min(there, self.settings.finalists)
+        epochs = self._climb(climbing) - climbing * rungs[0] + self._repeats() * rungs[-1]
+        return (self._pace(records) or 0.0) * epochs / clock.workers
+
+    def _climb(self, networks: int) -> int:
+        """Epochs of so many networks under the search's seed."""
+        kept = 1 if "b0" in self.known and self.settings.warm_start else 0
+        return planned_epochs(self.settings.rungs, networks, self.settings.finalists + kept)
 
     def _repeats(self) -> int:
         """Trainings under further seeds, if no finalist is a known architecture."""
@@ -102,4 +143,8 @@ class NasProblem:
 
     def _candidate(self, architecture: Architecture, source: str) -> Candidate:
         total = cost(architecture, classes=self.settings.classes)
-        return Candidate(architecture.key, architecture.notation, total.flops, total.params, self.settings.seed, source)
+        settings = self.settings
+        first = settings.rungs[0] if settings.rungs else None
+        return Candidate(
+            architecture.key, architecture.notation, total.flops, total.params, settings.seed, source, first
+        )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.faults import FAILURES, due_again, given_up
+from effsearch.search.rungs import Climb
 from effsearch.search.settings import NasSettings
 from effsearch.search.steps import Done, Propose, Step, Train, Wait
 
@@ -18,43 +19,67 @@ def next_step(records: Sequence[Record], settings: NasSettings, trials: int, bas
         return Propose()
     first = [record for record in records if record.candidate.seed == settings.seed]
     finished = {record.candidate.key for record in first if record.state == "complete"}
-    running = {record.candidate.key for record in first if record.state == "running"} - finished
+    running = {record.candidate.key for record in first if record.state == "running"}
     broken = given_up(first, max(FAILURES, trials)) if states["failed"] else None
     if broken is not None:
         return Wait() if states["running"] else Done(broken)
     again = due_again(records) if states["failed"] else None
     if again is not None:
-        return Train(again)
-    if len(finished) + len(running) < trials:
+        return Train(again, again=_is_long(again, settings))
+    if len(finished | running) < trials:
         return Propose()
+    if settings.rungs:
+        going = climb(records, settings, baseline).next()
+        if going is not None:
+            return Train(going, again=True)
     return finish(records, settings, baseline, waiting=bool(running))
 
 
 def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None, waiting: bool = False) -> Step:
     """Repeat the baseline, and, when the search no longer waits for a first training, the finalists.
 
-    A repeat changes the mean, and with it who is a finalist: this goes on until the first `finalists` of the ranking
-    are all repeated, but for no more than twice as many networks.
+    With rungs, as many as there are finalists reach the last one before that. A repeat changes the mean, and with it
+    who is a finalist: this goes on until the first `finalists` of the ranking are all repeated, but for no more than
+    twice as many networks. The first of all is repeated for longer, until there are four times as many: the best of
+    many single trainings owes some of its rank to luck.
     """
+    top = settings.rungs[-1] if settings.rungs else None
+    if top is not None and not waiting:
+        going = climb(records, settings, baseline).fill(settings.finalists)
+        if going is not None:
+            return Train(going, again=True)
     tried: dict[str, set[int]] = {}
     for record in records:
-        if record.state != "interrupted":
+        if record.state != "interrupted" and record.candidate.epochs == top:
             tried.setdefault(record.candidate.key, set()).add(record.candidate.seed)
     chosen = [] if baseline is None else [baseline]
     if not waiting:
         chosen += _finalists(records, settings, tried)
     for candidate in chosen:
         for seed in range(settings.seed, settings.seed + settings.repeats):
-            if seed not in tried.get(candidate.key, ()):
-                return Train(replace(candidate, seed=seed))
+            # Under the search's own seed a network climbs the rungs.
+            if seed not in tried.get(candidate.key, ()) and not (top is not None and seed == settings.seed):
+                return Train(replace(candidate, seed=seed, epochs=top), again=top is not None)
     return Wait() if any(record.state == "running" for record in records) else Done()
 
 
+def climb(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None) -> Climb:
+    """Where the networks of a search stand on its rungs; the baseline climbs to the last."""
+    return Climb(records, settings.rungs, settings.seed, () if baseline is None else (baseline.key,))
+
+
+def _is_long(candidate: Candidate, settings: NasSettings) -> bool:
+    return bool(settings.rungs) and candidate.epochs != settings.rungs[0]
+
+
 def _finalists(records: Sequence[Record], settings: NasSettings, tried: dict[str, set[int]]) -> list[Candidate]:
-    """Those that are repeated already, and the first of the ranking while there are not too many."""
-    ranks = {row.key: row.rank for row in ranking(records, settings.score) if row.rank is not None}
+    """Those that are repeated already, the first of the ranking, and the next ones while there are not too many."""
+    ranks = {row.key: row.rank for row in ranking(records, settings.score) if row.rank is not None and row.key in tried}
     repeated = [key for key in ranks if len(tried[key]) > 1]
     fresh = [key for key, rank in ranks.items() if rank <= settings.finalists and key not in repeated]
-    keys = repeated + fresh[: max(0, 2 * settings.finalists - len(repeated))]
+    room = 2 * settings.finalists - len(repeated)
+    if room <= 0 and len(repeated) < 4 * settings.finalists:
+        fresh, room = [key for key in fresh if ranks[key] == 1], 1
+    keys = repeated + fresh[: max(0, room)]
     known = {record.candidate.key: record.candidate for record in reversed(records)}
     return [known[key] for key in keys]

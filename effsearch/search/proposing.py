@@ -22,6 +22,9 @@ WHOLE = 32_768
 """A space of at most so many networks may be looked at as a whole; of a larger one, candidates are drawn."""
 
 
+AGAIN = "effsearch:again"
+"""The system attribute of a trial of a network that was trained before, for shorter: no sampler here learns from it."""
+
 UNBORN = -1
 """The id of a trial that is written, with what a sampler notes in its system attributes, once it has a proposal."""
 
@@ -149,8 +152,8 @@ class SpaceSampler(BaseSampler):
 
 
 def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that have a value, in the order in which they got it."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    """The trials that have a value, in the order in which they got it; of networks trained further, the first."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and AGAIN not in t.system_attrs]
     return sorted(complete, key=lambda trial: (trial.datetime_complete, trial.number))
 
 

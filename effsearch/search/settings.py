@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from effsearch.architecture import Architecture
@@ -20,8 +21,9 @@ class NasSettings:
     """Everything that gives a trial its meaning: a run is continued only under equal settings.
 
     `target_flops` and the window (factors of it, or None) are FLOPs at `resolution` px and `classes` classes. The
-    best `finalists` and the baseline are trained under `repeats` seeds in all. With the evaluator `prior` nothing is
-    trained: accuracies are predicted. Raises QuantityError.
+    best `finalists` and the baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them
+    the proxy's) only the best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are
+    predicted. `start` are notations that are trained first. Raises QuantityError.
     """
 
     space: str
@@ -39,6 +41,8 @@ class NasSettings:
     finalists: int = 3
     repeats: int = 3
     evaluator: str = "training"
+    rungs: tuple[int, ...] = ()
+    start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.evaluator not in EVALUATORS:
@@ -47,6 +51,10 @@ class NasSettings:
             raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
+        if self.rungs:
+            check_rungs(self.rungs)
+            if self.rungs[-1] != self.proxy.epochs:
+                raise QuantityError(f"--rungs must end with the epochs, {self.proxy.epochs}, got {self.rungs[-1]}")
         self.score  # noqa: B018 - checks target and exponent
 
     @property
@@ -68,14 +76,15 @@ class NasSettings:
     def to_dict(self) -> dict[str, Any]:
         """For run.toml: no None, tuples as lists."""
         window = "none" if self.flops_window is None else list(self.flops_window)
-        return asdict(self) | {"flops_window": window}
+        return asdict(self) | {"flops_window": window, "rungs": list(self.rungs), "start": list(self.start)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "NasSettings":
         """Reads what `to_dict` wrote; raises RunError for anything else."""
         try:
             window = None if values["flops_window"] == "none" else tuple(values["flops_window"])
-            return cls(**{**values, "proxy": read_proxy(values["proxy"]), "flops_window": window})
+            lists = {name: tuple(values.get(name, ())) for name in ("rungs", "start")}
+            return cls(**{**values, **lists, "proxy": read_proxy(values["proxy"]), "flops_window": window})
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"the settings in run.toml cannot be read: {error}") from None
 
@@ -90,6 +99,14 @@ class Limits:
 
     trials: int
     seconds: float | None = None
+
+
+def check_rungs(rungs: tuple[int, ...]) -> None:
+    """Raises QuantityError unless rungs are at least two numbers of epochs that rise."""
+    rising = all(low < high for low, high in pairwise(rungs))
+    if len(rungs) < 2 or not rising or rungs[0] < 1:
+        shown = ",".join(map(str, rungs))
+        raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
 
 
 def read_proxy(values: Mapping[str, Any]) -> Proxy:

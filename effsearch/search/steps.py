@@ -12,9 +12,10 @@ class Propose:
 
 @dataclass(frozen=True)
 class Train:
-    """Train a known candidate."""
+    """Train a known candidate; `again` where it is one that the sampler has learnt from already, for longer."""
 
     candidate: Candidate
+    again: bool = False
 
 
 @dataclass(frozen=True)

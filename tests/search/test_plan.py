@@ -58,7 +58,7 @@ def test_finalists_and_baseline_are_repeated_under_the_next_seeds():
     assert next_step(records, chosen, 3, baseline) == Done()
 
 
-def test_a_repeat_that_changes_the_ranking_makes_new_finalists_but_only_twice_as_many():
+def test_a_repeat_that_changes_the_ranking_makes_new_finalists_but_only_so_many():
     chosen = settings(repeats=2, finalists=1)
     records = [record(number, accuracy=0.6 - 0.01 * number) for number in range(6)]
     repeated = []
@@ -66,8 +66,19 @@ def test_a_repeat_that_changes_the_ranking_makes_new_finalists_but_only_twice_as
         repeated.append(step.candidate.key)
         # Every repeat disappoints, so the next one leads.
         records.append(record(len(records), accuracy=0.1, seed=step.candidate.seed, key=step.candidate.key))
-    assert repeated == ["key0", "key1"]
+    assert repeated == ["key0", "key1", "key2", "key3"]
     assert step == Done()
+
+
+def test_the_first_of_the_ranking_is_repeated_beyond_the_room_for_finalists():
+    chosen = settings(repeats=2, finalists=2)
+    records = [record(number, accuracy=0.6 - 0.01 * number) for number in range(9)]
+    repeated = []
+    while isinstance(step := next_step(records, chosen, 9, None), Train):
+        repeated.append(step.candidate.key)
+        luck = 0.1 if len(repeated) < 5 else 0.9
+        records.append(record(len(records), accuracy=luck, seed=step.candidate.seed, key=step.candidate.key))
+    assert repeated == [f"key{number}" for number in range(5)]
 
 
 def test_a_baseline_that_was_never_trained_is_trained_at_the_end():
