@@ -11,6 +11,7 @@ from effsearch.cli.curves import curves
 from effsearch.cli.describe import describe
 from effsearch.cli.export import export
 from effsearch.cli.grid import grid
+from effsearch.cli.latency import latency
 from effsearch.cli.nas import nas
 from effsearch.cli.replay import replay
 from effsearch.cli.runs import list_runs
@@ -33,6 +34,7 @@ app.command("curves")(curves)
 app.command("scale")(scale)
 app.command("train")(train)
 app.command("export")(export)
+app.command("latency")(latency)
 app.command("replay")(replay)
 app.command("show")(show)
 app.command("runs")(list_runs)

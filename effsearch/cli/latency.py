@@ -1,0 +1,130 @@
+"""`effsearch latency ARCH ...`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from effsearch.architecture import Architecture
+from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, resolve
+from effsearch.cost import CONVENTION, cost
+from effsearch.errors import QuantityError, listed
+from effsearch.quantities import counted, format_count
+from effsearch.report.grid import Grid, console
+from effsearch.runs.executor import child
+
+if TYPE_CHECKING:
+    from effsearch.evaluation.latency import Latency
+
+DEVICES = ("cpu", "cuda")
+
+
+def latency(
+    arch: Annotated[list[str], typer.Argument(metavar="ARCH...", help=ARCH_HELP)],
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    batch: Annotated[int, typer.Option(help="Images at a time.")] = 1,
+    threads: Annotated[int, typer.Option(help="Of a CPU.")] = 1,
+    resolution: Annotated[int | None, typer.Option(help="Input px [default: the architecture's]")] = None,
+    classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
+    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    results: Results = Path("results"),
+) -> None:
+    """Measure how long networks take to answer on this machine, and the memory they need, beside their FLOPs."""
+    _check(device, batch, threads, resolution, classes)
+    named = [resolve(text, results) for text in arch]
+    out = console(wide=False)
+    rows = []
+    for network, name in named:
+        # Each in a process of its own: memory that another has left free would hide what it needs.
+        with out.status(f"measuring {name}"), child() as ask:
+            arguments = (network, device, batch, threads, resolution, classes)
+            found = ask("effsearch.evaluation.latency", "measure_latency", *arguments)
+            gpu = ask("effsearch.evaluation.devices", "gpu_name") if device == "cuda" else None
+        rows.append(_row(network, name, device, batch, threads, resolution, classes, found))
+    if format_ is Format.json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    grid = _grid(rows)
+    if format_ is Format.markdown:
+        typer.echo(grid.markdown())
+        return
+    out.print(grid.rich("latency"))
+    where = f"{counted(threads, 'thread')} of the CPU, float32" if gpu is None else f"{gpu}, bf16 autocast"
+    for line in (
+        f"ms a batch of {batch}, random weights, evaluation mode, {where}, nothing else on purpose beside it",
+        "MiB: the peak of memory that the network adds to its process; GFLOPs/s: 1e9 multiply-adds a second",
+        CONVENTION,
+    ):
+        out.print(line, style="dim")
+
+
+def _check(device: str, batch: int, threads: int, resolution: int | None, classes: int) -> None:
+    if device not in DEVICES:
+        raise QuantityError(f"--device must be one of {listed(DEVICES)}, got {device!r}")
+    check_classes(classes)
+    for name, value, low, most in (
+        ("batch", batch, 1, 4096),
+        ("threads", threads, 1, 256),
+        ("resolution", resolution or 8, 8, 2048),
+    ):
+        if not low <= value <= most:
+            raise QuantityError(f"--{name} must be from {low} to {most:,}, got {value}")
+    if device == "cuda":
+        with child() as ask:
+            if not ask("effsearch.evaluation.devices", "gpus"):
+                raise QuantityError("--device cuda needs an NVIDIA GPU that torch can use, got none; use --device cpu")
+
+
+def _row(
+    architecture: Architecture,
+    name: str,
+    device: str,
+    batch: int,
+    threads: int,
+    resolution: int | None,
+    classes: int,
+    found: "Latency",
+) -> dict[str, object]:
+    side = resolution or architecture.resolution
+    total = cost(architecture, side, classes)
+    return {
+        "name": name,
+        "notation": architecture.notation,
+        "key": architecture.key,
+        "device": device,
+        "batch": batch,
+        "threads": threads if device == "cpu" else None,
+        "resolution": side,
+        "classes": classes,
+        "median_ms": 1e3 * found.median,
+        "p90_ms": 1e3 * found.p90,
+        "runs": found.runs,
+        "images_per_second": batch / found.median,
+        "memory_bytes": found.memory,
+        "flops": total.flops,
+        "params": total.params,
+    }
+
+
+def _grid(rows: list[dict[str, object]]) -> Grid:
+    headings = ("network", "px", "median ms", "p90 ms", "images/s", "MiB", "FLOPs", "params", "GFLOPs/s")
+    return Grid(headings, "lrrrrrrrr", [_cells(row) for row in rows])
+
+
+def _cells(row: dict[str, object]) -> tuple[str, ...]:
+    median, p90, pace, flops, params = (
+        float(str(row[name])) for name in ("median_ms", "p90_ms", "images_per_second", "flops", "params")
+    )
+    memory = row["memory_bytes"]
+    return (
+        str(row["name"]),
+        str(row["resolution"]),
+        f"{median:.1f}",
+        f"{p90:.1f}",
+        f"{pace:.1f}",
+        "" if memory is None else f"{float(str(memory)) / 2**20:.0f}",
+        format_count(flops),
+        format_count(params),
+        f"{flops * pace / 1e9:.1f}",
+    )
