@@ -13,6 +13,7 @@ from effsearch.cli.export import export
 from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
 from effsearch.cli.replay import replay
+from effsearch.cli.report import report
 from effsearch.cli.runs import list_runs
 from effsearch.cli.scale import scale
 from effsearch.cli.show import show
@@ -35,6 +36,7 @@ app.command("train")(train)
 app.command("export")(export)
 app.command("replay")(replay)
 app.command("show")(show)
+app.command("report")(report)
 app.command("runs")(list_runs)
 app.command("describe")(describe)
 app.command("compare")(compare)

@@ -42,10 +42,12 @@ def within(settings: Mapping[str, Any]) -> str:
 
 def brief(row: Row) -> str:
     """A finished network in one line."""
-    return (
-        f"rank {row.rank}, {100 * (row.accuracy or 0.0):.1f} %, {format_count(row.flops)} FLOPs, "
-        f"{format_count(row.params)} parameters"
-    )
+    return f"rank {row.rank}, {100 * (row.accuracy or 0.0):.1f} %, {costs(row)}"
+
+
+def costs(row: Row) -> str:
+    """What a network costs, with units."""
+    return f"{format_count(row.flops)} FLOPs, {format_count(row.params)} parameters"
 
 
 def best_within_target(rows: Sequence[Row]) -> Row | None:
