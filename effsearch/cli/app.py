@@ -12,6 +12,7 @@ from effsearch.cli.describe import describe
 from effsearch.cli.export import export
 from effsearch.cli.grid import grid
 from effsearch.cli.nas import nas
+from effsearch.cli.plot import plot
 from effsearch.cli.replay import replay
 from effsearch.cli.report import report
 from effsearch.cli.runs import list_runs
@@ -36,6 +37,7 @@ app.command("train")(train)
 app.command("export")(export)
 app.command("replay")(replay)
 app.command("show")(show)
+app.command("plot")(plot)
 app.command("report")(report)
 app.command("runs")(list_runs)
 app.command("describe")(describe)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.cli.packages import needed
 from effsearch.errors import QuantityError
 from effsearch.quantities import counted
 
@@ -29,11 +30,14 @@ def show(
     pareto: Annotated[bool, typer.Option("--pareto", help="Only the Pareto front of accuracy and FLOPs.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
     out: Annotated[Path | None, typer.Option(help="Write to a .csv, .json or .parquet file instead.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw accuracy against FLOPs in the terminal.")] = False,
     results: Results = Path("results"),
 ) -> None:
     """Print the ranked table of a run."""
     if top is not None and top < 1:
         raise QuantityError(f"--top must be at least 1, got {top}")
+    if plot and (out is not None or format_ is not Format.table):
+        raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
     from effsearch.report import ranked
     from effsearch.report.coefficients import print_grid
     from effsearch.report.curves import print_curves
@@ -45,9 +49,16 @@ def show(
 
     found = find(results, run)
     if found.kind == "train":
+        if plot:
+            raise QuantityError(f"run {found.name} is one training and has no Pareto front; leave out --plot")
         print_training(found, console(wide=False))
         return
     rows = ranked.read(found)
+    if plot:
+        with needed():
+            from effsearch.report.terminal_plot import print_front
+        print_front(found, rows)
+        return
     chosen = ranked.select(rows, top, sort, pareto)
     if out is not None:
         ranked.write(chosen, out)

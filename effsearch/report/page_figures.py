@@ -251,6 +251,7 @@ def surface_figure(surface: Surface, rows: Sequence[Row], grown: Grown, index: M
     traces[4]["marker"] |= {"colorscale": "Viridis", "cmin": least, "cmax": most}
     margin = 0.02 * (target - 1)
     layout = {
+        "legend": {"itemsizing": "constant"},
         "xaxis": _axis("alpha (depth)", range=[1 - margin, target + margin], showgrid=False),
         "yaxis": _axis("beta (width)", range=[1 - margin / 2, target**0.5 + margin / 2], showgrid=False),
     }

@@ -201,7 +201,7 @@
   function laidOut(layout, height, style) {
     const [text, soft, lines, panel] = ["--text", "--soft", "--lines", "--panel"].map((name) => style.getPropertyValue(name).trim());
     const axis = { gridcolor: lines, linecolor: soft, tickcolor: soft, zeroline: false, ticks: "outside", ticklen: 4, showline: true };
-    const { xaxis, yaxis, ...rest } = resolve(layout, style);
+    const { xaxis, yaxis, legend, ...rest } = resolve(layout, style);
     return {
       height,
       autosize: true,
@@ -211,7 +211,7 @@
       margin: { l: 56, r: 14, t: 8, b: 48 },
       hovermode: "closest",
       hoverlabel: { bgcolor: panel, bordercolor: soft, font: { color: text, size: 12 }, align: "left" },
-      legend: { orientation: "h", itemsizing: "constant", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 }, ...legend },
       dragmode: coarse ? false : "zoom",
       xaxis: { ...axis, ...xaxis },
       yaxis: { ...axis, ...yaxis },
