@@ -13,7 +13,9 @@ from effsearch.cli.export import export
 from effsearch.cli.grid import grid
 from effsearch.cli.latency import latency
 from effsearch.cli.nas import nas
+from effsearch.cli.plot import plot
 from effsearch.cli.replay import replay
+from effsearch.cli.report import report
 from effsearch.cli.runs import list_runs
 from effsearch.cli.scale import scale
 from effsearch.cli.show import show
@@ -37,6 +39,8 @@ app.command("export")(export)
 app.command("latency")(latency)
 app.command("replay")(replay)
 app.command("show")(show)
+app.command("plot")(plot)
+app.command("report")(report)
 app.command("runs")(list_runs)
 app.command("describe")(describe)
 app.command("compare")(compare)

@@ -13,7 +13,8 @@ from effsearch.cli.table_session import open_table
 from effsearch.errors import QuantityError, listed
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import console
-from effsearch.report.replay import CAPTION, check_picture, replay_grid, to_json, write_curves
+from effsearch.report.picture import check_picture
+from effsearch.report.replay import CAPTION, replay_grid, to_json, write_curves
 from effsearch.reward import KINDS, Reward
 from effsearch.runs.courses import Course, summarise
 from effsearch.runs.executor import MOST_WORKERS, cores

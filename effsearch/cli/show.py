@@ -1,14 +1,19 @@
 """`effsearch show [RUN]`."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.cli.packages import needed
 from effsearch.errors import QuantityError
 from effsearch.quantities import counted
+
+if TYPE_CHECKING:
+    from effsearch.runs.folder import Run
 
 
 class Format(StrEnum):
@@ -28,13 +33,19 @@ def show(
     sort: Annotated[str, typer.Option(help="A column to sort by, such as rank, accuracy, flops or params.")] = "rank",
     pareto: Annotated[bool, typer.Option("--pareto", help="Only the Pareto front of accuracy and FLOPs.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="The trainings that failed, and why.")] = False,
+    fidelity: Annotated[
+        bool, typer.Option("--fidelity", help="How well each rung of a search told what the last one says.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
     out: Annotated[Path | None, typer.Option(help="Write to a .csv, .json or .parquet file instead.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw accuracy against FLOPs in the terminal.")] = False,
     results: Results = Path("results"),
 ) -> None:
     """Print the ranked table of a run."""
     if top is not None and top < 1:
         raise QuantityError(f"--top must be at least 1, got {top}")
+    if plot and (out is not None or format_ is not Format.table):
+        raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
     from effsearch.report import ranked
     from effsearch.report.coefficients import print_grid
     from effsearch.report.curves import print_curves
@@ -47,12 +58,22 @@ def show(
 
     found = find(results, run)
     if found.kind == "train":
+        if plot:
+            raise QuantityError(f"run {found.name} is one training and has no Pareto front; leave out --plot")
         print_training(found, console(wide=False))
         return
     if failed:
         show_failed(found, format_.value, out)
         return
+    if fidelity:
+        _show_fidelity(found, format_, out)
+        return
     rows = ranked.read(found)
+    if plot:
+        with needed():
+            from effsearch.report.terminal_plot import print_front
+        print_front(found, rows)
+        return
     chosen = ranked.select(rows, top, sort, pareto)
     if out is not None:
         ranked.write(chosen, out)
@@ -69,3 +90,15 @@ def show(
         print_curves(found, rows)
     else:
         print_ranking(found, rows, chosen)
+
+
+def _show_fidelity(run: "Run", format_: Format, out: Path | None) -> None:
+    if out is not None or format_ not in (Format.table, Format.json):
+        raise QuantityError("--fidelity prints a table, or with --format json a list; leave out --out")
+    from effsearch.report.fidelity import print_fidelity, read_fidelity, to_dicts
+
+    found = read_fidelity(run)
+    if format_ is Format.json:
+        typer.echo(json.dumps(to_dicts(found), indent=2))
+    else:
+        print_fidelity(run, found)

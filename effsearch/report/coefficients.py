@@ -7,7 +7,7 @@ from typing import Any
 from effsearch.architecture import Architecture, parse
 from effsearch.errors import EffsearchError, RunError
 from effsearch.families import find
-from effsearch.report.grid import NOTATION_FROM, console
+from effsearch.report.grid import NOTATION_FROM, Grid, console
 from effsearch.report.growth import family_grid
 from effsearch.report.summary import captions, counts_line
 from effsearch.report.surface import Surface, fit
@@ -114,21 +114,38 @@ def print_grid(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
         out.print(line, style="dim")
     out.print(noise_line(rows))
     best = winner(rows)
-    if best is None or best.accuracy is None:
+    if best is None:
         return
     out.print()
-    found = coefficients_of(best)
-    out.print(f"best at equal FLOPs: {_result(best, grown, noise)}", style="bold")
-    accurate = max((row for row in _answers(rows) if row.epochs == best.epochs), key=lambda row: row.accuracy or 0.0)
-    if accurate.key != best.key:
-        out.print(f"most accurate: {_result(accurate, grown, noise)}")
-    out.print(_close(rows, best))
-    surface = fit(rows, noise, grown.target)
-    out.print(_fit_line(surface))
+    first, *others = conclusions(grown, rows)
+    out.print(first, style="bold")
+    for line in others:
+        out.print(line)
     out.print()
-    family = family_grid(grown.baseline, found, range(8), grown.rounding, grown.classes)
-    out.print(family.rich(f"{grown.name} grown by these coefficients"))
-    out.print("measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi", style="dim")
+    out.print(grown_family(grown, best).rich(f"{grown.name} grown by these coefficients"))
+    out.print(FAMILY_CAPTION, style="dim")
+
+
+FAMILY_CAPTION = "measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi"
+
+
+def grown_family(grown: Grown, best: Row) -> Grid:
+    """What the baseline grows into by the coefficients of a row, for phi 0 to 7."""
+    return family_grid(grown.baseline, coefficients_of(best), range(8), grown.rounding, grown.classes)
+
+
+def conclusions(grown: Grown, rows: Sequence[Row]) -> list[str]:
+    """What a ranking says of alpha, beta and gamma, the answer first; nothing without one."""
+    best, noise = winner(rows), measure_noise(rows)
+    if best is None:
+        return []
+    accurate = max((row for row in _answers(rows) if row.epochs == best.epochs), key=lambda row: row.accuracy or 0.0)
+    return [
+        f"best at equal FLOPs: {_result(best, grown, noise)}",
+        *([f"most accurate: {_result(accurate, grown, noise)}"] if accurate.key != best.key else []),
+        _close(rows, best),
+        _fit_line(fit(rows, noise, grown.target)),
+    ]
 
 
 def _result(row: Row, grown: Grown, noise: Noise | None) -> str:

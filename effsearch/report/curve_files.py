@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from effsearch.report.curves import UNDER, Point, points, records
+from effsearch.report.curves import Point, panels, points, records
 from effsearch.report.picture import save
 from effsearch.report.tables import half_width
 from effsearch.runs.files import write_atomically
@@ -31,11 +31,7 @@ def write_files(run: Run, rows: Sequence[Row]) -> list[Path]:
 
 def curves_figure(found: Sequence[Point], noise: Noise | None) -> Figure:
     """Accuracy against FLOPs: one axis at a time, and width under other depths and resolutions."""
-    panels = [
-        ("one axis at a time", [point for point in found if not point.curve.startswith(UNDER)]),
-        ("width under other depths and resolutions", [point for point in found if point.curve.startswith(UNDER)]),
-    ]
-    drawn = [(title, chosen) for title, chosen in panels if chosen]
+    drawn = panels(found)
     figure = Figure(figsize=(PANEL[0] * len(drawn), PANEL[1]), layout="constrained")
     all_axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
     for axes, (title, chosen) in zip(all_axes, drawn, strict=True):

@@ -77,6 +77,14 @@ def curves_grid(found: Sequence[Point], noise: Noise | None) -> Grid:
     return Grid(headings, "lrrrrrrrrrr", cells)
 
 
+def panels(found: Sequence[Point]) -> list[tuple[str, list[Point]]]:
+    """The points of figure 3 and those of figure 4, each with its title, as far as there are any."""
+    one_by_one = [point for point in found if not point.curve.startswith(UNDER)]
+    under = [point for point in found if point.curve.startswith(UNDER)]
+    named = [("one axis at a time", one_by_one), ("width under other depths and resolutions", under)]
+    return [(title, chosen) for title, chosen in named if chosen]
+
+
 CAPTION = (
     "d, w, r: multipliers of layers, channels, px; F/F0: FLOPs relative to the baseline; gain: on the baseline, in "
     "points of accuracy"

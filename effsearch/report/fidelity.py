@@ -10,6 +10,7 @@ from scipy import stats
 from effsearch.errors import RunError
 from effsearch.report.grid import Grid, console
 from effsearch.runs.folder import Run
+from effsearch.runs.history import read_history
 from effsearch.runs.records import Record
 from effsearch.search.rungs import epochs_alone
 
@@ -21,7 +22,7 @@ class Fidelity:
     """What a rung of `epochs` epochs told of the last one.
 
     `networks` have reached both, under the same seed. `tau` is Kendall's between their accuracies, with its 95 %
-    interval by the bootstrap (None for fewer than three networks, or where all accuracies are alike); `regret` is how
+    interval by the bootstrap (None for fewer than three networks, where all accuracies are alike, and at the end); `regret` is how
     much less accurate (a fraction) at the end the first of the rung is than the best. `reached` networks came to the
     rung, and `share` is what they were trained until then, of all their epochs to the last rung.
     """
@@ -49,7 +50,7 @@ def fidelity(records: Sequence[Record], rungs: Sequence[int], seed: int) -> list
         spent += len(here) * epochs_alone(epochs, rungs)
         both = [key for key in here if key in final]
         early, late = np.array([here[key] for key in both]), np.array([final[key] for key in both])
-        tau, low, high = _agreement(early, late)
+        tau, low, high = _agreement(early, late) if epochs != rungs[-1] else (None, None, None)
         regret = float(late.max() - late[early.argmax()]) if both else None
         share = spent / (everyone * rungs[-1]) if everyone else 0.0
         found.append(Fidelity(epochs, len(here), len(both), tau, low, high, regret, share))
@@ -68,13 +69,14 @@ def _agreement(
     return float(stats.kendalltau(early, late).statistic), float(low), float(high)
 
 
-def read_fidelity(run: Run, records: Sequence[Record]) -> list[Fidelity]:
+def read_fidelity(run: Run) -> list[Fidelity]:
     """That of a run; raises RunError for one without rungs."""
     settings = run.manifest().get("settings", {})
     rungs = settings.get("rungs")
     if not isinstance(rungs, list) or len(rungs) < 2 or not all(isinstance(rung, int) for rung in rungs):
         raise RunError(f"run {run.name} has no rungs; effsearch nas --rungs 1,3,9 makes one that has")
-    return fidelity(records, rungs, settings.get("seed", 0))
+    history = read_history(run)
+    return fidelity([] if history is None else history.records, rungs, settings.get("seed", 0))
 
 
 def to_dicts(found: Sequence[Fidelity]) -> list[dict[str, float | None]]:

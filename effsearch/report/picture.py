@@ -1,6 +1,7 @@
 """Pictures of a coefficient search, for files: PNG, SVG or PDF by the suffix."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,37 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from effsearch.errors import ReportError
+from effsearch.errors import ReportError, listed
 from effsearch.report.coefficients import Grown
-from effsearch.report.surface import Surface, fit, on_constraint
+from effsearch.report.surface import Surface, fit, measured, on_constraint
+from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row, measure_noise
 from effsearch.scaling import PAPER
 
 SIZE = (7.2, 5.0)
 DPI = 150
+PICTURES = (".png", ".svg", ".pdf")
+SHADE = "reward at equal FLOPs, fitted and (circles) measured: thousandths below the best measured"
 
 # Text stays text in an SVG, so that it can be searched and set in the reader's own font.
 matplotlib.rcParams["svg.fonttype"] = "none"
 
 
+def check_picture(path: Path) -> None:
+    """Raises ReportError for a file that is no picture."""
+    if path.suffix not in PICTURES:
+        raise ReportError(f"--out takes a file that ends in {listed(PICTURES)}, got {str(path)!r}")
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure; raises ReportError where it cannot be written."""
+    """Writes a figure, whole or not at all; raises ReportError where it cannot be written."""
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], dpi=DPI, bbox_inches="tight")
     try:
-        figure.savefig(path, dpi=DPI, bbox_inches="tight")
-    except (OSError, ValueError) as error:
-        raise ReportError(f"cannot write {path}: {error}") from None
+        write_atomically(path, picture.getvalue())
+    except OSError as error:
+        raise ReportError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def write_surface(run: Run, rows: Sequence[Row]) -> list[Path]:
@@ -37,12 +49,16 @@ def write_surface(run: Run, rows: Sequence[Row]) -> list[Path]:
     surface = fit(rows, measure_noise(rows), grown.target)
     if surface is None:
         return []
-    title = f"{grown.name}, phi {grown.phi:g}: alpha * beta^2 * gamma^2 = {grown.target:g}"
-    figure = surface_figure(surface, rows, title)
+    figure = surface_figure(surface, rows, surface_title(grown))
     paths = [run.path / "surface.png", run.path / "surface.svg"]
     for path in paths:
         save(figure, path)
     return paths
+
+
+def surface_title(grown: Grown) -> str:
+    """What was grown, how far, and under which constraint."""
+    return f"{grown.name}, phi {grown.phi:g}: alpha * beta^2 * gamma^2 = {grown.target:g}"
 
 
 def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
@@ -50,24 +66,22 @@ def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     triples = on_constraint(surface.target)
-    long = max(row.epochs or 0 for row in rows)
-    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
-    ended = [row for row in grown if row.epochs == long]
-    measured = [row.reward or 0.0 for row in ended]
+    trained = measured(rows)
+    ended, best = trained.ended, trained.best
+    rewards = [row.reward or 0.0 for row in ended]
     # One scale for what was fitted and what was measured: a flat surface under scattered points looks like one.
-    means, best = surface.mean(triples), max(measured)
-    least, most = 1000 * (min(*measured, means.min()) - best), 1000 * max(0.0, means.max() - best)
+    means = surface.mean(triples)
+    least, most = 1000 * (min(*rewards, means.min()) - best), 1000 * max(0.0, means.max() - best)
     shade, steps = Normalize(least, most), np.linspace(least, most, 33)
     levels = axes.tricontourf(
         triples[:, 0], triples[:, 1], 1000 * (means - best), levels=steps, cmap="viridis", norm=shade, alpha=0.9
     )
-    label = "reward at equal FLOPs, fitted and (circles) measured:\nthousandths below the best measured"
-    figure.colorbar(levels, ax=axes, label=label, format="%.0f")
+    figure.colorbar(levels, ax=axes, label=SHADE.replace(": ", ":\n"), format="%.0f")
     _gammas(axes, surface.target)
-    shades = [1000 * (reward - best) for reward in measured]
+    shades = [1000 * (reward - best) for reward in rewards]
     groups: list[tuple[list[Row], dict[str, Any]]] = [
         (ended, {"c": shades, "cmap": "viridis", "norm": shade, "s": 60, "label": "trained to the end"}),
-        ([row for row in grown if row.epochs != long], {"c": "none", "s": 14, "label": "stopped earlier"}),
+        (trained.stopped, {"c": "none", "s": 14, "label": "stopped earlier"}),
     ]
     for chosen, style in groups:
         if chosen:

@@ -8,12 +8,10 @@ from typing import Any
 import matplotlib.ticker
 from matplotlib.figure import Figure
 
-from effsearch.errors import ReportError, listed
 from effsearch.report.grid import Grid
 from effsearch.report.picture import SIZE, save
 from effsearch.runs.courses import MARKS, REGRETS, Reached, Replay
 
-PICTURES = (".png", ".svg", ".pdf")
 FLOOR = 1e-4
 """Regrets below this are drawn as this: the axis is logarithmic."""
 
@@ -61,12 +59,6 @@ def _document(replay: Replay) -> dict[str, Any]:
         "regret": {str(mark): value for mark, value in replay.regret.items()},
         "seconds_per_proposal": replay.seconds,
     }
-
-
-def check_picture(path: Path) -> None:
-    """Raises ReportError for a file that is no picture."""
-    if path.suffix not in PICTURES:
-        raise ReportError(f"--out takes a file that ends in {listed(PICTURES)}, got {str(path)!r}")
 
 
 def write_curves(replays: Sequence[Replay], path: Path, title: str) -> None:

@@ -1,7 +1,7 @@
 """What is printed about a run besides its table."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effsearch.cost import CONVENTION
@@ -22,23 +22,32 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     manifest = run.manifest()
     settings = manifest.get("settings", {})
     grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM)
-    predicted = settings.get("evaluator") == "prior"
-    out.print(grid.rich(f"{run.name}: {counts_line(rows, 'predicted' if predicted else 'trained')}"))
+    out.print(grid.rich(f"{run.name}: {counts_line(rows, how(manifest))}"))
     if out.width < NOTATION_FROM:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
     for line in captions(manifest):
         out.print(line, style="dim")
-    if not on_table(manifest) and not predicted:
+    if is_trained(manifest):
         out.print(noise_line(rows))
     best = best_within_target(rows)
-    if best is not None and best.accuracy is not None:
-        target = format_count(settings.get("target_flops", 0))
-        out.print(
-            f"best with FLOPs <= {target}: rank {best.rank}, {100 * best.accuracy:.1f} %, "
-            f"{format_count(best.flops)} FLOPs, {format_count(best.params)} parameters",
-            style="bold",
-        )
+    if best is not None:
+        out.print(f"{within(settings)}: {brief(best)}", style="bold")
         out.print(best.notation, soft_wrap=True)
+
+
+def within(settings: Mapping[str, Any]) -> str:
+    """What the best of a search is the best of."""
+    return f"best with FLOPs <= {format_count(settings.get('target_flops', 0))}"
+
+
+def brief(row: Row) -> str:
+    """A finished network in one line."""
+    return f"rank {row.rank}, {100 * (row.accuracy or 0.0):.1f} %, {costs(row)}"
+
+
+def costs(row: Row) -> str:
+    """What a network costs, with units."""
+    return f"{format_count(row.flops)} FLOPs, {format_count(row.params)} parameters"
 
 
 def best_within_target(rows: Sequence[Row]) -> Row | None:
@@ -78,6 +87,16 @@ def _prior_caption() -> str:
         f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's skeleton "
         f"(networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
     )
+
+
+def is_trained(manifest: dict[str, Any]) -> bool:
+    """Whether a run trains its networks, rather than look them up or predict them."""
+    return not on_table(manifest) and manifest.get("settings", {}).get("evaluator") != "prior"
+
+
+def how(manifest: dict[str, Any]) -> str:
+    """What the architectures of a run are that have an accuracy."""
+    return "trained" if is_trained(manifest) or on_table(manifest) else "predicted"
 
 
 def on_table(manifest: dict[str, Any]) -> bool:

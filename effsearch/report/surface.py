@@ -88,6 +88,24 @@ def fit(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) 
     return Surface(target, Coefficients(*best.tolist()), optima, misfit, len(done), mean)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The grown networks of a ranking: those trained to the end, those stopped earlier, and the best reward."""
+
+    ended: list[Row]
+    stopped: list[Row]
+    best: float
+
+
+def measured(rows: Sequence[Row]) -> Measured:
+    """What stands beside the fit in a picture; there is one trained network at least."""
+    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
+    most = max(row.epochs or 0 for row in rows)
+    ended = [row for row in grown if row.epochs == most]
+    stopped = [row for row in grown if row.epochs != most]
+    return Measured(ended, stopped, max(row.reward or 0.0 for row in ended))
+
+
 def on_constraint(target: float, steps: int = STEPS) -> Array:
     """Coefficients (N, 3) all over alpha * beta^2 * gamma^2 = target, each at least 1."""
     shares = [(i / steps, j / steps) for i in range(steps + 1) for j in range(steps + 1 - i)]

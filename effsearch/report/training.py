@@ -17,22 +17,34 @@ def print_training(run: Run, out: Console) -> None:
     """The learning curve of a run and its result; raises RunError where there is none yet."""
     history = read_metrics(run)
     accuracies = [line["accuracy"] for line in history]
-    seconds = sum(line["seconds"] for line in history)
     best, low = max(accuracies), min(accuracies)
-    out.print(f"{run.name}: {counted(len(history), 'epoch')} in {format_duration(seconds)}", style="bold")
+    out.print(f"{run.name}: {time_line(history)}", style="bold")
     out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {curve(accuracies)} {100 * best:.1f} %")
     result = read_result(run)
+    for line in result_lines(history, result):
+        out.print(line)
+    if result is not None:
+        out.print(f"weights: {run.path / 'weights.safetensors'}")
+
+
+def time_line(history: list[dict[str, Any]]) -> str:
+    """How long a training has taken."""
+    return f"{counted(len(history), 'epoch')} in {format_duration(sum(line['seconds'] for line in history))}"
+
+
+def result_lines(history: list[dict[str, Any]], result: dict[str, dict[str, float]] | None) -> list[str]:
+    """How good the network is, split by split, or how far a training has come that has no result yet."""
     if result is None:
-        out.print(f"not finished; the last epoch reached {100 * accuracies[-1]:.1f} %")
-        return
+        return [f"not finished; the last epoch reached {100 * history[-1]['accuracy']:.1f} %"]
+    lines = []
     for split, found in result.items():
         tops = ", ".join(f"top-{name.removeprefix('top')} {100 * found[name]:.2f} %" for name in found if "top" in name)
-        out.print(f"{split}: {tops} of {found['images']:,} images")
+        lines.append(f"{split}: {tops} of {found['images']:,} images")
     if "test" not in result:
-        out.print(
+        lines.append(
             "the image set has no test split; validation images chose nothing here but were looked at every epoch"
         )
-    out.print(f"weights: {run.path / 'weights.safetensors'}")
+    return lines
 
 
 def curve(values: list[float]) -> str:

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from statistics import mean, median, stdev
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from effsearch.errors import RunError
 from effsearch.reward import Reward
 from effsearch.runs.records import Record
+
+Cost = Literal["flops", "params"]
 
 TIE = 2.0
 """Standard errors of a difference within which two accuracies are a tie."""
@@ -67,10 +69,10 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
         (row for row in rows if row.reward is not None),
         key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops),
     )
-    front = _front(row for row in done if row.epochs == done[0].epochs)
+    on_front = {row.key for row in front([row for row in done if row.epochs == done[0].epochs])}
     noise = measure_noise(rows)
     ranked = [
-        replace(row, rank=rank, pareto=row.key in front, tie=rank == 1 or is_tie(done[0], row, noise))
+        replace(row, rank=rank, pareto=row.key in on_front, tie=rank == 1 or is_tie(done[0], row, noise))
         for rank, row in enumerate(done, 1)
     ]
     return ranked + [row for row in rows if row.reward is None]
@@ -119,14 +121,13 @@ def _number(value: float | None) -> float:
     return value
 
 
-def _front(rows: Iterable[Row]) -> set[str]:
-    """Keys of those that are more accurate than all that cost as little."""
-    front, best = set(), -math.inf
-    for row in sorted(rows, key=lambda row: (row.flops, -_number(row.accuracy))):
-        if _number(row.accuracy) > best:
-            front.add(row.key)
-            best = _number(row.accuracy)
-    return front
+def front(rows: Iterable[Row], cost: Cost = "flops") -> list[Row]:
+    """Those that are more accurate than all that cost as little, the cheapest first; each has an accuracy."""
+    found: list[Row] = []
+    for row in sorted(rows, key=lambda row: (getattr(row, cost), -_number(row.accuracy))):
+        if not found or _number(row.accuracy) > _number(found[-1].accuracy):
+            found.append(row)
+    return found
 
 
 def measure_noise(rows: Sequence[Row]) -> Noise | None:

@@ -1,0 +1,28 @@
+"""`effsearch plot [RUN] --kind KIND --out FILE`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from effsearch.cli.arguments import Results
+
+
+def plot(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's name or folder [default: the latest]")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="pareto, progress, curves (of curves) or surface (of a grid).")] = "pareto",
+    out: Annotated[Path | None, typer.Option(help="A .png, .svg or .pdf file [default: KIND.svg in the run]")] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Draw a picture of a run for a paper."""
+    from effsearch.report.picture import check_picture, save
+    from effsearch.report.pictures import figure_of
+    from effsearch.runs.folder import find
+
+    found = find(results, run)
+    path = out or found.path / f"{kind}.svg"
+    check_picture(path)
+    save(figure_of(found, kind), path)
+    typer.echo(f"drew {path}")

@@ -1,0 +1,64 @@
+"""The Pareto front as characters, for a terminal or a file of text."""
+
+from collections.abc import Sequence
+
+import plotext
+from matplotlib.ticker import MaxNLocator
+from rich.text import Text
+
+from effsearch.report.grid import console
+from effsearch.report.labels import accuracy_label, cost_label, unit
+from effsearch.report.pareto import REFERENCES, Cloud, cloud, finished
+from effsearch.runs.folder import Run
+from effsearch.runs.ranking import Row
+
+WIDTH, HEIGHT = 100, 22
+"""Columns, as far as the window has them, and lines."""
+
+TICKS = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])
+COLOURS = {"·": "blue", "o": "red", "#": "green", "@": "magenta"}
+
+
+def print_front(run: Run, rows: Sequence[Row]) -> None:
+    """Accuracy against FLOPs with the Pareto front, in colours in a terminal; raises RunError where there is none."""
+    done, out = finished(run, rows), console(wide=False)
+    shown = cloud(done)
+    scale, name = unit(row.flops for row in done)
+    groups = [(mark, label, rows) for mark, label, rows in _groups(shown) if rows]
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(min(out.width, WIDTH), HEIGHT)
+    for mark, _, rows in groups:
+        x, y = [row.flops / scale for row in rows], [_percent(row) for row in rows]
+        figure.draw(figure.signal(x, y, marker=mark))
+    for axis, values in (("x", [row.flops / scale for row in done]), ("y", [_percent(row) for row in done])):
+        low, high = min(values), max(values)
+        ticks = [float(tick) for tick in TICKS.tick_values(low, high) if low <= tick <= high]
+        figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
+    picture = Text(figure.build().string(colorless=True).rstrip())
+    figure.clear()
+    key = Text("   ".join(f"{mark} {label}" for mark, label, _ in groups))
+    for mark, tone in COLOURS.items():
+        for text in (picture, key):
+            text.highlight_regex(rf"(?<![a-z]){mark}(?![a-z])", tone)
+    out.print(Text(accuracy_label(run.manifest())))
+    out.print(picture)
+    out.print(Text(cost_label("flops", name)))
+    out.print(key)
+
+
+def _groups(shown: Cloud) -> list[tuple[str, str, list[Row]]]:
+    """Marks with what they stand for; what is later hides what is under it."""
+    reference = [] if shown.reference is None else [shown.reference]
+    name = "".join(REFERENCES[row.source] for row in reference)
+    return [
+        ("·", "networks", [*shown.shorter, *shown.others]),
+        ("o", "Pareto front", shown.front),
+        ("#", name, reference),
+        ("@", "rank 1", [shown.first]),
+    ]
+
+
+def _percent(row: Row) -> float:
+    return 100 * (row.accuracy or 0.0)

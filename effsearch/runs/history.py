@@ -1,0 +1,118 @@
+"""What a run's journal tells beyond its ranking: every training with its course, and which decisions mattered."""
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.importance import get_param_importances
+from optuna.storages.journal import BaseJournalBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from effsearch.errors import RunError
+from effsearch.runs.folder import Run
+from effsearch.runs.ledger import STUDY, read_record
+from effsearch.runs.records import EVALUATION, Record
+
+LEAST = 20
+"""Trainings below which nothing is said of what mattered: the best tenth would be a single one."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One trial: its record, the mean training loss (nats) of each epoch, and the validation accuracies between.
+
+    `accuracies` are (epoch, fraction), only of those epochs after which the network was validated.
+    """
+
+    record: Record
+    losses: tuple[float, ...] = ()
+    accuracies: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class History:
+    """The trainings of a run, in the order in which they were begun, and the trials that they are read from."""
+
+    trainings: tuple[Training, ...]
+    trials: tuple[FrozenTrial, ...] = ()
+
+    @property
+    def records(self) -> list[Record]:
+        return [training.record for training in self.trainings]
+
+
+def read_history(run: Run) -> History | None:
+    """All trainings of a run, or None where its folder has no journal; raises RunError for what is not one.
+
+    Nothing is written, so that the journal may be read-only, or be written by a driver meanwhile.
+    """
+    if not run.journal.is_file():
+        return None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        storage = optuna.storages.JournalStorage(_ReadOnly(run.journal))
+        trials = optuna.load_study(study_name=STUDY, storage=storage).get_trials(deepcopy=False)
+        return History(tuple(filter(None, map(_training, trials))), tuple(trials))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError) as error:
+        raise RunError(f"{run.journal} is not the journal of a run: {error!r}") from None
+
+
+class _ReadOnly(BaseJournalBackend):
+    """Optuna's own backend makes the file if there is none, and opens it for writing."""
+
+    def __init__(self, file: Path) -> None:
+        self._lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        # What has no end yet is a line that a driver is just writing.
+        return [json.loads(line) for line in self._lines[log_number_from:] if line.endswith("\n")]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise NotImplementedError("a journal that is only looked at")
+
+
+def _training(trial: FrozenTrial) -> Training | None:
+    record = read_record(trial)
+    if record is None:
+        return None
+    history = trial.user_attrs.get(EVALUATION, {}).get("history", ())
+    validated = [epoch for epoch in history if epoch["accuracy"] is not None]
+    return Training(
+        record,
+        tuple(float(epoch["loss"]) for epoch in history),
+        tuple((int(epoch["epoch"]), float(epoch["accuracy"])) for epoch in validated),
+    )
+
+
+def importances(history: History, longest: int) -> dict[str, float] | str:
+    """How much each decision told the best tenth from the rest (PED-ANOVA, 2304.10255), or why that cannot be said.
+
+    Shares of 1, the largest first, from trainings of `longest` epochs alone: shorter ones have other rewards.
+    """
+    done = [
+        trial
+        for trial in history.trials
+        if trial.state == TrialState.COMPLETE and trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest
+    ]
+    if len(done) < LEAST:
+        return f"{len(done)} trainings are too few to say which decisions matter; it takes {LEAST}"
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(done)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = get_param_importances(study)
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        return f"Optuna cannot say which decisions matter: {error}"
+    if not found:
+        return "no decision was taken in every trial, so none can be weighed"
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def longest(records: Sequence[Record]) -> int:
+    """The epochs of the longest training of a run."""
+    return max((record.epochs or 0 for record in records), default=0)
