@@ -22,9 +22,9 @@ class Fidelity:
     """What a rung of `epochs` epochs told of the last one.
 
     `networks` have reached both, under the same seed. `tau` is Kendall's between their accuracies, with its 95 %
-    interval by the bootstrap (None for fewer than three networks, where all accuracies are alike, and at the end); `regret` is how
-    much less accurate (a fraction) at the end the first of the rung is than the best. `reached` networks came to the
-    rung, and `share` is what they were trained until then, of all their epochs to the last rung.
+    interval by the bootstrap (None for fewer than three networks, where all accuracies are alike, and at the end).
+    `regret` is how much less accurate (a fraction) at the end the first of the rung is than the best. `reached`
+    networks came to the rung, and `share` is what all were trained until then, of their epochs to the last rung.
     """
 
     epochs: int
