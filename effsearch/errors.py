@@ -40,6 +40,10 @@ class RunError(EffsearchError):
     """A run folder that is missing, held by another driver, or was made with other settings."""
 
 
+class ExecutorError(EffsearchError):
+    """Workers that cannot be had."""
+
+
 class ExportError(EffsearchError):
     """A network that cannot be written in the form asked for."""
 

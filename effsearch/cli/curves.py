@@ -6,14 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.cli.cluster import cluster
 from effsearch.cli.options import (
     Baseline,
     BaselineResolution,
     Data,
+    GpusPerTrial,
     ProxyEpochs,
     ProxyImages,
     ProxyName,
     ProxyWidth,
+    Ray,
     Resume,
     RunName,
     TimeLimit,
@@ -43,6 +46,8 @@ def curves(
     proxy_images: ProxyImages = None,
     epochs: ProxyEpochs = None,
     workers: Workers = None,
+    ray: Ray = None,
+    gpus_per_trial: GpusPerTrial = None,
     time_limit: TimeLimit = None,
     seed: Annotated[int | None, typer.Option(help="Of the trainings [default: 0]")] = None,
     run: RunName = None,
@@ -65,6 +70,7 @@ def curves(
             proxy_changes=given(**changes),
             seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
             workers=workers,
+            cluster=cluster(ray, gpus_per_trial),
             run=run,
             resume=resume,
             results=results,

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from effsearch.cli.arguments import check_limits, resolve
+from effsearch.cli.cluster import Cluster
 from effsearch.cli.progress import Progress
 from effsearch.cli.session import (
     about_images,
@@ -22,11 +23,11 @@ from effsearch.cli.session import (
     pack,
     proxy_named,
     refuse_changes,
-    slots_for,
     watch,
 )
-from effsearch.cli.speed import describe_slots, measure
+from effsearch.cli.speed import measure
 from effsearch.cli.stop import StopRequest
+from effsearch.cli.workers import Started, start
 from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.training import ProxyTraining
@@ -35,7 +36,7 @@ from effsearch.report import ranked
 from effsearch.report.curve_files import write_files
 from effsearch.report.curves import print_curves
 from effsearch.report.grid import console
-from effsearch.runs.executor import LocalExecutor, child
+from effsearch.runs.executor import child
 from effsearch.runs.folder import Run, create, environment
 from effsearch.scaling import Multipliers, grow
 from effsearch.search.curves import CurvesProblem, CurvesSettings
@@ -52,6 +53,7 @@ class CurvesRequest:
     proxy_changes: Mapping[str, Any]
     seconds: float | None
     workers: int | None
+    cluster: Cluster | None
     run: str | None
     resume: str | None
     results: Path
@@ -62,17 +64,17 @@ def execute(request: CurvesRequest) -> None:
     out = console()
     check_limits(None, request.workers)
     existing = existing_run(request.run, request.resume, request.results)
-    run, problem, images = _begin(request, out) if existing is None else _continue(request, existing, out)
-    slots, settings = slots_for(request.workers), problem.settings
-    evaluator = ProxyTraining(
-        settings.proxy,
-        images,
-        device="cpu" if slots[0] is None else "cuda",
-        baseline_resolution=settings.architecture.resolution,
-    )
+    run, problem, images, started = _begin(request, out) if existing is None else _continue(request, existing, out)
+    settings = problem.settings
     with run.held():
+        evaluator = ProxyTraining(
+            settings.proxy,
+            images,
+            device=started.device,
+            baseline_resolution=settings.architecture.resolution,
+        )
         stop, progress = StopRequest(), Progress(out, problem.score, request.seconds)
-        steps = drive(run, problem, evaluator, LocalExecutor(slots), request.seconds, stop)
+        steps = drive(run, problem, evaluator, started.executor, request.seconds, stop)
         status = watch(steps, stop, progress)
         rows = ranked.read(run)
         done = any(row.rank is not None for row in rows)
@@ -96,13 +98,12 @@ def execute(request: CurvesRequest) -> None:
         raise typer.Exit(1)
 
 
-def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Path]:
+def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Path, Started]:
     architecture, name = resolve(request.baseline or "b0", request.results)
     proxy = replace(proxy_named(request.proxy), **request.proxy_changes)
     values: dict[str, Any] = {"data": "scenes", **request.asked}
     settings = CurvesSettings(architecture.notation, name, proxy=proxy, **values)
     problem = CurvesProblem(settings)
-    slots = slots_for(request.workers)
     with out.status("measuring the speed of a few networks"), child() as ask:
         forecast = measure(ask, architecture, _timed(settings), proxy, gpus())
     images = pack(settings.data, _largest(settings), out)
@@ -111,19 +112,20 @@ def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Pa
         "settings": settings.to_dict(),
         "data": about_images(images, proxy),
     }
+    started = start(request.workers, request.cluster, images)
     run = create(request.results, request.run or free_name(request.results, "curves"), manifest)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     out.print(describe_proxy(images, proxy))
-    took = format_duration(problem.planned_seconds(forecast, len(slots)))
+    took = format_duration(problem.planned_seconds(forecast, started.executor.workers))
     out.print(
         f"{counted(len(settings.curves), 'curve')} through {counted(len(problem.candidates), 'distinct network')} "
-        f"grown from {name}, each under {counted(settings.repeats, 'seed')}: about {took} on {describe_slots(slots)}, "
+        f"grown from {name}, each under {counted(settings.repeats, 'seed')}: about {took} on {started.words}, "
         "from a short measurement"
     )
-    return run, problem, images
+    return run, problem, images, started
 
 
-def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, CurvesProblem, Path]:
+def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, CurvesProblem, Path, Started]:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest = run.manifest()
     check_kind(run, "curves")
@@ -135,7 +137,7 @@ def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, Curv
     refuse_changes(run, stored.differences(replace(wanted, data=stored.data)))
     images = pack(wanted.data, _largest(stored), out)
     check_images(run, manifest, images, wanted.data)
-    return run, CurvesProblem(stored), images
+    return run, CurvesProblem(stored), images, start(request.workers, request.cluster, images)
 
 
 def _timed(settings: CurvesSettings) -> dict[str, Any]:

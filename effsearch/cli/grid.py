@@ -6,14 +6,17 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import Format, Results
+from effsearch.cli.cluster import cluster
 from effsearch.cli.options import (
     Baseline,
     BaselineResolution,
     Data,
+    GpusPerTrial,
     ProxyEpochs,
     ProxyImages,
     ProxyName,
     ProxyWidth,
+    Ray,
     Resume,
     RunName,
     TimeLimit,
@@ -46,6 +49,8 @@ def grid(
     epochs: ProxyEpochs = None,
     depth_rounding: Annotated[str | None, typer.Option(help="ceil or nearest: of layers [default: ceil]")] = None,
     workers: Workers = None,
+    ray: Ray = None,
+    gpus_per_trial: GpusPerTrial = None,
     time_limit: TimeLimit = None,
     seed: Annotated[int | None, typer.Option(help="Of proposals and trainings [default: 0]")] = None,
     run: RunName = None,
@@ -80,6 +85,7 @@ def grid(
         trials=trials,
         seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
         workers=workers,
+        cluster=cluster(ray, gpus_per_trial),
         run=run,
         resume=resume,
         results=results,

@@ -21,17 +21,16 @@ from effsearch.cli.session import (
     is_finished,
     pack,
     refuse_changes,
-    slots_for,
     watch,
 )
 from effsearch.cli.stop import StopRequest
+from effsearch.cli.workers import Started, start
 from effsearch.evaluation.training import ProxyTraining
 from effsearch.quantities import format_duration
 from effsearch.report import ranked
 from effsearch.report.coefficients import document, grow_command, print_grid
 from effsearch.report.grid import console
 from effsearch.report.picture import write_surface
-from effsearch.runs.executor import LocalExecutor
 from effsearch.runs.folder import Run, create, environment
 from effsearch.search.driver import Status, drive
 from effsearch.search.grid import GridProblem
@@ -49,6 +48,7 @@ class GridSession:
     problem: GridProblem
     seconds: float | None
     images: Path
+    started: Started
 
 
 def execute(request: GridRequest) -> None:
@@ -57,9 +57,8 @@ def execute(request: GridRequest) -> None:
     check(request)
     existing = existing_run(request.run, request.resume, request.results)
     session = _begin(request, out) if existing is None else _continue(request, existing, out)
-    slots = slots_for(request.workers)
     with session.run.held():
-        status, stopped = _drive(session, slots, out)
+        status, stopped = _drive(session, out)
         rows = ranked.read(session.run)
         found = document(session.run, rows)
         if found is not None:
@@ -86,12 +85,13 @@ def _begin(request: GridRequest, out: Console) -> GridSession:
         "limits": limits,
         "data": about_images(images, settings.proxy),
     }
+    started = start(request.workers, request.cluster, images)
     name = request.run or free_name(request.results, f"grid-{plain_name(settings.name, 'baseline')}")
     run = create(request.results, name, manifest)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     print_summary(made, out)
     out.print(describe_proxy(images, settings.proxy))
-    return GridSession(run, made.problem, request.seconds, images)
+    return GridSession(run, made.problem, request.seconds, images, started)
 
 
 def _continue(request: GridRequest, run: Run, out: Console) -> GridSession:
@@ -105,20 +105,21 @@ def _continue(request: GridRequest, run: Run, out: Console) -> GridSession:
     problem = GridProblem(stored, trials)
     images = pack(wanted.data, _largest(problem), out)
     check_images(run, manifest, images, wanted.data)
+    started = start(request.workers, request.cluster, images)
     out.print(f"going on with run {run.name} in {run.path.parent}/", style="bold")
-    return GridSession(run, problem, request.seconds, images)
+    return GridSession(run, problem, request.seconds, images, started)
 
 
-def _drive(session: GridSession, slots: list[int | None], out: Console) -> tuple[Status, bool]:
+def _drive(session: GridSession, out: Console) -> tuple[Status, bool]:
     settings = session.problem.settings
     evaluator = ProxyTraining(
         settings.proxy,
         session.images,
-        device="cpu" if slots[0] is None else "cuda",
+        device=session.started.device,
         baseline_resolution=settings.architecture.resolution,
     )
     stop, progress = StopRequest(), Progress(out, settings.score, session.seconds)
-    steps = drive(session.run, session.problem, evaluator, LocalExecutor(slots), session.seconds, stop)
+    steps = drive(session.run, session.problem, evaluator, session.started.executor, session.seconds, stop)
     return watch(steps, stop, progress), stop.asked
 
 

@@ -10,6 +10,7 @@ import typer
 
 from effsearch.candidates import Cell, CoefficientGrid
 from effsearch.cli.arguments import check_limits, resolve
+from effsearch.cli.cluster import Cluster
 from effsearch.evaluation import QUICK, Proxy, find_proxy
 from effsearch.report.growth import PLAN_CAPTION, plan_grid
 from effsearch.runs.folder import check_names
@@ -28,6 +29,7 @@ class GridRequest:
     trials: int | None
     seconds: float | None
     workers: int | None
+    cluster: Cluster | None
     run: str | None
     resume: str | None
     results: Path

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import Results
-from effsearch.cli.options import Data, ProxyEpochs, ProxyImages, ProxyWidth, Resume, RunName, TimeLimit, Workers, given
+from effsearch.cli.cluster import cluster
+from effsearch.cli.options import (
+    Data,
+    GpusPerTrial,
+    ProxyEpochs,
+    ProxyImages,
+    ProxyWidth,
+    Ray,
+    Resume,
+    RunName,
+    TimeLimit,
+    Workers,
+    given,
+)
 from effsearch.errors import QuantityError
 from effsearch.quantities import parse_count, parse_duration, parse_whole_numbers, parse_window
 
@@ -39,6 +52,8 @@ def nas(
     ] = None,
     time_limit: TimeLimit = None,
     workers: Workers = None,
+    ray: Ray = None,
+    gpus_per_trial: GpusPerTrial = None,
     reward: Annotated[str | None, typer.Option(help="soft, hard or absolute [default: soft]")] = None,
     exponent: Annotated[
         float | None, typer.Option(help="w of the soft reward ACC x (F/T)^w, beta of the absolute [default: -0.07]")
@@ -126,6 +141,7 @@ def nas(
             trials=trials,
             seconds=seconds,
             workers=workers,
+            cluster=cluster(ray, gpus_per_trial),
             run=run,
             resume=resume,
             results=results,

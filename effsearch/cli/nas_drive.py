@@ -8,8 +8,7 @@ from rich.console import Console
 
 from effsearch.cli.nas_session import Request, Session, open_session
 from effsearch.cli.progress import Progress
-from effsearch.cli.session import describe_proxy, slots_for, watch
-from effsearch.cli.speed import describe_slots
+from effsearch.cli.session import describe_proxy, watch
 from effsearch.cli.stop import StopRequest
 from effsearch.cost import cost
 from effsearch.evaluation.predicted import predicted
@@ -19,7 +18,7 @@ from effsearch.quantities import counted, format_count, format_duration
 from effsearch.report import ranked
 from effsearch.report.grid import console
 from effsearch.report.summary import print_ranking
-from effsearch.runs.executor import Executor, InlineExecutor, LocalExecutor
+from effsearch.runs.executor import Executor, InlineExecutor
 from effsearch.runs.ranking import Row
 from effsearch.search.driver import Evaluator, Status
 from effsearch.search.nas import known_architectures, search
@@ -33,14 +32,13 @@ def execute(request: Request) -> None:
     """Makes or continues a run, drives it, and prints what it found; exits with 1 if no training succeeded."""
     out = console()
     session = open_session(request, out)
-    slots: list[int | None] = [None] if session.images is None else slots_for(request.workers)
     with session.run.held():
-        _announce(session, slots, out)
-        status, stopped = _drive(session, slots, out)
+        _announce(session, out)
+        status, stopped = _drive(session, out)
     _conclude(session, status, stopped, request.results, out)
 
 
-def _announce(session: Session, slots: list[int | None], out: Console) -> None:
+def _announce(session: Session, out: Console) -> None:
     settings, space, proxy = session.settings, session.space, session.settings.proxy
     window = settings.flops_window
     limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
@@ -50,7 +48,7 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
         f"space {space.name}: {space.size:.3g} architectures; target {format_count(settings.target_flops)} FLOPs, "
         f"{limits} are trained; {settings.sampler} sampler, seed {settings.seed}"
     )
-    if session.images is None:
+    if session.images is None or session.started is None:
         out.print(f"{counted(session.limits.trials, 'architecture')}, each predicted by the prior: nothing is trained")
         return
     out.print(describe_proxy(session.images, proxy))
@@ -58,18 +56,17 @@ def _announce(session: Session, slots: list[int | None], out: Console) -> None:
         steps = ", ".join(map(str, settings.rungs[:-1]))
         out.print(f"rungs: after {steps} of {proxy.epochs} epochs the best 1 in {ETA} go on")
     out.print(
-        f"{counted(session.limits.trials, 'architecture')} on {describe_slots(slots)}, then "
+        f"{counted(session.limits.trials, 'architecture')} on {session.started.words}, then "
         f"{repeated} under {counted(settings.repeats, 'seed')} each"
     )
 
 
-def _drive(session: Session, slots: list[int | None], out: Console) -> tuple[Status, bool]:
+def _drive(session: Session, out: Console) -> tuple[Status, bool]:
     evaluator: Evaluator = predicted
     executor: Executor = InlineExecutor()
-    if session.images is not None:
-        kind = "cpu" if slots[0] is None else "cuda"
-        evaluator = ProxyTraining(session.settings.proxy, session.images, device=kind)
-        executor = LocalExecutor(slots)
+    if session.images is not None and session.started is not None:
+        evaluator = ProxyTraining(session.settings.proxy, session.images, device=session.started.device)
+        executor = session.started.executor
     stop, progress = StopRequest(), Progress(out, session.settings.score, session.limits.seconds)
     steps = search(session.run, session.space, session.settings, session.limits, evaluator, executor, stop)
     return watch(steps, stop, progress), stop.asked

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from effsearch.cli.arguments import check_limits
+from effsearch.cli.cluster import Cluster
 from effsearch.cli.nas_start import starts
 from effsearch.cli.session import (
     about_images,
@@ -20,6 +21,7 @@ from effsearch.cli.session import (
     proxy_named,
     refuse_changes,
 )
+from effsearch.cli.workers import Started, start
 from effsearch.cost import flops_range
 from effsearch.errors import QuantityError, SpaceError, listed
 from effsearch.evaluation import QUICK
@@ -52,6 +54,7 @@ class Request:
     trials: int | None
     seconds: float | None
     workers: int | None
+    cluster: Cluster | None
     run: str | None
     resume: str | None
     results: Path
@@ -66,6 +69,7 @@ class Session:
     settings: NasSettings
     limits: Limits
     images: Path | None
+    started: Started | None
 
 
 def open_session(request: Request, out: Console) -> Session:
@@ -118,6 +122,7 @@ def _begin(request: Request, out: Console) -> Session:
     settings = replace(settings, start=starts(request.start, space, settings, request.results))
     images = None if prior else pack(settings.data, settings.proxy.resolution, out)
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
+    started = None if images is None else start(request.workers, request.cluster, images)
     manifest = {
         "run": {"kind": "nas", **environment(), "device": device()},
         "settings": settings.to_dict(),
@@ -126,7 +131,7 @@ def _begin(request: Request, out: Console) -> Session:
     }
     name = request.run or free_name(request.results, f"nas-{format_count(settings.target_flops)}")
     run = create(request.results, name, manifest, {"space.toml": file.read_text(encoding="utf-8")})
-    return Session(run, space, settings, limits, images)
+    return Session(run, space, settings, limits, images, started)
 
 
 def _continue(request: Request, run: Run, out: Console) -> Session:
@@ -148,7 +153,8 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
         check_images(run, manifest, images, wanted.data)
     trials = request.trials or manifest.get("limits", {}).get("trials", TRIALS[stored.proxy.name])
     space = replace(space, name=stored.space).at(stored.resolution)
-    return Session(run, space, stored, Limits(trials, request.seconds), images)
+    started = None if images is None else start(request.workers, request.cluster, images)
+    return Session(run, space, stored, Limits(trials, request.seconds), images, started)
 
 
 def _check_prior(request: Request, space: Space) -> None:

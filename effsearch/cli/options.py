@@ -18,6 +18,11 @@ ProxyWidth = Annotated[float | None, typer.Option(help="Channel multiplier of th
 ProxyImages = Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")]
 ProxyEpochs = Annotated[int | None, typer.Option(help="Epochs of the proxy training.")]
 Workers = Annotated[int | None, typer.Option(help="Trainings at a time [default: one a GPU, or one a CPU core]")]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
+]
+GpusPerTrial = Annotated[float | None, typer.Option(help="Share of a GPU that a training asks Ray for, such as 0.5.")]
 TimeLimit = Annotated[str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")]
 RunName = Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")]
 Resume = Annotated[str | None, typer.Option(help="Continue this run.")]

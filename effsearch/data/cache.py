@@ -41,8 +41,7 @@ def prepare(source: str | Path, resolution: int, *, cache: Path | None = None) -
             f"a resolution of {resolution} was asked for; {RESOLUTIONS[0]} to {RESOLUTIONS[-1]} are allowed"
         )
     found = find(str(source))
-    root = cache or Path(os.environ.get("EFFSEARCH_CACHE") or platformdirs.user_cache_dir("effsearch"))
-    root = root.expanduser().absolute()
+    root = cache_folder() if cache is None else cache.expanduser().absolute()
     try:
         with warnings.catch_warnings():
             # Pillow warns of each odd file; what matters of that is in `skipped`.
@@ -53,6 +52,23 @@ def prepare(source: str | Path, resolution: int, *, cache: Path | None = None) -
         raise DataError(
             f"the cache folder {root} cannot be used: {reason}; EFFSEARCH_CACHE may name another folder"
         ) from error
+
+
+def cache_folder() -> Path:
+    """Where packed images are kept: EFFSEARCH_CACHE, or the user's cache."""
+    chosen = os.environ.get("EFFSEARCH_CACHE") or platformdirs.user_cache_dir("effsearch")
+    return Path(chosen).expanduser().absolute()
+
+
+def adopt(folder: Path, files: Callable[[Path], None], cache: Path | None = None) -> Path:
+    """A folder that another machine has packed: itself where it is here too, or else a copy in the cache.
+
+    `files` writes its files into a new folder; one process of a machine does that, and the others wait for it.
+    """
+    if _is_sound(folder):
+        return folder
+    root = cache or cache_folder()
+    return _ensure(root, root / "packed" / folder.name, files)
 
 
 def _prepare(source: Source, resolution: int, root: Path) -> Path:

@@ -17,6 +17,10 @@ MOST_WORKERS = 16
 """Unless more are asked for: each takes about 0.7 GB."""
 
 
+class WorkerLost(Exception):
+    """The process or the machine that a training ran on has died."""
+
+
 class Executor(Protocol):
     """Where trainings run: a search submits as many as there are `workers` and does not know where they are."""
 

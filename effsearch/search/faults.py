@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
+from effsearch.runs.executor import WorkerLost
 from effsearch.runs.records import Candidate, Fault, Record
 from effsearch.training import Diverged
 
@@ -26,6 +27,8 @@ def fault_of(error: BaseException) -> tuple[Fault, str]:
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, Diverged):
         return "diverged", f"diverged: {text}"
+    if isinstance(error, WorkerLost):
+        return "lost", f"its worker died ({text})"
     if isinstance(error, ProcessExpired):
         killed = error.exitcode < 0
         cause = f"signal {-error.exitcode}; perhaps out of memory" if killed else f"exit {error.exitcode}"
