@@ -1,6 +1,7 @@
 """Runs trainings on a Ray cluster, of many machines or of this one: Ray places the work, the driver keeps the run."""
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,9 @@ RETRIES = 3
 
 POLL = 0.1
 """Seconds between two looks at what has ended."""
+
+SECONDS_TO_ANSWER = 10
+"""Within which a cluster answers."""
 
 LOST = (
     exceptions.WorkerCrashedError,
@@ -68,7 +72,7 @@ class RayExecutor:
             self._images = ray.put(ship(self._folder))
         future: Future[T] = Future()
         # In a list, so that Ray does not fetch the images for a node that has them.
-        task = self._task.remote(function, args, [] if self._images is None else [self._images], self.gpus > 0)
+        task = self._task.remote(function, args, [] if self._images is None else [self._images])
         with self._lock:
             self._pending[task] = future, None if timeout is None else time.monotonic() + timeout
         return future
@@ -108,6 +112,9 @@ def _connect(address: str, workers: int | None) -> None:
     # The output of workers is Ray's own log's.
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     try:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if host:  # Ray itself tries for minutes.
+            socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
         if address == "local":
             ray.init(num_cpus=max(workers or 0, cores()), **quiet)
         elif address == "auto":
@@ -136,12 +143,8 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _work(function: Callable[..., T], args: tuple[Any, ...], images: list[Any], on_gpu: bool) -> T:
-    """In a worker: runs function(*args), on the images as this node has them."""
-    import torch
-
-    if not on_gpu:
-        torch.set_num_threads(1)
+def _work(function: Callable[..., T], args: tuple[Any, ...], images: list[Any]) -> T:
+    """In a worker, to which Ray has given one thread: runs function(*args), on the images as this node has them."""
     if images:
         fetched: Callable[[], bytes] = lambda: ray.get(images[0])  # noqa: E731
         function = replace(function, folder=unpacked(function.folder, fetched))  # type: ignore[type-var, attr-defined]

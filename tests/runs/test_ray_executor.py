@@ -1,0 +1,83 @@
+"""On a real cluster: two nodes of Ray, each processes of its own, on this machine's loopback."""
+
+import os
+import sys
+from collections import Counter
+
+import pytest
+from ray_tasks import die, fail, sleep, square
+from toys import drive, new_run, settings, slow_toy, toy
+
+from effsearch.errors import ExecutorError
+from effsearch.runs.executor import WorkerLost
+from effsearch.search.faults import fault_of
+
+ray = pytest.importorskip("ray", reason="needs Ray: python -m pip install 'effsearch[ray]'")
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from effsearch.runs.ray_executor import RayExecutor  # noqa: E402
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    # Nodes import what the tests do, as those of a cluster import what is installed there.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    yield found
+    ray.shutdown()
+    found.shutdown()
+
+
+def trained(status) -> list[tuple[str, int, float]]:
+    return [(r.candidate.key, r.candidate.seed, r.accuracy) for r in status.records if r.state == "complete"]
+
+
+def test_tasks_end_as_their_functions_do(cluster, tmp_path):
+    executor = RayExecutor(cluster.address)
+    try:
+        assert executor.workers == 1
+        assert [executor.submit(square, number).result(60) for number in (2, 3)] == [4, 9]
+        error = executor.submit(fail).exception(60)
+        assert (type(error), str(error)) == (ValueError, "no such thing")
+        assert executor.submit(die, tmp_path / "died").result(60) == "alive"
+        late = executor.submit(sleep, timeout=0.5).exception(30)
+        assert fault_of(late)[0] == "hung"
+    finally:
+        executor.stop()
+    assert not ray.is_initialized()
+
+
+def test_a_search_over_two_nodes_survives_the_death_of_one_and_ends_as_a_local_one(cluster, tmp_path, monkeypatch):
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    executor, submitted = RayExecutor(cluster.address), []
+    submit = executor.submit
+
+    def counted(*task, **options):
+        submitted.append(task)
+        # By then both nodes are at work, and much is left to do.
+        if len(submitted) == 10:
+            cluster.remove_node(node, allow_graceful=False)
+        return submit(*task, **options)
+
+    monkeypatch.setattr(executor, "submit", counted)
+    assert executor.workers == 2
+    chosen = settings(sampler="random")
+    status = drive(new_run(tmp_path, "ray"), chosen, 24, slow_toy, executor)
+    assert status.problem is None
+    assert len(submitted) == 24
+    assert max(Counter(trained(status)).values()) == 1
+    local = drive(new_run(tmp_path, "local"), chosen, 24, toy)
+    assert sorted(trained(status)) == sorted(trained(local))
+
+
+def test_a_lost_worker_is_one_fault_wherever_it_was():
+    assert fault_of(WorkerLost("on the Ray cluster: NodeDiedError"))[0] == "lost"
+
+
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])
+def test_no_cluster_is_one_line(address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ExecutorError, match=f"no Ray cluster at {address}") as error:
+        RayExecutor(address)
+    assert "\n" not in str(error.value)
