@@ -19,7 +19,7 @@ Keys = npt.NDArray[np.uint64]
 BODIES = ("disc", "square", "triangle", "star")
 TEXTURES = ("striped", "barred", "checked", "ringed")
 CLASSES = tuple(f"{texture} {body}" for body in BODIES for texture in TEXTURES)
-TRAIN = 50_000
+TRAIN = 20_000
 TEST = 4_000
 VERSION = "2"
 

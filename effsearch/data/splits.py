@@ -39,23 +39,9 @@ def subset(split: Split, count: int | None, seed: int) -> Split:
     return split.take(np.sort(np.lexsort((ties, standing))[:count]))
 
 
-def epoch_order(n: int, seed: int, epoch: int, most: int | None = None) -> Labels:
-    """The images that an epoch (from 1) visits, in order: (n,), or (most,) where an epoch sees no more than that.
-
-    Epochs that do not see all images go through them in turn: each goes on where the one before stopped, and none
-    comes twice before all have come once. Depends on nothing but the arguments.
-    """
-    if most is None or most >= n:
-        return _pass(n, seed, epoch)
-    first = (epoch - 1) * most
-    passes = range(first // n, (first + most - 1) // n + 1)
-    found = np.concatenate([_pass(n, seed, number + 1) for number in passes])
-    start = first - passes[0] * n
-    return found[start : start + most]
-
-
-def _pass(n: int, seed: int, number: int) -> Labels:
-    return np.random.default_rng([seed, number]).permutation(n).astype(np.int64, copy=False)
+def epoch_order(n: int, seed: int, epoch: int) -> Labels:
+    """The order in which an epoch visits `n` images: a permutation (n,) that depends on (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int64, copy=False)
 
 
 def _ranks(labels: Labels, seed: int) -> tuple[Labels, Labels]:

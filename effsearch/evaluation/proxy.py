@@ -70,7 +70,7 @@ QUICK = Proxy(
     # Learning begins a fixed number of steps after the start: small batches make them many.
     recipe=Recipe(batch=32, rate=0.1),
 )
-STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=10_000, validation_images=10_000)
+STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=10_000, validation_images=4000)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}
 

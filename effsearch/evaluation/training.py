@@ -55,6 +55,7 @@ class ProxyTraining:
         images = load(self.folder, split_seed=self.split_seed)
         images = replace(
             images,
+            train=subset(images.train, proxy.train_images, self.split_seed),
             validation=subset(images.validation, proxy.validation_images, self.split_seed),
         )
         torch.manual_seed(seed)
@@ -72,7 +73,6 @@ class ProxyTraining:
             resolution=proxy.resolution,
             epochs=proxy.epochs,
             seed=seed,
-            most_images=proxy.train_images,
             device=torch.device(self.device),
             until=until,
             checkpoint=checkpoint,

@@ -41,7 +41,6 @@ def train(
     epochs: int,
     seed: int,
     device: torch.device,
-    most_images: int | None = None,
     every_epoch: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -52,8 +51,7 @@ def train(
 ) -> Trained:
     """Trains `network` at `resolution` px.
 
-    Validation accuracy is measured after the last epoch, or after each. An epoch sees `most_images` at most; where
-    there are more, it goes on where the one before stopped. The seed gives order, augmentation and
+    Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
     dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`,
     and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. `keep` gets a
     checkpoint after every epoch but the last, and then `on_epoch` the epoch; `on_step` is told now and then how many
@@ -67,8 +65,7 @@ def train(
     generator = torch.Generator(device).manual_seed(seed)
     torch.manual_seed(seed)
     source = Source(images.train, device)
-    seen = min(len(images.train), most_images or len(images.train))
-    steps_per_epoch = max(1, seen // recipe.batch)
+    steps_per_epoch = max(1, len(images.train) // recipe.batch)
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
     if len(history) > last:
@@ -76,7 +73,7 @@ def train(
     for epoch in range(len(history) + 1, last + 1):
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()
-        order = epoch_order(len(images.train), seed, epoch, seen)
+        order = epoch_order(len(images.train), seed, epoch)
         for batch in range(steps_per_epoch):
             pixels, labels = source.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch])
             x = augment(pixels, resolution, recipe.augmentation, generator)
