@@ -35,9 +35,15 @@ from effsearch.space import Space
 from effsearch.space import load as load_space
 from effsearch.space import locate as locate_space
 
+RUNGS = {"standard": (1, 2, 8)}
+"""Of the presets whose first epochs tell which networks deserve the others (docs/search.md)."""
+
 TRIALS = {"quick": 24, "standard": 60, "prior": 200}
 PREDICTED = "ImageNet (predicted)"
 """What stands in place of an image set where accuracies are predicted."""
+
+FINALISTS = 5
+"""With rungs, which leave time to train more networks again."""
 
 DRAWS = 20_000
 """Random architectures that may miss the window before it is taken to be empty."""
@@ -110,10 +116,13 @@ def _begin(request: Request, out: Console) -> Session:
             # A prediction has no noise, so nothing is repeated, and no proxy is used.
             proxy=QUICK if prior else proxy_named(None),
             repeats=1 if prior else 3,
-            finalists=5 if request.asked.get("rungs") else 3,
         ),
     )
     settings = replace(settings, space=space.name)
+    if "rungs" not in request.asked and "epochs" not in request.proxy_changes and not prior:
+        settings = replace(settings, rungs=RUNGS.get(settings.proxy.name, ()))
+    if settings.rungs:
+        settings = replace(settings, finalists=FINALISTS)
     if prior:
         _check_prior(request, space)
     space = space.at(settings.resolution)
