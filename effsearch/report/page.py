@@ -9,12 +9,12 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from effsearch.errors import ReportError, listed
 from effsearch.report.grid import Grid
@@ -22,6 +22,9 @@ from effsearch.report.page_figures import Figure
 from effsearch.report.page_table import RankingTable
 from effsearch.report.palette import DARK, LIGHT
 from effsearch.runs.files import write_atomically
+
+PLOTLY = files("effsearch.report") / "vendor" / "plotly-cartesian.min.js"
+"""Of plotly.js what the figures need: a third of the bytes, and read in three quarters of the time."""
 
 SUFFIXES = (".html", ".htm")
 
@@ -70,8 +73,8 @@ def render(page: Page) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     own = environment.get_template("page.js").render()
-    # Bytes of a script decide whether a browser runs it, and browsers read every line end as \n.
-    scripts = [Markup(text.replace("\r\n", "\n").replace("\r", "\n")) for text in (get_plotlyjs(), own)]
+    # Both have \n at the ends of lines, as browsers read them, since a digest is of the bytes.
+    scripts = [Markup(PLOTLY.read_text(encoding="utf-8")), Markup(own)]
     return environment.get_template("page.html").render(
         page=page,
         data=_plain(

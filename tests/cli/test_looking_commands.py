@@ -81,7 +81,7 @@ def test_one_network_alone_can_be_drawn(effsearch, run_folder):
 @pytest.mark.parametrize(
     ("package", "module", "arguments"),
     [
-        ("plotly", "effsearch.report.page", ("report",)),
+        ("jinja2", "effsearch.report.page", ("report",)),
         ("plotext", "effsearch.report.terminal_plot", ("show", "--plot")),
     ],
 )

@@ -25,7 +25,6 @@ DOORS = {
     "fvcore": {"network"},
     "tomli_w": {"runs"},
     "matplotlib": {"report"},
-    "plotly": {"report"},
     "plotext": {"report"},
     "jinja2": {"report"},
     "safetensors": {"network", "training", "export"},

@@ -169,7 +169,7 @@ def test_few_trials_and_no_journal_are_said(tmp_path):
 def test_the_page_of_a_thousand_networks_stays_small(large, tmp_path):
     size = write_page(page_of(large), tmp_path / "page.html")
     assert size == (tmp_path / "page.html").stat().st_size
-    assert size < 6_000_000
+    assert size < 3_000_000
     assert len(data_of((tmp_path / "page.html").read_text())["ranking"]["notations"]) == 1000
 
 
