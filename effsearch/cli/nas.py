@@ -74,7 +74,7 @@ def nas(
     epochs: ProxyEpochs = None,
     rungs: Annotated[
         str | None,
-        typer.Option(help="Epochs after which only the best go on, such as 1,3,9, or none [default: 1,2,8 if standard]"),
+        typer.Option(help="Epochs after which only the best go on: 1,3,9 or none [default: 1,2,8 if standard]"),
     ] = None,
     start: Annotated[
         list[str] | None,

@@ -20,12 +20,11 @@ def report(
 ) -> None:
     """Write a run as one HTML page that needs nothing else."""
     with needed():
-        from effsearch.report.page import check_page, write_page
+        from effsearch.report.page import write_page
         from effsearch.report.pages import page_of
     from effsearch.runs.folder import find
 
     found = find(results, run)
     path = out or found.path / "report.html"
-    check_page(path)
     size = write_page(page_of(found), path)
     typer.echo(f"wrote {path} ({size / 1e6:.1f} MB)")

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from effsearch.errors import ReportError
+from effsearch.errors import ReportError, listed
 from effsearch.report.grid import Grid
 from effsearch.report.page_figures import Figure
 from effsearch.report.page_table import RankingTable
@@ -70,8 +70,8 @@ def render(page: Page) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     own = environment.get_template("page.js").render()
-    # Bytes of a script decide whether a browser runs it, and browsers read every line end as \n.
-    scripts = [Markup(text.replace("\r\n", "\n").replace("\r", "\n")) for text in (get_plotlyjs(), own)]
+    # Both have \n at the ends of lines, as browsers read them, since a digest is of the bytes.
+    scripts = [Markup(get_plotlyjs().replace("\r\n", "\n")), Markup(own)]
     return environment.get_template("page.html").render(
         page=page,
         data=_plain(
@@ -105,16 +105,10 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def check_page(path: Path) -> None:
-    """Raises ReportError for a file that is no page."""
-    if path.suffix not in SUFFIXES:
-        raise ReportError(f"--out takes a file that ends in {', '.join(SUFFIXES)}, got {str(path)!r}")
-    if path.is_dir():
-        raise ReportError(f"cannot write {path}: it is a folder")
-
-
 def write_page(page: Page, path: Path) -> int:
     """Writes the page, whole or not at all, over an earlier one, and says its bytes; raises ReportError."""
+    if path.suffix not in SUFFIXES:
+        raise ReportError(f"--out takes a file that ends in {listed(SUFFIXES)}, got {str(path)!r}")
     content = render(page).encode()
     try:
         write_atomically(path, content)

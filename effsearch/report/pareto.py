@@ -1,5 +1,6 @@
 """Which networks of a ranking a picture of accuracy against cost shows, and as what."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Cloud:
 
 def finished(run: Run, rows: Sequence[Row]) -> list[Row]:
     """The rows with an accuracy; raises RunError where there are none."""
-    done = [row for row in rows if row.rank is not None and row.accuracy is not None]
+    done = [row for row in rows if row.rank is not None and row.accuracy is not None and math.isfinite(row.accuracy)]
     if not done:
         raise RunError(f"run {run.name} has no finished training yet, so there is nothing to draw")
     return done

@@ -15,6 +15,9 @@ from effsearch.runs.ranking import Row
 WIDTH, HEIGHT = 100, 22
 """Columns, as far as the window has them, and lines."""
 
+MARGIN = 0.04
+"""Of the range of the data, on either side."""
+
 TICKS = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])
 COLOURS = {"·": "blue", "o": "red", "#": "green", "@": "magenta"}
 
@@ -33,8 +36,11 @@ def print_front(run: Run, rows: Sequence[Row]) -> None:
         x, y = [row.flops / scale for row in rows], [_percent(row) for row in rows]
         figure.draw(figure.signal(x, y, marker=mark))
     for axis, values in (("x", [row.flops / scale for row in done]), ("y", [_percent(row) for row in done])):
-        low, high = min(values), max(values)
+        margin = MARGIN * (max(values) - min(values)) or 1.0
+        low, high = min(values) - margin, max(values) + margin
         ticks = [float(tick) for tick in TICKS.tick_values(low, high) if low <= tick <= high]
+        # With ticks of one's own plotext loses the limits of the data.
+        figure.ruler(axis).lim(low, high)
         figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
     picture = Text(figure.build().string(colorless=True).rstrip())
     figure.clear()

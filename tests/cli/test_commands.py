@@ -8,54 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from effsearch.cli import main
 from effsearch.cli.arguments import plain_name
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.report.comparison import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import check_name, create
-from effsearch.runs.ranking import Row, to_csv
+from effsearch.runs.ranking import to_csv
 from effsearch.space import locate
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-
-
-@pytest.fixture
-def effsearch(monkeypatch, capsys, tmp_path):
-    """Runs a command in an empty folder: exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["effsearch", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
-
-
-@pytest.fixture
-def run_folder(tmp_path):
-    manifest = {
-        "run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"},
-        "settings": {
-            "target_flops": 4e8,
-            "reward": "soft",
-            "exponent": -0.07,
-            "resolution": 224,
-            "classes": 1000,
-            "proxy": {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 3},
-        },
-        "data": {"name": "scenes", "synthetic": True, "classes": ["a", "b"], "train": 4000},
-    }
-    run = create(tmp_path / "results", "first", manifest, {"space.toml": "space"})
-    b0 = EFFICIENTNET_B0
-    row = Row(
-        1, b0.key, str(b0), "complete", 0.5, 0.01, 3, 0.5, 385814752, 0.9645, 5288548, 3, 9.5, True, True, "b0", None
-    )
-    run.ranking.write_text(to_csv([row]))
-    return run
 
 
 def test_describe_prints_the_paper_s_table(effsearch):
@@ -219,6 +179,20 @@ MISTAKES = {
     "describe b0 --classes 1": "got 1",
     "describe b0 --format xml": "xml",
     "describe": "ARCH",
+    "report nope": "no run 'nope'",
+    "report first --out page.txt": r"ends in .html, .htm, got 'page.txt'",
+    "report first --out missing/page.html": "cannot write missing/page.html: No such file",
+    "report none": "no finished training yet",
+    "plot nope": "no run 'nope'",
+    "plot none": "no finished training yet",
+    "plot first --kind histogram": "one of pareto, progress, curves, surface, got 'histogram'",
+    "plot first --kind surface": "effsearch nas, which has pareto, progress; got --kind surface",
+    "plot first --kind progress": "has no journal",
+    "plot first --out x.gif": r"ends in .png, .svg, .pdf, got 'x.gif'",
+    "plot first --out missing/x.svg": "cannot write missing/x.svg: No such file",
+    "plot first --out empty.svg": "cannot write empty.svg: .*directory",
+    "show none --plot": "no finished training yet",
+    "show first --plot --format json": "--plot draws in the terminal",
     "compare": "scaling, imagenet",
     "compare table3": "'table3' is not one of 'scaling', 'imagenet'",
     "compare scaling --format csv": "'table', 'json', 'markdown'",
@@ -335,7 +309,8 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_folder, tmp_path, command):
     from PIL import Image
 
-    for name in ("empty", "one/a", "single/a", "single/b"):
+    create(tmp_path / "results", "none", {"run": {"kind": "nas"}}).ranking.write_text(to_csv([]))
+    for name in ("empty", "empty.svg", "one/a", "single/a", "single/b"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("one/a/1", "single/a/1", "single/a/2", "single/a/3", "single/b/1"):
         Image.new("RGB", (16, 16)).save(tmp_path / f"{name}.png")
@@ -355,7 +330,7 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
 def test_help_names_the_commands(effsearch):
     code, out, _ = effsearch("--help")
     assert code == 0
-    for command in ("nas", "grid", "curves", "scale", "show", "runs", "describe", "compare"):
+    for command in ("nas", "grid", "curves", "scale", "show", "report", "plot", "runs", "describe", "compare"):
         assert command in out
 
 

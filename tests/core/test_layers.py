@@ -25,6 +25,8 @@ DOORS = {
     "fvcore": {"network"},
     "tomli_w": {"runs"},
     "matplotlib": {"report"},
+    "plotext": {"report"},
+    "jinja2": {"report"},
     "safetensors": {"network", "training", "export"},
     "onnx": {"export"},
     "onnxruntime": {"export"},
@@ -129,6 +131,8 @@ def test_every_package_has_its_level():
         ("nas --help", "--target-flops"),
         ("grid --help", "--dry-run"),
         ("show --help", "--pareto"),
+        ("report --help", "--out"),
+        ("plot --help", "--kind"),
     ],
 )
 def test_what_trains_nothing_starts_without_heavy_libraries(arguments, shown, tmp_path):

@@ -221,22 +221,33 @@
 
   const config = { responsive: true, displayModeBar: false };
 
+  function drawFigure(plot, style) {
+    const [traces, layout, height] = data.figures[plot.dataset.figure];
+    const fresh = !plot.classList.contains("js-plotly-plot");
+    Plotly.react(plot, traces.map((trace) => traced(trace, style)), laidOut(layout, height, style), config);
+    if (!fresh) return;
+    plot.on("plotly_click", (event) => {
+      const row = event.points[0].customdata;
+      if (ranking && Number.isInteger(row)) copy(ranking.notations[row]);
+    });
+  }
+
+  // One by one, from the top, so that the page can be read and answers meanwhile.
   function drawFigures() {
     const style = getComputedStyle(document.documentElement);
-    document.querySelectorAll(".plot").forEach((plot) => {
-      const [traces, layout, height] = data.figures[plot.dataset.figure];
-      const fresh = !plot.classList.contains("js-plotly-plot");
-      Plotly.react(plot, traces.map((trace) => traced(trace, style)), laidOut(layout, height, style), config);
-      if (!fresh) return;
-      plot.on("plotly_click", (event) => {
-        const row = event.points[0].customdata;
-        if (ranking && Number.isInteger(row)) copy(ranking.notations[row]);
-      });
-    });
+    const waiting = [...document.querySelectorAll(".plot")];
+    const next = () => {
+      if (waiting.length) {
+        drawFigure(waiting.shift(), style);
+        setTimeout(next);
+      } else {
+        document.documentElement.dataset.drawn = "true";
+      }
+    };
+    setTimeout(next);
   }
 
   if (ranking) drawRanking();
   drawFigures();
   dark.addEventListener("change", drawFigures);
-  document.documentElement.dataset.drawn = "true";
 })();

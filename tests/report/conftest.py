@@ -1,0 +1,17 @@
+import pytest
+from folders import curves_run, grid_run, nas_run, train_run
+
+from effsearch.runs.folder import Run
+
+
+@pytest.fixture(scope="package")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A run of each command, which tests only read."""
+    folder = tmp_path_factory.mktemp("results")
+    return {"nas": nas_run(folder), "grid": grid_run(folder), "curves": curves_run(folder), "train": train_run(folder)}
+
+
+@pytest.fixture(scope="package")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A search of 1,000 networks, which tests only read."""
+    return nas_run(tmp_path_factory.mktemp("large"), count=1000)
