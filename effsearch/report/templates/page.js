@@ -200,6 +200,7 @@
 
   function laidOut(layout, height, style) {
     const [text, soft, lines, panel] = ["--text", "--soft", "--lines", "--panel"].map((name) => style.getPropertyValue(name).trim());
+    const family = getComputedStyle(document.body).fontFamily;
     const axis = { gridcolor: lines, linecolor: soft, tickcolor: soft, zeroline: false, ticks: "outside", ticklen: 4, showline: true };
     const { xaxis, yaxis, legend, ...rest } = resolve(layout, style);
     return {
@@ -207,10 +208,10 @@
       autosize: true,
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: text },
+      font: { family, size: 12, color: text },
       margin: { l: 56, r: 14, t: 8, b: 48 },
       hovermode: "closest",
-      hoverlabel: { bgcolor: panel, bordercolor: soft, font: { color: text, size: 12 }, align: "left" },
+      hoverlabel: { bgcolor: panel, bordercolor: soft, font: { family, size: 12, color: text }, align: "left" },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 }, ...legend },
       dragmode: coarse ? false : "zoom",
       xaxis: { ...axis, ...xaxis },
