@@ -8,6 +8,7 @@ import typer
 from effsearch import __version__
 from effsearch.cli.compare import compare
 from effsearch.cli.curves import curves
+from effsearch.cli.dashboard import dashboard
 from effsearch.cli.describe import describe
 from effsearch.cli.export import export
 from effsearch.cli.grid import grid
@@ -44,6 +45,7 @@ app.command("report")(report)
 app.command("runs")(list_runs)
 app.command("describe")(describe)
 app.command("compare")(compare)
+app.command("dashboard")(dashboard)
 
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 """What typer raises for bad arguments; newer versions of it carry a click of their own, so it has no fixed name."""

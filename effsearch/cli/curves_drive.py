@@ -15,6 +15,7 @@ from effsearch.cli.session import (
     about_images,
     check_images,
     check_kind,
+    create_stored,
     describe_proxy,
     device,
     existing_run,
@@ -37,7 +38,8 @@ from effsearch.report.curve_files import write_files
 from effsearch.report.curves import print_curves
 from effsearch.report.grid import console
 from effsearch.runs.executor import child
-from effsearch.runs.folder import Run, create, environment
+from effsearch.runs.folder import Run, environment
+from effsearch.runs.storage import stored as stored_run
 from effsearch.scaling import Multipliers, grow
 from effsearch.search.curves import CurvesProblem, CurvesSettings
 from effsearch.search.driver import drive
@@ -54,6 +56,7 @@ class CurvesRequest:
     seconds: float | None
     workers: int | None
     cluster: Cluster | None
+    storage: str | None
     run: str | None
     resume: str | None
     results: Path
@@ -113,7 +116,8 @@ def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Pa
         "data": about_images(images, proxy),
     }
     started = start(request.workers, request.cluster, images)
-    run = create(request.results, request.run or free_name(request.results, "curves"), manifest)
+    name_of_run = request.run or free_name(request.results, "curves")
+    run = create_stored(request.results, name_of_run, manifest, request.storage)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     out.print(describe_proxy(images, proxy))
     took = format_duration(problem.planned_seconds(forecast, started.executor.workers))
@@ -129,6 +133,7 @@ def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, Curv
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest = run.manifest()
     check_kind(run, "curves")
+    run = stored_run(run, manifest, request.storage)
     stored = CurvesSettings.from_dict(manifest.get("settings", {}))
     proxy: Proxy = stored.proxy if request.proxy is None else proxy_named(request.proxy)
     wanted = replace(stored, **{**request.asked, "proxy": replace(proxy, **request.proxy_changes)})

@@ -14,6 +14,7 @@ from effsearch.cli.session import (
     about_images,
     check_images,
     check_kind,
+    create_stored,
     describe_proxy,
     device,
     existing_run,
@@ -31,7 +32,8 @@ from effsearch.report import ranked
 from effsearch.report.coefficients import document, grow_command, print_grid
 from effsearch.report.grid import console
 from effsearch.report.picture import write_surface
-from effsearch.runs.folder import Run, create, environment
+from effsearch.runs.folder import Run, environment
+from effsearch.runs.storage import stored as stored_run
 from effsearch.search.driver import Status, drive
 from effsearch.search.grid import GridProblem
 from effsearch.search.grid_settings import GridSettings
@@ -87,7 +89,7 @@ def _begin(request: GridRequest, out: Console) -> GridSession:
     }
     started = start(request.workers, request.cluster, images)
     name = request.run or free_name(request.results, f"grid-{plain_name(settings.name, 'baseline')}")
-    run = create(request.results, name, manifest)
+    run = create_stored(request.results, name, manifest, request.storage)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     print_summary(made, out)
     out.print(describe_proxy(images, settings.proxy))
@@ -98,6 +100,7 @@ def _continue(request: GridRequest, run: Run, out: Console) -> GridSession:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest = run.manifest()
     check_kind(run, "grid")
+    run = stored_run(run, manifest, request.storage)
     stored = GridSettings.from_dict(manifest.get("settings", {}))
     wanted = settings_for(request, stored, stored.proxy)
     refuse_changes(run, stored.differences(replace(wanted, data=stored.data, name=stored.name)))

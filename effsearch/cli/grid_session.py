@@ -30,6 +30,7 @@ class GridRequest:
     seconds: float | None
     workers: int | None
     cluster: Cluster | None
+    storage: str | None
     run: str | None
     resume: str | None
     results: Path

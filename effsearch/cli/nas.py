@@ -16,6 +16,7 @@ from effsearch.cli.options import (
     Ray,
     Resume,
     RunName,
+    Storage,
     TimeLimit,
     Workers,
     given,
@@ -54,6 +55,7 @@ def nas(
     workers: Workers = None,
     ray: Ray = None,
     gpus_per_trial: GpusPerTrial = None,
+    storage: Storage = None,
     reward: Annotated[str | None, typer.Option(help="soft, hard or absolute [default: soft]")] = None,
     exponent: Annotated[
         float | None, typer.Option(help="w of the soft reward ACC x (F/T)^w, beta of the absolute [default: -0.07]")
@@ -118,7 +120,7 @@ def nas(
         if warm_start is False:  # There is nothing to start from, so a table is always searched cold.
             del asked["warm_start"]
         trained: dict[str, object] = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
-        trained |= {"proxy_images": proxy_images, "epochs": epochs, "start": start}
+        trained |= {"proxy_images": proxy_images, "epochs": epochs, "start": start, "storage": storage}
         asked |= given(**trained)
         names = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
 
@@ -142,6 +144,7 @@ def nas(
             seconds=seconds,
             workers=workers,
             cluster=cluster(ray, gpus_per_trial),
+            storage=storage,
             run=run,
             resume=resume,
             results=results,

@@ -14,6 +14,7 @@ from effsearch.cli.nas_start import starts
 from effsearch.cli.session import (
     about_images,
     check_images,
+    create_stored,
     device,
     existing_run,
     free_name,
@@ -27,7 +28,8 @@ from effsearch.errors import QuantityError, SpaceError, listed
 from effsearch.evaluation import QUICK
 from effsearch.prior import lies_in_skeleton
 from effsearch.quantities import format_count
-from effsearch.runs.folder import Run, create, environment
+from effsearch.runs.folder import Run, environment
+from effsearch.runs.storage import stored as stored_run
 from effsearch.search.nas import known_architectures
 from effsearch.search.samplers import SAMPLERS
 from effsearch.search.settings import Limits, NasSettings
@@ -61,6 +63,7 @@ class Request:
     seconds: float | None
     workers: int | None
     cluster: Cluster | None
+    storage: str | None
     run: str | None
     resume: str | None
     results: Path
@@ -139,13 +142,15 @@ def _begin(request: Request, out: Console) -> Session:
         "data": {"name": PREDICTED} if images is None else about_images(images, settings.proxy),
     }
     name = request.run or free_name(request.results, f"nas-{format_count(settings.target_flops)}")
-    run = create(request.results, name, manifest, {"space.toml": file.read_text(encoding="utf-8")})
+    files = {"space.toml": file.read_text(encoding="utf-8")}
+    run = create_stored(request.results, name, manifest, request.storage, files)
     return Session(run, space, settings, limits, images, started)
 
 
 def _continue(request: Request, run: Run, out: Console) -> Session:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest = run.manifest()
+    run = stored_run(run, manifest, request.storage)
     stored = NasSettings.from_dict(manifest.get("settings", {}))
     wanted = _apply(request, stored)
     space = load_space(str(run.space))

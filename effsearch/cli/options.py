@@ -23,6 +23,10 @@ Ray = Annotated[
     typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
 ]
 GpusPerTrial = Annotated[float | None, typer.Option(help="Share of a GPU that a training asks Ray for, such as 0.5.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Keep the trials in this database, such as postgresql://user@host/db."),
+]
 TimeLimit = Annotated[str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")]
 RunName = Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")]
 Resume = Annotated[str | None, typer.Option(help="Continue this run.")]

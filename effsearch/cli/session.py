@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from effsearch.errors import RunError
 from effsearch.evaluation import QUICK, STANDARD, Proxy, find_proxy
 from effsearch.quantities import counted
 from effsearch.runs.executor import cores
-from effsearch.runs.folder import Run, check_names, find
+from effsearch.runs.folder import Run, check_names, create, find
+from effsearch.runs.storage import about, check_free, choose, stored
 from effsearch.search.driver import Problem, Status
 from effsearch.search.steps import Clock, Done
 
@@ -36,6 +38,21 @@ def existing_run(run: str | None, resume: str | None, results: Path) -> Run | No
     if run is not None and (results / run / "run.toml").is_file():
         return Run(results / run)
     return None
+
+
+def create_stored(
+    results: Path,
+    name: str,
+    manifest: Mapping[str, Any],
+    url: str | None,
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> Run:
+    """Makes the folder of a new run, whose trials are in a database if one is named; raises RunError."""
+    chosen = choose(url)
+    if chosen is not None:
+        check_free(chosen, name)
+    whole = {**manifest, **about(chosen, name)}
+    return stored(create(results, name, whole, files), whole, url)
 
 
 def free_name(results: Path, stem: str) -> str:

@@ -1,21 +1,20 @@
 """What a run's journal tells beyond its ranking: every training with its course, and which decisions mattered."""
 
-import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.importance import get_param_importances
-from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
+from effsearch.runs.journal_file import ReadOnlyJournal
 from effsearch.runs.ledger import STUDY, read_record
 from effsearch.runs.records import EVALUATION, Record
+from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
 
 LEAST = 20
 """Trainings below which nothing is said of what mattered: the best tenth would be a single one."""
@@ -48,31 +47,32 @@ class History:
 def read_history(run: Run) -> History | None:
     """All trainings of a run, or None where its folder has no journal; raises RunError for what is not one.
 
-    Nothing is written, so that the journal may be read-only, or be written by a driver meanwhile.
+    Nothing is written, so that the journal may be read-only, or be written by a driver meanwhile. The trials of some
+    runs are in a database, whose password the environment gives.
     """
+    found = stored(run, run.manifest(), None)
+    if found.storage is not None:
+        return _of_database(found)
     if not run.journal.is_file():
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = optuna.storages.JournalStorage(_ReadOnly(run.journal))
+        storage = optuna.storages.JournalStorage(ReadOnlyJournal(run.journal))
         trials = optuna.load_study(study_name=STUDY, storage=storage).get_trials(deepcopy=False)
         return History(tuple(filter(None, map(_training, trials))), tuple(trials))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError) as error:
         raise RunError(f"{run.journal} is not the journal of a run: {error!r}") from None
 
 
-class _ReadOnly(BaseJournalBackend):
-    """Optuna's own backend makes the file if there is none, and opens it for writing."""
-
-    def __init__(self, file: Path) -> None:
-        self._lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        # What has no end yet is a line that a driver is just writing.
-        return [json.loads(line) for line in self._lines[log_number_from:] if line.endswith("\n")]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        raise NotImplementedError("a journal that is only looked at")
+def _of_database(run: Run) -> History:
+    storage = open_storage(run)
+    try:
+        trials = optuna.load_study(study_name=run.study, storage=storage).get_trials(deepcopy=False)
+    except (KeyError, SQLAlchemyError) as error:
+        raise RunError(f"the trials of run {run.name} cannot be read: {scrubbed(str(error), run.storage)}") from None
+    finally:
+        close_storage(storage)
+    return History(tuple(filter(None, map(_training, trials))), tuple(trials))
 
 
 def _training(trial: FrozenTrial) -> Training | None:

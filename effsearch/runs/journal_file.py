@@ -54,6 +54,25 @@ class JournalFile(BaseJournalBackend):
         self._file.close()
 
 
+class ReadOnlyJournal(BaseJournalBackend):
+    """A journal that is looked at, and may be written by its driver meanwhile.
+
+    Optuna's own backend makes the file if there is none, and opens it for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """The lines from a number on; what has no end yet is a line that the driver is just writing."""
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines[log_number_from:] if line.endswith("\n")]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Raises NotImplementedError."""
+        raise NotImplementedError("a journal that is only looked at")
+
+
 def _parsed(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for line in file:

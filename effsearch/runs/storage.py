@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
-from effsearch.runs.journal_file import JournalFile
+from effsearch.runs.journal_file import JournalFile, ReadOnlyJournal
 from effsearch.runs.secrets import SECRETS
 
 VARIABLE = "EFFSEARCH_STORAGE"
@@ -93,6 +93,15 @@ def open_storage(run: Run) -> BaseStorage:
         raise RunError(
             f"{run.journal} is not a journal that effsearch wrote: {type(error).__name__}: {error}"
         ) from None
+
+
+def dashboard_storage(run: Run) -> BaseStorage:
+    """The storage of a run to look at while a driver may write it; raises RunError where there is none."""
+    if run.storage is not None:
+        return _connect(run.storage)
+    if not run.journal.is_file():
+        raise RunError(f"run {run.name} has no journal yet")
+    return JournalStorage(ReadOnlyJournal(run.journal))
 
 
 def close_storage(storage: BaseStorage) -> None:
