@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from effsearch.errors import QuantityError, listed
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import Grid, console
 from effsearch.runs.executor import child
-
-if TYPE_CHECKING:
-    from effsearch.evaluation.latency import Latency
 
 DEVICES = ("cpu", "cuda")
 
@@ -84,7 +81,7 @@ def _row(
     threads: int,
     resolution: int | None,
     classes: int,
-    found: "Latency",
+    found: Any,
 ) -> dict[str, object]:
     side = resolution or architecture.resolution
     total = cost(architecture, side, classes)

@@ -1,9 +1,8 @@
 """`effsearch show [RUN]`."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +10,6 @@ from effsearch.cli.arguments import Results
 from effsearch.cli.packages import needed
 from effsearch.errors import QuantityError
 from effsearch.quantities import counted
-
-if TYPE_CHECKING:
-    from effsearch.runs.folder import Run
 
 
 class Format(StrEnum):
@@ -50,6 +46,7 @@ def show(
     from effsearch.report.coefficients import print_grid
     from effsearch.report.curves import print_curves
     from effsearch.report.failed import show_failed
+    from effsearch.report.fidelity import show_fidelity
     from effsearch.report.grid import console
     from effsearch.report.summary import print_ranking
     from effsearch.report.tables import ranking_grid
@@ -66,7 +63,7 @@ def show(
         show_failed(found, format_.value, out)
         return
     if fidelity:
-        _show_fidelity(found, format_, out)
+        show_fidelity(found, format_.value, out)
         return
     rows = ranked.read(found)
     if plot:
@@ -90,15 +87,3 @@ def show(
         print_curves(found, rows)
     else:
         print_ranking(found, rows, chosen)
-
-
-def _show_fidelity(run: "Run", format_: Format, out: Path | None) -> None:
-    if out is not None or format_ not in (Format.table, Format.json):
-        raise QuantityError("--fidelity prints a table, or with --format json a list; leave out --out")
-    from effsearch.report.fidelity import print_fidelity, read_fidelity, to_dicts
-
-    found = read_fidelity(run)
-    if format_ is Format.json:
-        typer.echo(json.dumps(to_dicts(found), indent=2))
-    else:
-        print_fidelity(run, found)

@@ -1,18 +1,19 @@
 """How well each rung of a search told what the last one says."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from effsearch.errors import RunError
+from effsearch.errors import QuantityError, RunError
 from effsearch.report.grid import Grid, console
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
-from effsearch.runs.records import Record
-from effsearch.search.rungs import epochs_alone
+from effsearch.runs.records import Record, epochs_alone
 
 RESAMPLES = 2000
 
@@ -79,12 +80,18 @@ def read_fidelity(run: Run) -> list[Fidelity]:
     return fidelity([] if history is None else history.records, rungs, settings.get("seed", 0))
 
 
-def to_dicts(found: Sequence[Fidelity]) -> list[dict[str, float | None]]:
-    """For JSON."""
-    return [asdict(row) for row in found]
+def show_fidelity(run: Run, form: str, out: Path | None = None) -> None:
+    """Prints it as a table or as JSON; raises RunError, QuantityError."""
+    if out is not None or form not in ("table", "json"):
+        raise QuantityError("--fidelity prints a table, or with --format json a list; leave out --out")
+    found = read_fidelity(run)
+    if form == "json":
+        print(json.dumps([asdict(row) for row in found], indent=2))
+    else:
+        _print(run, found)
 
 
-def print_fidelity(run: Run, found: Sequence[Fidelity]) -> None:
+def _print(run: Run, found: Sequence[Fidelity]) -> None:
     """The table, with what its columns are."""
     out = console()
     headings = ("epochs", "reached", "to the end", "tau", "95 % interval", "regret", "epochs so far")

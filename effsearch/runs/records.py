@@ -1,6 +1,6 @@
 """What a run knows of each training, read from its journal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -63,3 +63,8 @@ class Record:
     def diverged(self) -> bool:
         """Whether a training failed for what its network is, not for what befell it."""
         return self.fault == "diverged"
+
+
+def epochs_alone(until: int, rungs: Sequence[int]) -> int:
+    """The epochs of the part of a training that ends on a rung."""
+    return until - max((rung for rung in rungs if rung < until), default=0)

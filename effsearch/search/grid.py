@@ -13,7 +13,7 @@ from effsearch.candidates import Cell
 from effsearch.cost import cost
 from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.scaling import Coefficients, grow
 from effsearch.search.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.search.driver import proposal_seed
@@ -22,7 +22,6 @@ from effsearch.search.forecast import Forecast
 from effsearch.search.grid_settings import GridSettings
 from effsearch.search.halving import ETA, Ladder
 from effsearch.search.repeats import is_running, next_due, train_all
-from effsearch.search.rungs import epochs_alone
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 
 CANDIDATE = "candidate"

@@ -14,10 +14,10 @@ from effsearch.families import FAMILIES
 from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.search.driver import Evaluator, Status, drive, proposal_seed
 from effsearch.search.plan import finish, next_step
-from effsearch.search.rungs import epochs_alone, planned_epochs
+from effsearch.search.rungs import planned_epochs
 from effsearch.search.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
 from effsearch.search.settings import Limits, NasSettings
 from effsearch.search.steps import Clock, Outlook, Propose, Step, Train

@@ -8,16 +8,11 @@ better ones, so that nearly each would be among the best when it comes. Pure fun
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.search.faults import attempt, is_due
 
 ETA = 4
 """One in ETA goes on."""
-
-
-def epochs_alone(until: int, rungs: Sequence[int]) -> int:
-    """The epochs of the part of a training that ends on a rung."""
-    return until - max((rung for rung in rungs if rung < until), default=0)
 
 
 def planned_epochs(rungs: Sequence[int], count: int, last: int) -> int:

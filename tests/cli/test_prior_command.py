@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from test_commands import effsearch
 
 __all__ = ["effsearch"]
 

@@ -11,12 +11,19 @@ import pytest
 import effsearch
 
 ROOT = Path(effsearch.__file__).parent
-LEVELS = (("data", "network"), ("training",), ("evaluation",), ("runs",), ("search", "report", "export"), ("cli",))
+LEVELS = (
+    ("data", "network"),
+    ("training",),
+    ("evaluation",),
+    ("runs",),
+    ("search", "report", "export"),
+    ("cli", "api"),
+)
 LEVEL = {package: level for level, packages in enumerate(LEVELS, 1) for package in packages}
 DOORS = {
     "torch": {"network", "data", "training", "evaluation", "export"},
     "torchvision": {"network", "data"},
-    "optuna": {"search", "runs"},
+    "optuna": {"search", "runs", "api"},
     "pandas": {"report"},
     "pyarrow": {"report", "evaluation"},
     "rich": {"report", "cli"},
@@ -27,6 +34,9 @@ DOORS = {
     "matplotlib": {"report"},
     "plotext": {"report"},
     "jinja2": {"report"},
+    "plotly": {"report"},
+    "ray": {"runs"},
+    "sqlalchemy": {"runs", "search"},
     "safetensors": {"network", "training", "export"},
     "onnx": {"export"},
     "onnxruntime": {"export"},

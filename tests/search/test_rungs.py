@@ -9,9 +9,9 @@ from effsearch.architecture import parse
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs.ranking import from_csv
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.search.plan import next_step
-from effsearch.search.rungs import ETA, epochs_alone, planned_epochs
+from effsearch.search.rungs import ETA, planned_epochs
 from effsearch.search.steps import Done, Propose, Train, Wait
 
 RUNGS = (1, 3, 9)
