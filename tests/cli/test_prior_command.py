@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-__all__ = ["effsearch"]
-
 SEARCH = ("nas", "--evaluator", "prior", "--target-flops", "400M", "--trials", "12", "--sampler", "random")
 
 
