@@ -1,0 +1,129 @@
+"""What is torn, damaged or full on the disk of a run: set aside, told, and gone on from."""
+
+import json
+import logging
+import resource
+
+import pytest
+from toys import drive, new_run, settings, toy
+
+from effsearch.errors import RunError
+from effsearch.evaluation import Evaluation
+from effsearch.training.damage import DamagedCheckpoint
+
+
+def keys(status) -> list[str]:
+    return [record.candidate.key for record in status.records if record.state == "complete"]
+
+
+def damaged(run) -> list[str]:
+    return sorted(path.name for path in run.path.rglob("*.damaged*"))
+
+
+def test_a_torn_last_line_of_the_journal_is_set_aside_and_named(tmp_path, caplog):
+    whole = keys(drive(new_run(tmp_path, "whole"), settings(), 8))
+    run = new_run(tmp_path)
+    drive(run, settings(), 4)
+    sound = run.journal.read_bytes()
+    count = sound.count(b"\n")
+    run.journal.write_bytes(sound + b'{"op_code": 4, "worker')
+    with caplog.at_level(logging.WARNING):
+        assert keys(drive(run, settings(), 8)) == whole
+    assert f"line {count + 1} of {run.journal} is torn; set aside as journal.log.damaged" in caplog.text
+    assert (run.path / "journal.log.damaged").read_bytes() == b'{"op_code": 4, "worker'
+    assert run.journal.read_bytes().startswith(sound)
+
+
+def test_a_last_line_torn_at_any_byte_costs_at_most_its_own_change(tmp_path):
+    run = new_run(tmp_path)
+    whole = keys(drive(run, settings(), 3))
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    for number, part in ((len(lines) - 1, 1), (len(lines) - 1, len(lines[-1]) - 1), (len(lines) // 2, 20)):
+        torn = new_run(tmp_path, f"torn-{number}-{part}")
+        torn.journal.write_bytes(b"".join(lines[:number]) + lines[number][:part])
+        assert keys(drive(torn, settings(), 3)) == whole
+        assert damaged(torn) == ["journal.log.damaged"]
+
+
+def test_a_damaged_line_in_the_middle_is_set_aside_with_what_follows_and_named(tmp_path, caplog):
+    run = new_run(tmp_path)
+    whole = keys(drive(run, settings(), 6))
+    lines = run.journal.read_bytes().splitlines(keepends=True)
+    middle = len(lines) // 2
+    rest = [b"\x00" * (len(lines[middle]) - 1) + b"\n", *lines[middle + 1 :]]
+    run.journal.write_bytes(b"".join([*lines[:middle], *rest]))
+    with caplog.at_level(logging.WARNING):
+        assert keys(drive(run, settings(), 6)) == whole
+    assert f"line {middle + 1} of {run.journal} is damaged: it and the {len(rest) - 1} lines after it" in caplog.text
+    assert (run.path / "journal.log.damaged").read_bytes() == b"".join(rest)
+
+
+def test_a_second_damage_does_not_replace_what_the_first_set_aside(tmp_path):
+    run = new_run(tmp_path)
+    for part in (b"first", b"second"):
+        drive(run, settings(), 2)
+        with run.journal.open("ab") as file:
+            file.write(part)
+    drive(run, settings(), 2)
+    assert damaged(run) == ["journal.log.damaged", "journal.log.damaged-2"]
+    assert (run.path / "journal.log.damaged").read_bytes() == b"first"
+
+
+def test_a_truncated_checkpoint_is_set_aside_and_its_training_begins_anew(tmp_path, caplog):
+    given: list[tuple[str, int, bytes | None]] = []
+
+    def in_parts(architecture, seed, epochs, checkpoint) -> Evaluation:
+        given.append((architecture.key, epochs, checkpoint))
+        state = b"state of " + architecture.key.encode()
+        if checkpoint is not None and checkpoint != state:
+            raise DamagedCheckpoint("not what was written")
+        return Evaluation(toy(architecture, seed).accuracy, epochs, 0.01, checkpoint=state if epochs < 2 else None)
+
+    chosen = settings(rungs=(1, 2), proxy=settings().proxy.__class__(**(vars(settings().proxy) | {"epochs": 2})))
+    run, seen = new_run(tmp_path), []
+    whole = keys(drive(new_run(tmp_path, "whole"), chosen, 6, in_parts))
+    given.clear()
+    # Stopped as soon as the first rung is done, so that its checkpoints wait on the disk.
+    drive(run, chosen, 6, in_parts, stopping=lambda: len(seen := list(run.path.glob("checkpoints/*"))) >= 6)
+    assert not seen
+    files = sorted(run.path.glob("checkpoints/*.safetensors"))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-3])
+    with caplog.at_level(logging.WARNING):
+        resumed = drive(run, chosen, 6, in_parts)
+    anew = [key for key, epochs, checkpoint in given if epochs == 2 and checkpoint is None]
+    assert anew
+    assert len(damaged(run)) == len(anew)
+    assert caplog.text.count("is damaged: set aside as") == len(anew)
+    assert sorted(keys(resumed)) == sorted(whole)
+    assert not [record for record in resumed.records if record.state == "failed"]
+
+
+@pytest.mark.parametrize("room", [0, 1, 150, 700])
+def test_a_full_disk_ends_in_one_line_and_keeps_what_was_finished(tmp_path, room):
+    whole = keys(drive(new_run(tmp_path, "whole"), settings(), 8))
+    run, before = new_run(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    tried: list[str] = []
+
+    def filling(architecture, seed) -> Evaluation:
+        tried.append(architecture.key)
+        if len(tried) == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (run.journal.stat().st_size + room, before[1]))
+        return toy(architecture, seed)
+
+    try:
+        with pytest.raises(RunError, match="cannot be written: File too large") as caught:
+            drive(run, settings(), 8, filling)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert f"go on with: effsearch nas --resume {run.path}" in str(caught.value)
+    assert all(json.loads(line) for line in run.journal.read_text().splitlines())
+    tried.clear()
+    resumed = drive(
+        run, settings(), 8, lambda architecture, seed: tried.append(architecture.key) or toy(architecture, seed)
+    )
+    assert keys(resumed) == whole
+    assert not set(tried) & set(whole[:4])
+    assert not damaged(run)
