@@ -5,16 +5,22 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
-from pebble import ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 T = TypeVar("T")
 
 MOST_WORKERS = 16
 """Unless more are asked for: each takes about 0.7 GB."""
+
+
+ENDING_SECONDS = 10
+"""What the processes of a pool that was replaced may take to end."""
 
 
 class WorkerLost(Exception):
@@ -39,9 +45,10 @@ class LocalExecutor:
     """Spawned processes, one a slot: a slot is a GPU's number, or None for one CPU thread."""
 
     def __init__(self, slots: list[int | None]) -> None:
-        context = get_context("spawn")
+        self._slots = slots
         # A pool a slot, so that the process which replaces a dead one is pinned to the same GPU.
-        self._pools = [ProcessPool(1, initializer=_begin, initargs=(gpu,), context=context) for gpu in slots]
+        self._pools = [_pool(gpu) for gpu in slots]
+        self._ending: list[Thread] = []
         self._busy: dict[int, Future[Any]] = {}
         self.workers = len(slots)
 
@@ -49,7 +56,13 @@ class LocalExecutor:
         """Runs function(*args) in a free slot, or behind the work of the first."""
         free = [slot for slot in range(self.workers) if slot not in self._busy or self._busy[slot].done()]
         slot = free[0] if free else 0
-        future: Future[T] = self._pools[slot].schedule(function, args=args, timeout=timeout)
+        if slot in free and slot in self._busy and _lost_worker(self._busy[slot]):
+            self._replace(slot)
+        try:
+            future: Future[T] = self._pools[slot].schedule(function, args=args, timeout=timeout)
+        except RuntimeError:  # Its worker has died while it had nothing to do.
+            self._replace(slot)
+            future = self._pools[slot].schedule(function, args=args, timeout=timeout)
         self._busy[slot] = future
         return future
 
@@ -59,6 +72,25 @@ class LocalExecutor:
             pool.stop()  # type: ignore[no-untyped-call]
         for pool in self._pools:
             pool.join()
+        for thread in self._ending:
+            thread.join(ENDING_SECONDS)
+
+    def _replace(self, slot: int) -> None:
+        """Gives a slot a new pool: a process may die with the lock of its pool's pipe, or between two trainings."""
+        broken, self._pools[slot] = self._pools[slot], _pool(self._slots[slot])
+        broken.stop()  # type: ignore[no-untyped-call]
+        # Whatever it has started anew is ended beside the work, which need not wait for that.
+        thread = Thread(target=broken.join, daemon=True)
+        thread.start()
+        self._ending = [*filter(Thread.is_alive, self._ending), thread]
+
+
+def _pool(gpu: int | None) -> ProcessPool:
+    return ProcessPool(1, initializer=_begin, initargs=(gpu,), context=get_context("spawn"))
+
+
+def _lost_worker(future: "Future[Any]") -> bool:
+    return not future.cancelled() and isinstance(future.exception(), ProcessExpired | BrokenProcessPool)
 
 
 class InlineExecutor:

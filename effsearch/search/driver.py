@@ -128,6 +128,9 @@ def drive(
             trouble = yield from driver.drive(stopping)
         finally:
             driver.close()
+    except RunError:
+        executor.stop()
+        raise
     except (OSError, SQLAlchemyError, StorageInternalError) as error:
         executor.stop()
         raise RunError(_unwritten(run, error)) from error

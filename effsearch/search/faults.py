@@ -1,6 +1,7 @@
 """What may befall a training, whether another attempt may help, and when to give up a search."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 from pebble import ProcessExpired
@@ -33,6 +34,8 @@ def fault_of(error: BaseException) -> tuple[Fault, str]:
         killed = error.exitcode < 0
         cause = f"signal {-error.exitcode}; perhaps out of memory" if killed else f"exit {error.exitcode}"
         return "lost", f"its worker died ({cause})"
+    if isinstance(error, BrokenProcessPool):
+        return "lost", "its worker died before it began"
     if isinstance(error, TimeoutError):
         return "hung", "took far longer than the others and was stopped"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:

@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 from pebble import ProcessExpired
@@ -65,6 +66,20 @@ def test_each_slot_is_pinned_to_its_gpu_even_after_a_death(monkeypatch):
             assert sorted(future.result() for future in seen) == ["4", "7"]
             deaths = [executor.submit(die), executor.submit(die)]
             assert all(isinstance(future.exception(), ProcessExpired) for future in deaths)
+    finally:
+        executor.stop()
+
+
+def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced():
+    executor = LocalExecutor([0])
+    try:
+        for pause in (0.0, 0.05, 1.0):  # Before its death is noticed, and after.
+            os.kill(executor.submit(os.getpid).result(timeout=60), signal.SIGKILL)
+            time.sleep(pause)
+            future = executor.submit(os.getpid)
+            if isinstance(future.exception(timeout=60), ProcessExpired | BrokenProcessPool):
+                future = executor.submit(os.getpid)
+            assert future.result(timeout=60) != os.getpid()
     finally:
         executor.stop()
 
