@@ -6,17 +6,18 @@ from pathlib import Path
 
 def set_aside(path: Path) -> Path:
     """Renames a damaged file or folder to NAME.damaged beside it (or NAME.damaged-2, ...), and returns that."""
-    number = 1
-    while (aside := beside(path, number)).exists():
-        number += 1
+    aside = beside(path)
     path.rename(aside)
     sync_folder(path.parent)
     return aside
 
 
-def beside(path: Path, number: int = 1) -> Path:
-    """Where the damaged file or folder number `number` is set aside."""
-    return path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+def beside(path: Path) -> Path:
+    """Where the next that is damaged of a file or folder is set aside: a name that is free."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))).exists():
+        number += 1
+    return aside
 
 
 def sync_folder(folder: Path) -> None:

@@ -39,6 +39,10 @@ class Reward:
             return accuracy if ratio <= 1 else accuracy / ratio
         return accuracy + self.exponent * abs(ratio - 1)
 
+    def within(self, window: tuple[float, float] | None, flops: float) -> bool:
+        """Whether FLOPs are within a window of factors of the target; None holds all."""
+        return window is None or window[0] <= flops / self.target <= window[1]
+
     def weights(self, flops: float) -> tuple[float, float]:
         """The reward is linear in accuracy at any FLOPs: its slope, and what is added."""
         if self.kind == "absolute":

@@ -72,18 +72,19 @@ def search(
     if trials < 1:
         raise QuantityError(f"trials must be at least 1, got {trials}")
     chosen = load_space(space) if isinstance(space, str) else space
-    chosen = chosen.at(resolution if resolution is not None else _only_resolution(chosen))
+    side = _only_resolution(chosen) if resolution is None else resolution
+    chosen = chosen.at(side)
     score = Reward(target_flops, reward, exponent)
 
     def flops(network: Architecture) -> float:
         return cost(network, classes=classes).flops
 
     def feasible(network: Architecture) -> bool:
-        return flops_window is None or flops_window[0] <= flops(network) / target_flops <= flops_window[1]
+        return score.within(flops_window, flops(network))
 
     study = optuna.create_study(direction="maximize", storage=_quiet())
     for given in start:
-        study.enqueue_trial(dict(chosen.encode(replace(_named(given), resolution=_only_resolution(chosen)))))
+        study.enqueue_trial(dict(chosen.encode(replace(_named(given), resolution=side))))
     memory, known, found = Memory(), Known(score, flops), list[Found]()
     for number in range(trials):
         study.sampler = make_sampler(sampler, chosen, feasible, proposal_seed(seed, number), memory, known)

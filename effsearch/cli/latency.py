@@ -82,7 +82,7 @@ def _row(
     resolution: int | None,
     classes: int,
     found: Any,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     side = resolution or architecture.resolution
     total = cost(architecture, side, classes)
     return {
@@ -104,24 +104,21 @@ def _row(
     }
 
 
-def _grid(rows: list[dict[str, object]]) -> Grid:
+def _grid(rows: list[dict[str, Any]]) -> Grid:
     headings = ("network", "px", "median ms", "p90 ms", "images/s", "MiB", "FLOPs", "params", "GFLOPs/s")
     return Grid(headings, "lrrrrrrrr", [_cells(row) for row in rows])
 
 
-def _cells(row: dict[str, object]) -> tuple[str, ...]:
-    median, p90, pace, flops, params = (
-        float(str(row[name])) for name in ("median_ms", "p90_ms", "images_per_second", "flops", "params")
-    )
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     memory = row["memory_bytes"]
     return (
-        str(row["name"]),
+        row["name"],
         str(row["resolution"]),
-        f"{median:.1f}",
-        f"{p90:.1f}",
-        f"{pace:.1f}",
-        "" if memory is None else f"{float(str(memory)) / 2**20:.0f}",
-        format_count(flops),
-        format_count(params),
-        f"{flops * pace / 1e9:.1f}",
+        f"{row['median_ms']:.1f}",
+        f"{row['p90_ms']:.1f}",
+        f"{row['images_per_second']:.1f}",
+        "" if memory is None else f"{memory / 2**20:.0f}",
+        format_count(row["flops"]),
+        format_count(row["params"]),
+        f"{row['flops'] * row['images_per_second'] / 1e9:.1f}",
     )

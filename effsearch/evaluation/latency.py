@@ -3,15 +3,16 @@
 import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from effsearch.architecture import Architecture
 from effsearch.network import build
+from effsearch.training.loop import precision
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5
 """Runs that are not timed: for so long, and at least so many."""
@@ -55,11 +56,10 @@ def measure_latency(
     side = resolution or architecture.resolution
     network = build(architecture, classes).eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(batch, 3, side, side, device=where).to(memory_format=torch.channels_last)
-    with torch.inference_mode(), _precision(where):
+    with torch.inference_mode(), precision(where):
         times = _times(lambda: network(x), where, seconds)
-    ordered = sorted(times)
-    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return Latency(middle, ordered[int(0.9 * (len(ordered) - 1) + 0.5)], len(ordered), memory.since())
+    p90 = sorted(times)[int(0.9 * (len(times) - 1) + 0.5)]
+    return Latency(median(times), p90, len(times), memory.since())
 
 
 def _times(run: Callable[[], Tensor], device: torch.device, seconds: float) -> list[float]:
@@ -77,10 +77,6 @@ def _times(run: Callable[[], Tensor], device: torch.device, seconds: float) -> l
     while len(times) < LEAST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
         times.append(once())
     return times
-
-
-def _precision(device: torch.device) -> AbstractContextManager[object]:
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 class _Peak:

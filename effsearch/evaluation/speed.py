@@ -9,6 +9,7 @@ import torch
 from effsearch.architecture import Architecture
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
+from effsearch.training.loop import precision
 
 WARM_UP, STEPS, SECONDS = 2, 20, 0.8
 """Steps that are not timed; then at most so many, or for so long."""
@@ -44,7 +45,7 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
     labels = torch.zeros(batch, dtype=torch.long, device=device)
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with precision(device):
             loss = torch.nn.functional.cross_entropy(network(x), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -94,10 +94,7 @@ def repair(path: Path) -> None:
             rest = file.read()
     except FileNotFoundError:
         return
-    number = 1
-    while beside(path, number).exists():
-        number += 1
-    aside = beside(path, number)
+    aside = beside(path)
     with aside.open("xb") as file:
         file.write(rest)
         file.flush()

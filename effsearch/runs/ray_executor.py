@@ -28,6 +28,9 @@ POLL = 0.1
 SECONDS_TO_ANSWER = 10
 """Within which a cluster answers."""
 
+LOCAL = "local"
+"""The address of a cluster that is begun here, and ends with the executor."""
+
 LOST = (
     exceptions.WorkerCrashedError,
     exceptions.NodeDiedError,
@@ -53,7 +56,8 @@ class RayExecutor:
         _connect(address, workers)
         self.gpus = float(_has_gpus()) if gpus is None else gpus
         self.workers = workers or _room(self.gpus)
-        self._folder = images
+        # A cluster of this machine alone has the images, which need not be read into memory for it.
+        self._folder = None if address == LOCAL else images
         self._images: Any = None
         if not self.workers:
             ray.shutdown()
@@ -109,18 +113,14 @@ class RayExecutor:
 
 
 def _connect(address: str, workers: int | None) -> None:
-    # The output of workers is Ray's own log's.
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+    own = {"num_cpus": max(workers or 0, cores()), "include_dashboard": False}
+    where: dict[str, Any] = own if address == LOCAL else {"address": address}
     try:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if host:  # Ray itself tries for minutes.
             socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
-        if address == "local":
-            ray.init(num_cpus=max(workers or 0, cores()), **quiet)
-        elif address == "auto":
-            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        # The output of workers is in Ray's own log.
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ExecutorError(f"no Ray cluster at {address}: {reason}; start one with: ray start --head") from None

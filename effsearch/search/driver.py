@@ -214,9 +214,10 @@ class _Driver:
         start = time.monotonic()
         write_atomically(self.run.ranking, to_csv(ranking(self.ledger.records, self.problem.score)))
         failures = self.ledger.failures
-        if sum(failure.attempts for failure in failures) != self.failures:
+        count = sum(failure.attempts for failure in failures)
+        if count != self.failures:
             write_atomically(self.run.failed, to_json(failures))
-            self.failures = sum(failure.attempts for failure in failures)
+            self.failures = count
         self.changed, self.written = False, time.monotonic()
         self.writing = self.written - start
 

@@ -23,6 +23,10 @@ STREAK = 12
 """Trainings that fail one after the other after which a search gives up, whatever was finished before."""
 
 
+Attempts = dict[tuple[str, int, int | None], list[Record]]
+"""All attempts of each training, by network, seed and epochs."""
+
+
 def fault_of(error: BaseException) -> tuple[Fault, str]:
     """What kind of fault a training failed by, and one line that says why."""
     text = str(error).strip().partition("\n")[0]
@@ -60,14 +64,19 @@ def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
     return replace(candidate, accumulation=2 if short else candidate.accumulation)
 
 
-def due_again(records: Iterable[Record]) -> Candidate | None:
-    """The first training that has failed and is to be tried again."""
-    groups: dict[tuple[str, int, int | None], list[Record]] = {}
+def attempts(records: Iterable[Record]) -> Attempts:
+    """The trainings of a search; one that was interrupted is no attempt."""
+    groups: Attempts = {}
     for record in records:
         candidate = record.candidate
         if record.state != "interrupted":
             groups.setdefault((candidate.key, candidate.seed, candidate.epochs), []).append(record)
-    for group in groups.values():
+    return groups
+
+
+def due_again(records: Iterable[Record]) -> Candidate | None:
+    """The first training that has failed and is to be tried again."""
+    for group in attempts(records).values():
         if is_due(group):
             return attempt(group[-1].candidate, group)
     return None

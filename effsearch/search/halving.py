@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import attempt, is_due
+from effsearch.search.faults import Attempts, attempt, attempts, is_due
 
 ETA = 2
 """One in ETA goes on."""
@@ -25,9 +25,9 @@ class Ladder:
 
     def next(self, records: Sequence[Record]) -> Candidate | None:
         """The training to begin now, or None where all that is left is running, or done."""
-        here = self.candidates
+        here, tried = self.candidates, attempts(records)
         for index, epochs in enumerate(self.rungs):
-            known = _on_rung(records, self.candidates, epochs)
+            known = self._on_rung(tried, epochs)
             for candidate in here:
                 group = known.get(candidate.key, [])
                 if is_due(group):
@@ -40,10 +40,14 @@ class Ladder:
 
     def survivors(self, records: Sequence[Record]) -> list[Candidate]:
         """Those that reached the last rung, if all rungs below are finished."""
-        here = self.candidates
+        here, tried = self.candidates, attempts(records)
         for epochs in self.rungs[:-1]:
-            here = self._promoted(here, _on_rung(records, self.candidates, epochs))
+            here = self._promoted(here, self._on_rung(tried, epochs))
         return list(here)
+
+    def _on_rung(self, tried: Attempts, epochs: int) -> dict[str, list[Record]]:
+        """The attempts of each candidate under its seed to come to a rung, by key."""
+        return {each.key: tried.get((each.key, each.seed, epochs), []) for each in self.candidates}
 
     def _promoted(self, here: Sequence[Candidate], known: dict[str, list[Record]]) -> tuple[Candidate, ...]:
         rewards = {
@@ -57,17 +61,6 @@ class Ladder:
         lost = {candidate.key for candidate in here if _is_lost(known.get(candidate.key, []))}
         going = {*best, *lost, *self.kept}
         return tuple(candidate for candidate in here if candidate.key in going)
-
-
-def _on_rung(records: Sequence[Record], candidates: Sequence[Candidate], epochs: int) -> dict[str, list[Record]]:
-    """The trainings to `epochs` of each candidate under its seed, by key; interrupted ones do not count."""
-    seeds = {candidate.key: candidate.seed for candidate in candidates}
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        candidate = record.candidate
-        if record.state != "interrupted" and candidate.epochs == epochs and seeds.get(candidate.key) == candidate.seed:
-            groups.setdefault(candidate.key, []).append(record)
-    return groups
 
 
 def _is_lost(group: Sequence[Record]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.faults import FAILURES, due_again, given_up
+from effsearch.search.repeats import is_running
 from effsearch.search.rungs import Climb
 from effsearch.search.settings import NasSettings
 from effsearch.search.steps import Done, Propose, Step, Train, Wait
@@ -25,13 +26,13 @@ def next_step(records: Sequence[Record], settings: NasSettings, trials: int, bas
         return Wait() if states["running"] else Done(broken)
     again = due_again(records) if states["failed"] else None
     if again is not None:
-        return Train(again, again=_is_long(again, settings))
+        return _train(again, settings)
     if len(finished | running) < trials:
         return Propose()
     if settings.rungs:
         going = climb(records, settings, baseline).next()
         if going is not None:
-            return Train(going, again=True)
+            return _train(going, settings)
     return finish(records, settings, baseline, waiting=bool(running))
 
 
@@ -47,7 +48,7 @@ def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate
     if top is not None and not waiting:
         going = climb(records, settings, baseline).fill(settings.finalists)
         if going is not None:
-            return Train(going, again=True)
+            return _train(going, settings)
     tried: dict[str, set[int]] = {}
     for record in records:
         if record.state != "interrupted" and record.candidate.epochs == top:
@@ -59,8 +60,8 @@ def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate
         for seed in range(settings.seed, settings.seed + settings.repeats):
             # Under the search's own seed a network climbs the rungs.
             if seed not in tried.get(candidate.key, ()) and not (top is not None and seed == settings.seed):
-                return Train(replace(candidate, seed=seed, epochs=top), again=top is not None)
-    return Wait() if any(record.state == "running" for record in records) else Done()
+                return _train(replace(candidate, seed=seed, epochs=top), settings)
+    return Wait() if is_running(records) else Done()
 
 
 def climb(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None) -> Climb:
@@ -68,8 +69,9 @@ def climb(records: Sequence[Record], settings: NasSettings, baseline: Candidate 
     return Climb(records, settings.rungs, settings.seed, () if baseline is None else (baseline.key,))
 
 
-def _is_long(candidate: Candidate, settings: NasSettings) -> bool:
-    return bool(settings.rungs) and candidate.epochs != settings.rungs[0]
+def _train(candidate: Candidate, settings: NasSettings) -> Train:
+    """Beyond the first rung it is one that the sampler has learnt from already."""
+    return Train(candidate, again=bool(settings.rungs) and candidate.epochs != settings.rungs[0])
 
 
 def _finalists(records: Sequence[Record], settings: NasSettings, tried: dict[str, set[int]]) -> list[Candidate]:

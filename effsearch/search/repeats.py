@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import attempt, is_due
+from effsearch.search.faults import attempt, attempts, is_due
 from effsearch.search.steps import Done, Step, Train, Wait
 
 
@@ -20,13 +20,10 @@ def next_due(
     chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int
 ) -> Candidate | None:
     """The first training that is still to be begun, or tried again, seed by seed, so that a stop leaves pairs."""
-    tried: dict[tuple[str, int], list[Record]] = {}
-    for record in records:
-        if record.state != "interrupted" and record.candidate.epochs == epochs:
-            tried.setdefault((record.candidate.key, record.candidate.seed), []).append(record)
+    tried = attempts(records)
     for seed in seeds:
         for candidate in chosen:
-            group = tried.get((candidate.key, seed), [])
+            group = tried.get((candidate.key, seed, epochs), [])
             if is_due(group):
                 return replace(attempt(candidate, group), seed=seed, epochs=epochs)
     return None

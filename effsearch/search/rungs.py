@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from effsearch.runs.records import Candidate, Record, epochs_alone
-from effsearch.search.faults import attempt, is_due
+from effsearch.search.faults import attempt, attempts, is_due
 
 ETA = 4
 """One in ETA goes on."""
@@ -79,11 +79,9 @@ class Climb:
         return {record.candidate.key for record in self._on(index) if record.state in held}
 
     def _due(self, records: Sequence[Record], index: int) -> Iterator[Candidate]:
-        groups: dict[str, list[Record]] = {}
-        for record in self._on(index):
-            groups.setdefault(record.candidate.key, []).append(record)
+        tried = attempts(self._on(index))
         for record in records:
-            group = groups.get(record.candidate.key, [])
+            group = tried.get((record.candidate.key, self.seed, self.rungs[index]), [])
             if is_due(group):
                 yield replace(attempt(record.candidate, group), epochs=self.rungs[index])
 

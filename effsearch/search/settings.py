@@ -64,10 +64,7 @@ class NasSettings:
 
     def feasible(self, architecture: Architecture) -> bool:
         """Whether an architecture's FLOPs are within the window."""
-        if self.flops_window is None:
-            return True
-        low, high = self.flops_window
-        return low <= self.flops(architecture) / self.target_flops <= high
+        return self.score.within(self.flops_window, self.flops(architecture))
 
     def flops(self, architecture: Architecture) -> float:
         """FLOPs of an architecture of the space."""

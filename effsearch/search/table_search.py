@@ -50,10 +50,7 @@ class TableSettings:
 
     def feasible(self, entry: Entry) -> bool:
         """Whether a network's FLOPs are within the window."""
-        if self.flops_window is None:
-            return True
-        low, high = self.flops_window
-        return low <= entry.flops / self.target_flops <= high
+        return self.score.within(self.flops_window, entry.flops)
 
     def to_dict(self) -> dict[str, Any]:
         """For run.toml: no None, tuples as lists."""

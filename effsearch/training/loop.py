@@ -81,7 +81,7 @@ def train(
                 group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
             optimizer.zero_grad(set_to_none=True)
             for part, truth in zip(x.tensor_split(accumulation), labels.tensor_split(accumulation), strict=True):
-                with _precision(device):
+                with precision(device):
                     loss = criterion(network(part), truth) * (len(part) / len(x))
                 loss.backward()
                 total += loss.detach()
@@ -120,7 +120,7 @@ def top_accuracy(
     right = torch.zeros((), device=device)
     for first in range(0, len(split), batch):
         pixels, labels = source.batch(np.arange(first, min(first + batch, len(split))))
-        with _precision(device):
+        with precision(device):
             logits = network(normalise(pixels, resolution))
         right += (logits.topk(top).indices == labels[:, None]).sum()
     return right.item() / len(split)
@@ -146,7 +146,8 @@ class Source:
         return torch.from_numpy(self.split.images(index)).to(self.device), self.labels[there]
 
 
-def _precision(device: torch.device) -> AbstractContextManager[object]:
+def precision(device: torch.device) -> AbstractContextManager[object]:
+    """What networks compute in on a device: bf16 autocast on a GPU, float32 on a CPU."""
     # On a CPU bf16 trains slower than float32: the backward pass of depthwise convolutions has no fast bf16 kernel.
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 from toys import settings
@@ -5,7 +6,8 @@ from toys import settings
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.faults import FAILURES
 from effsearch.search.plan import next_step
-from effsearch.search.steps import Done, Propose, Train, Wait
+from effsearch.search.settings import NasSettings
+from effsearch.search.steps import Done, Propose, Step, Train, Wait
 
 B0 = Candidate("b0key", "b0", 8_000_000, 1, 0, "b0")
 
@@ -58,26 +60,28 @@ def test_finalists_and_baseline_are_repeated_under_the_next_seeds():
     assert next_step(records, chosen, 3, baseline) == Done()
 
 
+def repeats(chosen: NasSettings, networks: int, luck: Callable[[int], float]) -> tuple[list[str], Step]:
+    """Whose repeats a search of so many networks asks for, the accuracy of each by its count, and what comes then."""
+    records = [record(number, accuracy=0.6 - 0.01 * number) for number in range(networks)]
+    repeated: list[str] = []
+    while isinstance(step := next_step(records, chosen, networks, None), Train):
+        repeated.append(step.candidate.key)
+        accuracy = luck(len(repeated))
+        records.append(record(len(records), accuracy=accuracy, seed=step.candidate.seed, key=step.candidate.key))
+    return repeated, step
+
+
 def test_a_repeat_that_changes_the_ranking_makes_new_finalists_but_only_so_many():
     chosen = settings(repeats=2, finalists=1)
-    records = [record(number, accuracy=0.6 - 0.01 * number) for number in range(6)]
-    repeated = []
-    while isinstance(step := next_step(records, chosen, 6, None), Train):
-        repeated.append(step.candidate.key)
-        # Every repeat disappoints, so the next one leads.
-        records.append(record(len(records), accuracy=0.1, seed=step.candidate.seed, key=step.candidate.key))
+    # Every repeat disappoints, so the next one leads.
+    repeated, last = repeats(chosen, 6, lambda count: 0.1)
     assert repeated == ["key0", "key1", "key2", "key3"]
-    assert step == Done()
+    assert last == Done()
 
 
 def test_the_first_of_the_ranking_is_repeated_beyond_the_room_for_finalists():
     chosen = settings(repeats=2, finalists=2)
-    records = [record(number, accuracy=0.6 - 0.01 * number) for number in range(9)]
-    repeated = []
-    while isinstance(step := next_step(records, chosen, 9, None), Train):
-        repeated.append(step.candidate.key)
-        luck = 0.1 if len(repeated) < 5 else 0.9
-        records.append(record(len(records), accuracy=luck, seed=step.candidate.seed, key=step.candidate.key))
+    repeated, _ = repeats(chosen, 9, lambda count: 0.1 if count < 5 else 0.9)
     assert repeated == [f"key{number}" for number in range(5)]
 
 
