@@ -29,7 +29,7 @@ def test_kills_at_random_moments_lose_repeat_and_hang_nothing(tmp_path):
     file.write_text(DRIVER)
     command = [sys.executable, str(file), str(Path(__file__).parent), str(run.path)]
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
-    outcome = Chaos(command, run, 5, 4.0, seed=1, patience=60, environment=os.environ | {"PYTHONPATH": path})()
+    outcome = Chaos(command, run, 5, 2.0, seed=1, patience=60, environment=os.environ | {"PYTHONPATH": path})()
     assert outcome.sound, outcome
     assert outcome.drivers >= 1, outcome
     assert outcome.drivers + outcome.workers >= 3, outcome
