@@ -107,7 +107,7 @@ def measure(workers: int, trials: int, sampler: str, url: str | None) -> Measure
     driver.wait, driver.time = simulation.wait, Skipping(simulation.monotonic)  # type: ignore[assignment]
     space = spaces.load("mbconv")
     settings = NasSettings(
-        "mbconv", 4e8, 224, data="none", proxy=QUICK, sampler=sampler, repeats=1, warm_start=False, flops_window=None
+        "mbconv", 4e8, 224, data="none", proxy=QUICK, sampler=sampler, repeats=1, warm_start=False, window=None
     )
     with tempfile.TemporaryDirectory() as folder:
         name = f"driver-{workers}-{time.time_ns()}"

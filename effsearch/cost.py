@@ -7,7 +7,7 @@ the paper (1905.11946), where EfficientNet-B0 has 0.39B. Activations are output 
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from effsearch.architecture import Architecture, Op, Stage, Stem
 from effsearch.space import Space
@@ -103,21 +103,22 @@ def _se_biases(stage: Stage, channels: int) -> int:
     return squeeze_channels(channels, stage.se_ratio) + stage.middle(channels) if stage.se_ratio else 0
 
 
-def flops_range(space: Space, classes: int = 1000) -> tuple[int, int]:
-    """The least and the most FLOPs in a space, exactly: FLOPs are a sum over a chain of stages."""
+def cost_range(space: Space, classes: int = 1000, measure: Literal["flops", "params"] = "flops") -> tuple[int, int]:
+    """The least and the most FLOPs or parameters in a space, exactly: each is a sum over a chain of stages."""
+    index = Cost._fields.index(measure)
     reached: dict[tuple[int, int], tuple[int, int]] = {}
     stems = itertools.product(*(space.choices(f"stem_{field}") for field in ("channels", "kernel", "stride")))
     for (channels, kernel, stride), side in itertools.product(stems, space.choices("resolution")):
-        flops, _, _, out = _stem(Stem(channels, kernel, stride), side)
-        _widen(reached, (channels, out), flops, flops)
+        *values, out = _stem(Stem(channels, kernel, stride), side)
+        _widen(reached, (channels, out), values[index], values[index])
     for options in space.stage_options():
         after: dict[tuple[int, int], tuple[int, int]] = {}
         for stage, ((channels, side), (least, most)) in itertools.product(options, reached.items()):
-            flops, _, _, out = stage_cost(stage, channels, side)
-            _widen(after, (stage.channels, out), least + flops, most + flops)
+            *values, out = stage_cost(stage, channels, side)
+            _widen(after, (stage.channels, out), least + values[index], most + values[index])
         reached = after
     ends = [
-        limit + _head(head, channels, side, classes)[0]
+        limit + _head(head, channels, side, classes)[index]
         for head, ((channels, side), limits) in itertools.product(space.choices("head_channels"), reached.items())
         for limit in limits
     ]

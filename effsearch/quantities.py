@@ -8,6 +8,8 @@ from effsearch.errors import QuantityError
 _COUNT = re.compile(r"(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e([+-]?\d{1,3}))?\s*([kmgbt]?)", re.IGNORECASE)
 _SCALE = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*([smhd]?)", re.IGNORECASE)
+_LATENCY = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*(us|ms|s)", re.IGNORECASE)
+_FRACTIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -29,6 +31,15 @@ def parse_duration(text: str, what: str = "a time") -> float:
     value = float(match[1]) * _SECONDS[match[2].lower()] if match else 0.0
     if value <= 0:
         raise QuantityError(f"{what} must be a time above 0 such as 90s, 10m or 2h, got {text!r}")
+    return value
+
+
+def parse_latency(text: str, what: str = "a latency") -> float:
+    """Reads 20ms, 500us or 0.02s as seconds; raises QuantityError unless above 0 and with a unit."""
+    match = _LATENCY.fullmatch(text.strip())
+    value = float(match[1]) * _FRACTIONS[match[2].lower()] if match else 0.0
+    if value <= 0:
+        raise QuantityError(f"{what} must be a time above 0 with its unit such as 20ms, 500us or 0.02s, got {text!r}")
     return value
 
 
@@ -59,6 +70,11 @@ def format_count(value: float) -> str:
         if abs(value) >= 0.99995 * scale:
             return f"{value / scale:.4g}{unit}"
     return f"{value:.4g}"
+
+
+def format_latency(seconds: float) -> str:
+    """Milliseconds with three significant digits: 20.3 ms, 0.512 ms, 1,250 ms."""
+    return f"{1e3 * seconds:,.3g} ms" if seconds < 0.9995 else f"{1e3 * seconds:,.0f} ms"
 
 
 def counted(number: int, noun: str) -> str:

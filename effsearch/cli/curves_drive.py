@@ -107,6 +107,8 @@ def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Pa
     values: dict[str, Any] = {"data": "scenes", **request.asked}
     settings = CurvesSettings(architecture.notation, name, proxy=proxy, **values)
     problem = CurvesProblem(settings)
+    for network, _ in settings.networks().values():  # Complains of what cannot be built before anything is measured.
+        proxy.shrink(network)
     with out.status("measuring the speed of a few networks"), child() as ask:
         forecast = measure(ask, architecture, _timed(settings), proxy, gpus())
     images = pack(settings.data, _largest(settings), out)

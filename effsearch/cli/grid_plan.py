@@ -29,7 +29,7 @@ class Plan:
 
     settings: GridSettings
     problem: GridProblem
-    slots: list[int | None]
+    where: str
     seconds: float
     left_out: str | None
 
@@ -48,15 +48,19 @@ def make_plan(request: GridRequest, out: Console) -> Plan:
     """Measures how fast this machine is, and plans what it can do; raises EffsearchError."""
     check(request)
     settings = settings_for(request, None, QUICK)
-    settings.cells()  # Complains of a grid that cannot be before anything is measured.
+    for cell in settings.cells():  # Complains of what cannot be before anything is measured.
+        settings.proxy.shrink(cell.architecture)
     with out.status("measuring the speed of a few networks"), child() as ask:
         gpus = int(ask("effsearch.evaluation.devices", "gpus"))
         if gpus and request.proxy is None:
             settings = settings_for(request, None, STANDARD)
         forecast = measure(ask, settings.architecture, timed_cells(settings.cells()), settings.proxy, gpus)
     slots = slots_on(gpus, request.workers)
-    workers = len(slots)
-    free = not gpus and "step" not in request.grid and settings.method == "halving" and request.seconds is None
+    workers, where = len(slots), describe_slots(slots)
+    if request.cluster is not None:  # How many workers it has is not known here.
+        workers, where = 1, "one worker like this machine's, for all of the cluster to share"
+    here = not gpus and request.cluster is None
+    free = here and "step" not in request.grid and settings.method == "halving" and request.seconds is None
     trials, left_out = request.trials or TRIALS, None
     problem = GridProblem(settings, trials)
     seconds = full = problem.planned_seconds(forecast, workers)
@@ -73,7 +77,7 @@ def make_plan(request: GridRequest, out: Console) -> Plan:
         seconds = problem.planned_seconds(forecast, workers)
         first = COARSER[0]
         left_out = f"a grid of {first:g} would take about {format_duration(full)} here: ask for it by --step {first:g}"
-    return Plan(settings, problem, slots, seconds, left_out)
+    return Plan(settings, problem, where, seconds, left_out)
 
 
 def print_summary(made: Plan, out: Console) -> None:
@@ -113,7 +117,7 @@ def print_summary(made: Plan, out: Console) -> None:
     )
     out.print(
         f"{counted(made.problem.planned_epochs(), 'epoch')} in all, about {format_duration(made.seconds)} on "
-        f"{describe_slots(made.slots)}, from a short measurement",
+        f"{made.where}, from a short measurement",
         style="bold",
     )
     if made.left_out is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.cli.budget import limits, target
 from effsearch.cli.cluster import cluster
 from effsearch.cli.options import (
     Data,
@@ -22,13 +23,25 @@ from effsearch.cli.options import (
     given,
 )
 from effsearch.errors import QuantityError
-from effsearch.quantities import parse_count, parse_duration, parse_whole_numbers, parse_window
+from effsearch.quantities import parse_duration, parse_whole_numbers, parse_window
 
 
 def nas(
     target_flops: Annotated[
         str | None, typer.Option(help="T: the FLOPs (multiply-adds) to aim at, such as 400M, 0.4G or 4e8.")
     ] = None,
+    target_params: Annotated[str | None, typer.Option(help="T in parameters instead, such as 5M.")] = None,
+    target_latency: Annotated[
+        str | None, typer.Option(help="T as a latency measured on this machine instead, such as 20ms.")
+    ] = None,
+    max_flops: Annotated[str | None, typer.Option(help="A limit besides the target: train nothing above.")] = None,
+    max_params: Annotated[str | None, typer.Option(help="The same for parameters.")] = None,
+    max_latency: Annotated[str | None, typer.Option(help="The same for latency.")] = None,
+    latency_device: Annotated[
+        str | None, typer.Option(help="Where latency is measured: cpu or cuda [default: where networks are trained]")
+    ] = None,
+    latency_batch: Annotated[int | None, typer.Option(help="Images at a time of that [default: 1]")] = None,
+    latency_threads: Annotated[int | None, typer.Option(help="CPU threads of that [default: 1]")] = None,
     space: Annotated[
         str | None, typer.Option(help="A search space: mbconv, tiny or a .toml file [default: mbconv]")
     ] = None,
@@ -58,10 +71,11 @@ def nas(
     storage: Storage = None,
     reward: Annotated[str | None, typer.Option(help="soft, hard or absolute [default: soft]")] = None,
     exponent: Annotated[
-        float | None, typer.Option(help="w of the soft reward ACC x (F/T)^w, beta of the absolute [default: -0.07]")
+        float | None, typer.Option(help="w of the soft reward ACC x (cost/T)^w, beta of the absolute [default: -0.07]")
     ] = None,
     flops_window: Annotated[
-        str | None, typer.Option(help="Train only networks of LOW:HIGH times T, or none [default: 0.5:1.25]")
+        str | None,
+        typer.Option("--flops-window", "--window", help="Train only what costs LOW:HIGH times T [default: 0.5:1.25]"),
     ] = None,
     resolution: Annotated[
         int | None, typer.Option(help="Input px at which FLOPs are counted [default: the space's]")
@@ -92,7 +106,6 @@ def nas(
 ) -> None:
     """Search a network for a compute budget: sample architectures, train each briefly, rank them by the reward."""
     chosen = {
-        "target_flops": None if target_flops is None else parse_count(target_flops, "--target-flops"),
         "space": space,
         "data": data,
         "sampler": sampler,
@@ -104,9 +117,10 @@ def nas(
         "seed": seed,
         "warm_start": warm_start,
     }
-    asked = given(**chosen)
+    asked = given(**chosen) | target(target_flops, target_params, target_latency)
+    asked |= limits(max_flops, max_params, max_latency)
     if flops_window is not None:
-        asked["flops_window"] = parse_window(flops_window, "--flops-window")
+        asked["window"] = parse_window(flops_window, "--flops-window")
     if rungs is not None:
         asked["rungs"] = parse_whole_numbers(rungs, "--rungs") if rungs != "none" else ()
         if asked["rungs"] and epochs is None:
@@ -121,6 +135,8 @@ def nas(
             del asked["warm_start"]
         trained: dict[str, object] = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
         trained |= {"proxy_images": proxy_images, "epochs": epochs, "start": start, "storage": storage}
+        trained |= {"latency_device": latency_device, "latency_batch": latency_batch}
+        trained |= {"latency_threads": latency_threads, "ray": ray, "gpus_per_trial": gpus_per_trial}
         asked |= given(**trained)
         names = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
 
@@ -139,6 +155,7 @@ def nas(
             asked=asked,
             proxy=proxy,
             proxy_changes=given(**changes),
+            latency=given(device=latency_device, batch=latency_batch, threads=latency_threads),
             start=tuple(start or ()),
             trials=trials,
             seconds=seconds,

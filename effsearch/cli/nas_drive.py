@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from effsearch.cli.nas_session import Request, Session, open_session
+from effsearch.cli.nas_session import TIMED, Request, Session, open_session
 from effsearch.cli.progress import Progress
 from effsearch.cli.session import describe_proxy, watch
 from effsearch.cli.stop import StopRequest
@@ -20,6 +20,7 @@ from effsearch.report.grid import console
 from effsearch.report.summary import print_ranking
 from effsearch.runs.executor import Executor, InlineExecutor
 from effsearch.runs.ranking import Row
+from effsearch.search.budget import Budget
 from effsearch.search.driver import Evaluator, Status
 from effsearch.search.nas import known_architectures, search
 from effsearch.search.rungs import ETA
@@ -31,8 +32,7 @@ SHOWN = 20
 def execute(request: Request) -> None:
     """Makes or continues a run, drives it, and prints what it found; exits with 1 if no training succeeded."""
     out = console()
-    session = open_session(request, out)
-    with session.run.held():
+    with open_session(request, out) as session, session.run.held():
         _announce(session, out)
         status, stopped = _drive(session, out)
     _conclude(session, status, stopped, request.results, out)
@@ -40,14 +40,19 @@ def execute(request: Request) -> None:
 
 def _announce(session: Session, out: Console) -> None:
     settings, space, proxy = session.settings, session.space, session.settings.proxy
-    window = settings.flops_window
-    limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
-    repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known_architectures(space, settings) else "")
+    known = known_architectures(space, Budget(settings, session.meter))
+    repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known else "")
     out.print(f"run {session.run.name} in {session.run.path.parent}/", style="bold")
     out.print(
-        f"space {space.name}: {space.size:.3g} architectures; target {format_count(settings.target_flops)} FLOPs, "
-        f"{limits} are trained; {settings.sampler} sampler, seed {settings.seed}"
+        f"space {space.name}: {space.size:.3g} architectures; target {settings.score.aim}, {settings.allowance} are "
+        f"trained; {settings.sampler} sampler, seed {settings.seed}"
     )
+    if session.meter is not None and settings.latency is not None:
+        out.print(
+            f"latency on {settings.latency.name}: measured of each network before it is trained, while trainings rest; "
+            f"for the search predicted to {100 * session.meter.error:.0f} % (of {counted(TIMED, 'network')}, each left "
+            "out in turn)"
+        )
     if session.images is None or session.started is None:
         out.print(f"{counted(session.limits.trials, 'architecture')}, each predicted by the prior: nothing is trained")
         return
@@ -68,7 +73,9 @@ def _drive(session: Session, out: Console) -> tuple[Status, bool]:
         evaluator = ProxyTraining(session.settings.proxy, session.images, device=session.started.device)
         executor = session.started.executor
     stop, progress = StopRequest(), Progress(out, session.settings.score, session.limits.seconds)
-    steps = search(session.run, session.space, session.settings, session.limits, evaluator, executor, stop)
+    steps = search(
+        session.run, session.space, session.settings, session.limits, evaluator, executor, stop, session.meter
+    )
     return watch(steps, stop, progress), stop.asked
 
 
@@ -105,5 +112,5 @@ def _baseline_line(session: Session, rows: list[Row]) -> str:
         return f"EfficientNet-B0 for comparison: rank {row.rank}, {100 * row.accuracy:.1f} %, {flops} FLOPs"
     if row is not None:
         return f"EfficientNet-B0 ({flops} FLOPs): {row.state}{f', {row.reason}' if row.reason else ''}"
-    why = "outside the FLOPs window" if session.space.contains(b0) else f"not in space {session.space.name}"
+    why = "outside the window" if session.space.contains(b0) else f"not in space {session.space.name}"
     return f"EfficientNet-B0 ({flops} FLOPs) is {why}: not trained"

@@ -1,14 +1,17 @@
 """`effsearch nas`: from what was asked for to a run that is ready to be driven."""
 
+import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
 from effsearch.cli.arguments import check_limits
+from effsearch.cli.budget import NO_TARGET, short
 from effsearch.cli.cluster import Cluster
 from effsearch.cli.nas_start import starts
 from effsearch.cli.session import (
@@ -18,18 +21,24 @@ from effsearch.cli.session import (
     device,
     existing_run,
     free_name,
+    gpus,
     pack,
+    processor,
     proxy_named,
     refuse_changes,
 )
 from effsearch.cli.workers import Started, start
-from effsearch.cost import flops_range
+from effsearch.cost import cost_range
 from effsearch.errors import QuantityError, SpaceError, listed
 from effsearch.evaluation import QUICK
+from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.prior import lies_in_skeleton
 from effsearch.quantities import format_count
-from effsearch.runs.folder import Run, environment
+from effsearch.reward import format_cost
+from effsearch.runs.folder import LATENCIES, Run, environment
+from effsearch.runs.meter import Meter
 from effsearch.runs.storage import stored as stored_run
+from effsearch.search.budget import Budget
 from effsearch.search.nas import known_architectures
 from effsearch.search.samplers import SAMPLERS
 from effsearch.search.settings import Limits, NasSettings
@@ -47,6 +56,9 @@ PREDICTED = "ImageNet (predicted)"
 FINALISTS = 5
 """With rungs, which leave time to train more networks again."""
 
+TIMED = 24
+"""Networks whose latency is measured before a search, to predict that of the others."""
+
 DRAWS = 20_000
 """Random architectures that may miss the window before it is taken to be empty."""
 
@@ -58,6 +70,7 @@ class Request:
     asked: Mapping[str, Any]
     proxy: str | None
     proxy_changes: Mapping[str, Any]
+    latency: Mapping[str, Any]
     start: tuple[str, ...]
     trials: int | None
     seconds: float | None
@@ -79,13 +92,20 @@ class Session:
     limits: Limits
     images: Path | None
     started: Started | None
+    meter: Meter | None
 
 
-def open_session(request: Request, out: Console) -> Session:
+@contextmanager
+def open_session(request: Request, out: Console) -> Iterator[Session]:
     """Makes a new run or takes up an existing one; raises EffsearchError before anything is written."""
     _check(request)
     existing = existing_run(request.run, request.resume, request.results)
-    return _begin(request, out) if existing is None else _continue(request, existing, out)
+    session = _begin(request, out) if existing is None else _continue(request, existing, out)
+    try:
+        yield session
+    finally:
+        if session.meter is not None:
+            session.meter.close()
 
 
 def _check(request: Request) -> None:
@@ -97,15 +117,25 @@ def _check(request: Request) -> None:
 
 
 def _apply(request: Request, base: NasSettings) -> NasSettings:
-    """The settings `base` with what was asked for in place of its own."""
+    """The settings `base` with what was asked for in place of its own; raises QuantityError."""
     proxy = base.proxy if request.proxy is None else proxy_named(request.proxy)
-    return replace(base, **{**request.asked, "proxy": replace(proxy, **request.proxy_changes)})
+    settings = replace(base, **{**request.asked, "proxy": replace(proxy, **request.proxy_changes)})
+    if not settings.timed:
+        if request.latency:
+            options = listed(f"--latency-{name}" for name in request.latency)
+            raise QuantityError(f"only a --target-latency or --max-latency takes {options}")
+        return settings
+    if request.cluster is not None:
+        raise QuantityError("latency is measured on this machine with no training beside it: leave out --ray")
+    stored = {} if base.latency is None else asdict(base.latency)
+    conditions = LatencyConditions(**{"device": "cuda" if gpus() else "cpu", **stored, **request.latency})
+    return replace(settings, latency=replace(conditions, name=processor(conditions.device)))
 
 
 def _begin(request: Request, out: Console) -> Session:
     """Checks everything that was asked for, and only then makes the run's folder."""
-    if "target_flops" not in request.asked:
-        raise QuantityError("nas needs --target-flops, such as --target-flops 400M, or --resume RUN")
+    if "target" not in request.asked:
+        raise QuantityError(NO_TARGET)
     prior = request.asked.get("evaluator") == "prior"
     file = locate_space(request.asked.get("space", "b0" if prior else "mbconv"))
     space = load_space(str(file))
@@ -113,7 +143,7 @@ def _begin(request: Request, out: Console) -> Session:
         request,
         NasSettings(
             space=space.name,
-            target_flops=request.asked["target_flops"],
+            target=request.asked["target"],
             resolution=_resolution(space, request.asked.get("resolution")),
             data=PREDICTED if prior else "scenes",
             # A prediction has no noise, so nothing is repeated, and no proxy is used.
@@ -131,7 +161,23 @@ def _begin(request: Request, out: Console) -> Session:
     space = space.at(settings.resolution)
     _check_window(space, settings)
     settings.proxy.check(space)
-    settings = replace(settings, start=starts(request.start, space, settings, request.results))
+    meter = _measured(space, settings, out) if settings.timed else None
+    try:
+        return _make(request, space, settings, meter, file, out)
+    except BaseException:
+        if meter is not None:
+            meter.close()
+        raise
+
+
+def _make(
+    request: Request, space: Space, settings: NasSettings, meter: Meter | None, file: Path, out: Console
+) -> Session:
+    """The run's folder, once nothing is wrong with what was asked for."""
+    prior = settings.evaluator == "prior"
+    budget = Budget(settings, meter)
+    _check_known(space, budget)
+    settings = replace(settings, start=starts(request.start, space, budget, request.results))
     images = None if prior else pack(settings.data, settings.proxy.resolution, out)
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     started = None if images is None else start(request.workers, request.cluster, images)
@@ -141,10 +187,14 @@ def _begin(request: Request, out: Console) -> Session:
         "limits": {name: value for name, value in asdict(limits).items() if value is not None},
         "data": {"name": PREDICTED} if images is None else about_images(images, settings.proxy),
     }
-    name = request.run or free_name(request.results, f"nas-{format_count(settings.target_flops)}")
+    name = request.run or free_name(request.results, f"nas-{short(settings.score)}")
     files = {"space.toml": file.read_text(encoding="utf-8")}
+    if meter is not None:
+        files[LATENCIES] = meter.document()
     run = create_stored(request.results, name, manifest, request.storage, files)
-    return Session(run, space, settings, limits, images, started)
+    if meter is not None:
+        meter.file = run.path / LATENCIES
+    return Session(run, space, settings, limits, images, started, meter)
 
 
 def _continue(request: Request, run: Run, out: Console) -> Session:
@@ -158,8 +208,12 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
         file = locate_space(request.asked["space"])
         same = file.read_text(encoding="utf-8") == run.space.read_text(encoding="utf-8")
         wanted = replace(wanted, space=file.stem if file.stem != stored.space or same else f"another {file.stem}")
+    meter = None
+    if stored.latency is not None:
+        meter = Meter.read(stored.latency, stored.classes, run.path / LATENCIES)
     if request.start:
-        wanted = replace(wanted, start=starts(request.start, space.at(stored.resolution), stored, request.results))
+        budget = Budget(stored, meter)
+        wanted = replace(wanted, start=starts(request.start, space.at(stored.resolution), budget, request.results))
     refuse_changes(run, stored.differences(replace(wanted, data=stored.data)))
     images = None
     if stored.evaluator == "training":
@@ -168,7 +222,7 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
     trials = request.trials or manifest.get("limits", {}).get("trials", TRIALS[stored.proxy.name])
     space = replace(space, name=stored.space).at(stored.resolution)
     started = None if images is None else start(request.workers, request.cluster, images)
-    return Session(run, space, stored, Limits(trials, request.seconds), images, started)
+    return Session(run, space, stored, Limits(trials, request.seconds), images, started, meter)
 
 
 def _check_prior(request: Request, space: Space) -> None:
@@ -192,21 +246,46 @@ def _resolution(space: Space, asked: int | None) -> int:
 
 
 def _check_window(space: Space, settings: NasSettings) -> None:
-    """Raises SpaceError unless an architecture within the FLOPs window is found."""
-    if settings.flops_window is None:
-        return
-    least, most = flops_range(space, settings.classes)
-    low, high = (factor * settings.target_flops for factor in settings.flops_window)
-    window = f"{format_count(low)} to {format_count(high)} FLOPs"
-    if high < least or low > most:
-        raise SpaceError(
-            f"no architecture of space {space.name} has {window}: it spans {format_count(least)} to "
-            f"{format_count(most)} at {settings.resolution} px"
-        )
-    rng = random.Random(settings.seed)
-    if not known_architectures(space, settings) and not any(
-        settings.feasible(space.decode(space.sample(rng))) for _ in range(DRAWS)
+    """Raises SpaceError where no architecture can be within the window and the limits, by what is known exactly."""
+    exact: tuple[Literal["flops", "params"], ...] = ("flops", "params")
+    for measure in exact:
+        low, high = 0.0, settings.limits.get(measure, math.inf)
+        if measure == settings.measure and settings.window is not None:
+            low, high = settings.window[0] * settings.target, min(high, settings.window[1] * settings.target)
+        if low == 0.0 and high == math.inf:
+            continue
+        least, most = cost_range(space, settings.classes, measure)
+        if high < max(low, least) or low > most:
+            raise SpaceError(
+                f"no architecture of space {space.name} has {settings.allowance}: it spans "
+                f"{format_count(least)} to {format_cost(most, measure)} at {settings.resolution} px"
+            )
+
+
+def _check_known(space: Space, budget: Budget) -> None:
+    """Raises SpaceError unless an architecture within the window and the limits is found."""
+    rng = random.Random(budget.settings.seed)
+    if not known_architectures(space, budget) and not any(
+        budget.feasible(space.decode(space.sample(rng))) for _ in range(DRAWS)
     ):
         raise SpaceError(
-            f"none of {DRAWS:,} random architectures of space {space.name} has {window}; widen --flops-window"
+            f"none of {DRAWS:,} random architectures of space {space.name} has {budget.settings.allowance}; "
+            "widen --flops-window"
         )
+
+
+def _measured(space: Space, settings: NasSettings, out: Console) -> Meter:
+    """A meter that has measured a sample of the space, by which it predicts the others."""
+    assert settings.latency is not None
+    rng = random.Random(settings.seed)
+    drawn = {network.key: network for network in (space.decode(space.sample(rng)) for _ in range(10 * TIMED))}
+    sample = list(drawn.values())[:TIMED]
+    if len(sample) < TIMED:
+        raise SpaceError(f"space {space.name} is too small to learn its latency: {len(sample)} of {TIMED} networks")
+    meter = Meter(settings.latency, settings.classes)
+    with out.status(f"measuring the latency of {TIMED} networks") as status:
+        for count, network in enumerate(sample, 1):
+            meter.measure(network)
+            status.update(f"measuring the latency of {TIMED} networks: {count} done")
+    meter.learn(sample)
+    return meter

@@ -6,52 +6,54 @@ from pathlib import Path
 
 from effsearch.architecture import Architecture, parse
 from effsearch.cli.arguments import resolve
-from effsearch.errors import RunError, SpaceError
-from effsearch.quantities import format_count
+from effsearch.errors import RunError, SpaceError, listed
+from effsearch.reward import format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import from_csv
-from effsearch.search.settings import NasSettings
+from effsearch.search.budget import Budget
 from effsearch.space import Space
 
 BEST = 5
 """Networks of a run that another begins with."""
 
 
-def starts(texts: Sequence[str], space: Space, settings: NasSettings, results: Path) -> tuple[str, ...]:
+def starts(texts: Sequence[str], space: Space, budget: Budget, results: Path) -> tuple[str, ...]:
     """The notations to begin with, each once, at the resolution of the search; raises EffsearchError.
 
-    A network that is named must lie in the space and the FLOPs window. Of a run, those that do so are taken, the best
-    first, at most BEST.
+    A network that is named must lie in the space, the window and the limits. Of a run, those that do so are taken,
+    the best first, at most BEST.
     """
     found: dict[str, None] = {}
     for text in texts:
         run = Run(results / text)
         if "/" not in text and (run.path / "run.toml").is_file():
-            best = list(_best(run, space, settings))
+            best = list(_best(run, space, budget))
             if not best:
-                raise RunError(f"--start {text}: none of its networks lies in space {space.name} and the FLOPs window")
+                raise RunError(f"--start {text}: none of its networks lies in space {space.name} and the window")
             found |= dict.fromkeys(best)
         else:
-            network = replace(resolve(text, results)[0], resolution=settings.resolution)
-            _check(text, network, space, settings)
+            network = replace(resolve(text, results)[0], resolution=budget.settings.resolution)
+            _check(text, network, space, budget)
             found[network.notation] = None
     return tuple(found)
 
 
-def _best(run: Run, space: Space, settings: NasSettings) -> Iterator[str]:
+def _best(run: Run, space: Space, budget: Budget) -> Iterator[str]:
     rows = from_csv(run.ranking.read_text(encoding="utf-8")) if run.ranking.is_file() else []
     count = 0
     for row in rows:
-        network = replace(parse(row.notation), resolution=settings.resolution)
-        if row.rank is not None and count < BEST and space.contains(network) and settings.feasible(network):
+        network = replace(parse(row.notation), resolution=budget.settings.resolution)
+        if row.rank is not None and count < BEST and space.contains(network) and budget.confirmed(network):
             count += 1
             yield network.notation
 
 
-def _check(text: str, network: Architecture, space: Space, settings: NasSettings) -> None:
+def _check(text: str, network: Architecture, space: Space, budget: Budget) -> None:
+    settings = budget.settings
     if not space.contains(network):
         raise SpaceError(f"--start {text[:80]}: it does not lie in space {space.name} at {settings.resolution} px")
-    if not settings.feasible(network) and settings.flops_window is not None:
-        low, high = (format_count(factor * settings.target_flops) for factor in settings.flops_window)
-        flops = format_count(settings.flops(network))
-        raise SpaceError(f"--start {text[:80]}: it has {flops} FLOPs, and the window is {low} to {high}")
+    costs = budget.measured(network)
+    if not settings.allows(costs):
+        measures = dict.fromkeys((settings.measure, *settings.limits))
+        has = listed(format_cost(getattr(costs, measure), measure) for measure in measures)
+        raise SpaceError(f"--start {text[:80]}: it has {has}, and allowed are {settings.allowance}")

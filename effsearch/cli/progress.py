@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from effsearch.cli.live import LiveDisplay
-from effsearch.quantities import format_count, format_duration
+from effsearch.quantities import format_count, format_duration, format_latency
 from effsearch.report.grid import NOTATION_FROM, Grid
 from effsearch.report.tables import ranking_grid
 from effsearch.reward import Reward
@@ -38,7 +38,8 @@ class Progress(LiveDisplay):
     def _live(self, status: Status) -> RenderableType:
         if status.ended is not None or self.best is None:
             rows = [row for row in ranking(status.records, self.score) if row.rank is not None]
-            self.best = ranking_grid(rows[:BEST], self.console.width >= NOTATION_FROM)
+            wide = self.console.width >= NOTATION_FROM
+            self.best = ranking_grid(rows[:BEST], wide, measure=self.score.measure)
         head = Text(self._summary(status), style="bold", no_wrap=True, overflow="ellipsis")
         return Group(head, self.best.rich("best so far")) if self.best.cells else head
 
@@ -56,6 +57,7 @@ class Progress(LiveDisplay):
 def _line(status: Status, ended: Record) -> str:
     candidate = ended.candidate
     cost = f"{format_count(candidate.flops)} FLOPs"
+    cost += "" if candidate.latency is None else f", {format_latency(candidate.latency)}"
     if ended.accuracy is None or ended.reward is None:
         what = f"{ended.state}: {ended.reason}"
     else:

@@ -13,7 +13,7 @@ from effsearch.cli.progress import Progress
 from effsearch.cli.speed import slots_on
 from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
-from effsearch.errors import RunError
+from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, STANDARD, Proxy, find_proxy
 from effsearch.quantities import counted
 from effsearch.runs.executor import cores
@@ -79,6 +79,17 @@ def device() -> str:
     from effsearch.evaluation.devices import gpu_name
 
     return f"{gpus()} x {gpu_name()}" if gpus() else f"CPU, {cores()} cores"
+
+
+def processor(device: str) -> str:
+    """The name of the GPU or the CPU of this machine; raises QuantityError where there is no such GPU."""
+    from effsearch.evaluation.devices import cpu_name, gpu_name
+
+    if device == "cpu":
+        return cpu_name()
+    if not gpus():
+        raise QuantityError("--latency-device cuda needs an NVIDIA GPU that torch can use, got none; use cpu")
+    return gpu_name()
 
 
 def pack(data: str, resolution: int, out: Console) -> Path:

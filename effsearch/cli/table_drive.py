@@ -8,7 +8,7 @@ from effsearch.cli.progress import Progress
 from effsearch.cli.session import watch
 from effsearch.cli.stop import StopRequest
 from effsearch.cli.table_session import TableRequest, open_table_session
-from effsearch.quantities import counted, format_count, format_duration
+from effsearch.quantities import counted, format_duration
 from effsearch.report import ranked
 from effsearch.report.grid import console
 from effsearch.report.summary import print_ranking
@@ -24,12 +24,10 @@ def execute_table(request: TableRequest) -> None:
     out = console()
     session = open_table_session(request, out)
     settings, run = session.settings, session.run
-    window = settings.flops_window
-    limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     out.print(
-        f"target {format_count(settings.target_flops)} FLOPs, {limits} are looked up; {settings.sampler} sampler, seed "
-        f"{settings.seed}; {counted(session.limits.trials, 'network')}"
+        f"target {settings.score.aim}, {settings.score.span(settings.window)} are looked up; {settings.sampler} "
+        f"sampler, seed {settings.seed}; {counted(session.limits.trials, 'network')}"
     )
     stop, progress = StopRequest(), Progress(out, settings.score, session.limits.seconds)
     with run.held():

@@ -10,11 +10,13 @@ from typing import Any
 from rich.console import Console
 
 from effsearch.cli.arguments import check_limits, plain_name
+from effsearch.cli.budget import NO_TARGET, short
 from effsearch.cli.session import existing_run, free_name, refuse_changes
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation.completion import Quality, complete
 from effsearch.evaluation.tables import Listing, read_table, to_csv
-from effsearch.quantities import counted, format_count
+from effsearch.quantities import counted
+from effsearch.reward import format_cost
 from effsearch.runs.folder import Run, create, environment
 from effsearch.search.samplers import SAMPLERS
 from effsearch.search.settings import Limits
@@ -22,7 +24,7 @@ from effsearch.search.table_search import TableSettings
 from effsearch.table import Table
 
 TRIALS = 100
-OPTIONS = ("target_flops", "sampler", "reward", "exponent", "flops_window", "seed")
+OPTIONS = ("target", "measure", "sampler", "reward", "exponent", "window", "seed")
 """What a search of a table takes; the others are about training."""
 
 
@@ -105,8 +107,8 @@ def describe_qualities(qualities: list[Quality]) -> list[str]:
 
 
 def _begin(request: TableRequest, out: Console) -> TableSession:
-    if "target_flops" not in request.asked:
-        raise QuantityError("nas needs --target-flops, such as --target-flops 400M, or --resume RUN")
+    if "target" not in request.asked:
+        raise QuantityError(NO_TARGET)
     assert request.table is not None
     # Looked at before a predictor is fitted, which takes longer than to complain.
     settings = TableSettings(table=request.table.stem, digest="", **request.asked)
@@ -130,7 +132,7 @@ def _begin(request: TableRequest, out: Console) -> TableSession:
         },
     }
     stem = plain_name(table.name, "table")
-    name = request.run or free_name(request.results, f"{stem}-{format_count(settings.target_flops)}")
+    name = request.run or free_name(request.results, f"{stem}-{short(settings.score)}")
     run = create(request.results, name, manifest, {"table.csv": rows})
     return TableSession(run, listing, table, settings, limits, qualities)
 
@@ -164,12 +166,11 @@ def _digest(rows: str) -> str:
 
 
 def _check_window(listing: Listing, settings: TableSettings) -> None:
-    """Raises SpaceError unless a row lies within the FLOPs window."""
+    """Raises SpaceError unless a row lies within the window."""
     entries = listing.table.entries.values()
     if not any(map(settings.feasible, entries)):
-        least, most = (format_count(found(entry.flops for entry in entries)) for found in (min, max))
-        low, high = settings.flops_window or (0.0, 0.0)
-        window = f"{format_count(low * settings.target_flops)} to {format_count(high * settings.target_flops)} FLOPs"
+        least, most = (format_cost(found(map(settings.cost, entries)), settings.measure) for found in (min, max))
+        window = settings.score.span(settings.window)
         raise SpaceError(f"no row of table {settings.table} has {window}: it spans {least} to {most}")
 
 

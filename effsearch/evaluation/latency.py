@@ -1,8 +1,11 @@
 """How long a network takes to answer, and how much memory that needs: what FLOPs do not tell."""
 
+import os
 import re
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,6 +21,9 @@ WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5
 """Runs that are not timed: for so long, and at least so many."""
 
 MOST_RUNS, LEAST_RUNS = 300, 20
+
+GPU_REST_SECONDS = 0.5
+"""What a GPU may still have to do for a process that rests."""
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -60,6 +66,37 @@ def measure_latency(
         times = _times(lambda: network(x), where, seconds)
     p90 = sorted(times)[int(0.9 * (len(times) - 1) + 0.5)]
     return Latency(median(times), p90, len(times), memory.since())
+
+
+def measure_alone(
+    beside: Sequence[int],
+    architecture: Architecture,
+    device: str,
+    batch: int,
+    threads: int,
+    resolution: int | None,
+    classes: int,
+    seconds: float,
+) -> Latency:
+    """The same, while the processes `beside` are made to rest; to be called in a process that does nothing else.
+
+    This process wakes them, also where the one that asked has died meanwhile: what rests would otherwise stay.
+    """
+    # Ctrl-C reaches every process of the terminal: the one that asked decides what becomes of this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _send(beside, signal.SIGSTOP)
+        if device == "cuda" and beside:
+            time.sleep(GPU_REST_SECONDS)
+        return measure_latency(architecture, device, batch, threads, resolution, classes, seconds)
+    finally:
+        _send(beside, signal.SIGCONT)
+
+
+def _send(processes: Sequence[int], what: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, what)
 
 
 def _times(run: Callable[[], Tensor], device: torch.device, seconds: float) -> list[float]:

@@ -82,7 +82,7 @@ def document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
         "accuracy": best.accuracy,
         "seeds": best.seeds,
         "reward": best.reward,
-        "flops_ratio_to_target": best.flops_ratio,
+        "flops_ratio_to_target": best.target_ratio,
         "tied": [[row.alpha, row.beta, row.gamma] for row in tied(rows) if row.key != best.key],
         "fit": None if surface is None else _fit_document(surface),
     }
@@ -150,7 +150,7 @@ def conclusions(grown: Grown, rows: Sequence[Row]) -> list[str]:
 
 def _result(row: Row, grown: Grown, noise: Noise | None) -> str:
     within = "" if noise is None else f" +- {half_width(row, noise):.1f} points"
-    ratio = row.flops_ratio * grown.target**grown.phi
+    ratio = row.target_ratio * grown.target**grown.phi
     return (
         f"{coefficients_of(row)}: {100 * (row.accuracy or 0.0):.1f} %{within}, x {ratio:.2f} the FLOPs of {grown.name}"
     )

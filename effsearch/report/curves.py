@@ -67,7 +67,7 @@ def curves_grid(found: Sequence[Point], noise: Noise | None) -> Grid:
                 f"{point.architecture.layers}",
                 f"{point.architecture.resolution} px",
                 "" if row is None else format_count(row.flops),
-                "" if row is None else f"x {row.flops_ratio:.2f}",
+                "" if row is None else f"x {row.target_ratio:.2f}",
                 "" if accuracy is None else f"{100 * accuracy:.1f}",
                 "" if row is None or noise is None else f"{half_width(row, noise):.1f} ({row.seeds})",
                 gain,

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from effsearch.report.summary import on_table
-from effsearch.runs.ranking import Cost
+from effsearch.reward import Measure
+from effsearch.runs.ranking import Row
 
-COSTS: dict[Cost, str] = {"flops": "FLOPs ({}multiply-adds)", "params": "parameters{}"}
 _UNITS = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
 
 
@@ -16,11 +16,19 @@ def unit(values: Iterable[float]) -> tuple[float, str]:
     return next(((scale, name) for scale, name in _UNITS if most >= scale), (1.0, ""))
 
 
-def cost_label(cost: Cost, name: str) -> str:
-    """An axis of FLOPs or parameters in a unit of that name."""
-    if cost == "flops":
-        return COSTS[cost].format(f"{name} of " if name else "")
-    return COSTS[cost].format(f" ({name})" if name else "")
+def axis_of(rows: Iterable[Row], measure: Measure) -> tuple[float, str]:
+    """What to divide the costs of rows by on an axis, and what that axis is called."""
+    if measure == "latency":
+        return 1e-3, "latency (ms)"
+    scale, name = unit(getattr(row, measure) for row in rows)
+    if measure == "flops":
+        return scale, f"FLOPs ({f'{name} of ' if name else ''}multiply-adds)"
+    return scale, f"parameters{f' ({name})' if name else ''}"
+
+
+def measures(rows: Iterable[Row]) -> tuple[Measure, ...]:
+    """The costs that all rows have, each of which an axis may show."""
+    return ("flops", "params", "latency") if all(row.latency is not None for row in rows) else ("flops", "params")
 
 
 def accuracy_label(manifest: Mapping[str, Any]) -> str:

@@ -13,14 +13,15 @@ import numpy as np
 
 from effsearch.report.coefficients import Grown, coefficients_of
 from effsearch.report.curves import Point
-from effsearch.report.labels import accuracy_label, cost_label, unit
+from effsearch.report.labels import accuracy_label, axis_of
 from effsearch.report.palette import CYCLE
 from effsearch.report.pareto import REFERENCES, cloud
 from effsearch.report.picture import SHADE, surface_title
 from effsearch.report.surface import Surface, measured
 from effsearch.report.tables import half_width
 from effsearch.report.trainings import Course, Step
-from effsearch.runs.ranking import Cost, Noise, Row
+from effsearch.reward import NAMES, Measure
+from effsearch.runs.ranking import Noise, Row
 from effsearch.scaling import PAPER
 
 SHOWN = 100
@@ -67,16 +68,16 @@ def _percent(accuracy: float | None) -> float | None:
 
 
 def pareto_figure(
-    manifest: Mapping[str, Any], done: Sequence[Row], index: Mapping[str, int], cost: Cost, noise: Noise | None
+    manifest: Mapping[str, Any], done: Sequence[Row], index: Mapping[str, int], measure: Measure, noise: Noise | None
 ) -> Figure:
-    """Accuracy against FLOPs or parameters with the Pareto front, as in the paper's figure 1."""
-    scale, name = unit(getattr(row, cost) for row in done)
-    shown = cloud(done, cost)
+    """Accuracy against a cost with the Pareto front, as in the paper's figure 1."""
+    scale, label = axis_of(done, measure)
+    shown = cloud(done, measure)
 
-    def trace(label: str, rows: Sequence[Row], **style: Any) -> Trace:
+    def trace(name: str, rows: Sequence[Row], **style: Any) -> Trace:
         return {
-            "name": label,
-            "x": [float(f"{getattr(row, cost) / scale:.5g}") for row in rows],
+            "name": name,
+            "x": [float(f"{getattr(row, measure) / scale:.5g}") for row in rows],
             "y": [_percent(row.accuracy) for row in rows],
             "customdata": [index[row.key] for row in rows],
             "mode": "markers",
@@ -100,8 +101,8 @@ def pareto_figure(
     if shown.reference is not None:
         reference = REFERENCES[shown.reference.source]
         traces.append(trace(reference, [shown.reference], marker=_mark("square", "green", 11)))
-    layout = {"xaxis": _axis(cost_label(cost, name)), "yaxis": _axis(accuracy_label(manifest))}
-    title = f"Accuracy against {'FLOPs' if cost == 'flops' else 'parameters'}"
+    layout = {"xaxis": _axis(label), "yaxis": _axis(accuracy_label(manifest))}
+    title = f"Accuracy against {NAMES[measure]}"
     return Figure(title, traces, layout, "" if noise is None else "bars: 95 % interval of a mean over seeds")
 
 
@@ -285,7 +286,7 @@ def _at(name: str, alphas: Iterable[float], betas: Iterable[float], hover: bool 
 def curves_figure(title: str, found: Sequence[Point], noise: Noise | None, index: Mapping[str, int]) -> Figure:
     """Accuracy against FLOPs, a line a curve: the paper's figure 3 or 4."""
     known = [(point.curve, point.row) for point in found if point.row is not None]
-    scale, unit_name = unit(row.flops for _, row in known)
+    scale, label = axis_of([row for _, row in known], "flops")
     traces: list[Trace] = []
     for number, name in enumerate(dict.fromkeys(curve for curve, _ in known)):
         rows = [row for curve, row in known if curve == name]
@@ -305,7 +306,7 @@ def curves_figure(title: str, found: Sequence[Point], noise: Noise | None, index
         traces.append(trace)
     ticks = _log_ticks([value for trace in traces for value in trace["x"]])
     layout = {
-        "xaxis": _axis(cost_label("flops", unit_name), type="log", **ticks),
+        "xaxis": _axis(label, type="log", **ticks),
         "yaxis": _axis("validation top-1 (%)"),
     }
     caption = "" if noise is None else "bars: 95 % interval of a mean over seeds"

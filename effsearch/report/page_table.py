@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from effsearch.report.ranked import BEST_LAST
-from effsearch.report.tables import ranking_grid
+from effsearch.report.tables import RATIOS, ranking_grid
+from effsearch.reward import Measure
 from effsearch.runs.ranking import Noise, Row
 
 SORTED_BY = {
@@ -13,7 +14,8 @@ SORTED_BY = {
     "sd (n)": "accuracy_sd",
     "+-": "seeds",
     "FLOPs": "flops",
-    "F/T": "flops_ratio",
+    **dict.fromkeys(RATIOS.values(), "target_ratio"),
+    "ms": "latency",
     "": "pareto",
 }
 """The attribute of a row that a column shows, where its heading is not the attribute's name."""
@@ -32,9 +34,9 @@ class RankingTable:
     reasons: Sequence[str | None]
 
 
-def ranking_table(rows: Sequence[Row], noise: Noise | None) -> RankingTable:
+def ranking_table(rows: Sequence[Row], noise: Noise | None, measure: Measure = "flops") -> RankingTable:
     """All rows of a ranking and the columns that are not empty; with `noise` intervals in place of deviations."""
-    grid = ranking_grid(rows, notation=False, noise=noise)
+    grid = ranking_grid(rows, notation=False, noise=noise, measure=measure)
     filled = [column for column in range(len(grid.headings)) if any(line[column] for line in grid.cells)]
     headings = [grid.headings[column] for column in filled]
     names = [SORTED_BY.get(heading, heading) for heading in headings]

@@ -15,6 +15,7 @@ from effsearch.report.coefficients import (
 )
 from effsearch.report.curves import CAPTION, curves_grid, panels, points
 from effsearch.report.grid import Grid
+from effsearch.report.labels import measures
 from effsearch.report.page import Card, Page, Section
 from effsearch.report.page_figures import (
     SHOWN,
@@ -29,7 +30,17 @@ from effsearch.report.page_figures import (
 )
 from effsearch.report.page_table import ranking_table
 from effsearch.report.pareto import REFERENCES, cloud, finished
-from effsearch.report.summary import best_within_target, captions, costs, counts_line, how, is_trained, on_table, within
+from effsearch.report.summary import (
+    best_within_target,
+    captions,
+    costs,
+    counts_line,
+    how,
+    is_trained,
+    measure_of,
+    on_table,
+    within,
+)
 from effsearch.report.surface import fit
 from effsearch.report.tables import half_width, noise_line
 from effsearch.report.training import read_metrics, read_result, result_lines, time_line
@@ -58,7 +69,7 @@ def page_of(run: Run) -> Page:
         *answers(manifest, rows, noise, index),
         Section(
             "Accuracy and cost",
-            figures=[pareto_figure(manifest, done, index, cost, noise) for cost in ("flops", "params")],
+            figures=[pareto_figure(manifest, done, index, cost, noise) for cost in measures(done)],
         ),
         _ranking_section(manifest, rows, noise),
         *_history_sections(manifest, history, done, index),
@@ -145,7 +156,8 @@ def _curves_sections(
 def _ranking_section(manifest: dict[str, Any], rows: Sequence[Row], noise: Noise | None) -> Section:
     small = [*captions(manifest), *([noise_line(rows)] if is_trained(manifest) else [])]
     grows = manifest["run"]["kind"] != "nas"
-    return Section("Ranking", ranking=ranking_table(rows, noise if grows else None), small=small)
+    ranking = ranking_table(rows, noise if grows else None, measure_of(_table(manifest, "settings")))
+    return Section("Ranking", ranking=ranking, small=small)
 
 
 def _history_sections(

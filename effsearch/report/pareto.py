@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from effsearch.errors import RunError
+from effsearch.reward import Measure
 from effsearch.runs.folder import Run
-from effsearch.runs.ranking import Cost, Row, front
+from effsearch.runs.ranking import Row, front
 
 REFERENCES = {"b0": "EfficientNet-B0", "baseline": "baseline"}
 """Sources of the networks that others are compared to, with their names."""
@@ -38,10 +39,10 @@ def finished(run: Run, rows: Sequence[Row]) -> list[Row]:
     return done
 
 
-def cloud(done: Sequence[Row], cost: Cost = "flops") -> Cloud:
+def cloud(done: Sequence[Row], measure: Measure = "flops") -> Cloud:
     """Sorts the finished networks of a ranking, of which there is one at least."""
     longest = [row for row in done if row.epochs == done[0].epochs]
-    on_front = front(longest, cost)
+    on_front = front(longest, measure)
     keys = {row.key for row in on_front}
     return Cloud(
         front=on_front,

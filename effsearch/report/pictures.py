@@ -11,7 +11,7 @@ from effsearch.report import ranked
 from effsearch.report.coefficients import Grown
 from effsearch.report.curve_files import curves_figure
 from effsearch.report.curves import points
-from effsearch.report.labels import accuracy_label, cost_label, unit
+from effsearch.report.labels import accuracy_label, axis_of, measures
 from effsearch.report.palette import LIGHT
 from effsearch.report.pareto import REFERENCES, cloud, finished
 from effsearch.report.picture import surface_figure, surface_title
@@ -22,7 +22,7 @@ from effsearch.report.training import read_metrics
 from effsearch.report.trainings import best_so_far
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
-from effsearch.runs.ranking import Cost, Row, measure_noise
+from effsearch.runs.ranking import Row, measure_noise
 
 COLUMN = (3.4, 2.7)
 """Inches of a picture in one column of a paper; text is then as large as the paper's own small print."""
@@ -76,14 +76,14 @@ def _dress(axes: Any, x: str, y: str, legend: bool = True) -> None:
 
 
 def _pareto(run: Run, rows: list[Row]) -> Figure:
-    """Accuracy against FLOPs and against parameters, with the Pareto fronts."""
+    """Accuracy against each cost that is known, with the Pareto fronts."""
     manifest, done = run.manifest(), finished(run, rows)
     noise = measure_noise(rows) if is_trained(manifest) else None
-    figure = _figure(2.0)
-    costs: tuple[Cost, ...] = ("flops", "params")
-    both = figure.subplots(1, 2, sharey=True)
-    for axes, cost in zip(both, costs, strict=True):
-        scale, name = unit(getattr(row, cost) for row in done)
+    costs = measures(done)
+    figure = _figure(float(len(costs)))
+    panels = figure.subplots(1, len(costs), sharey=True)
+    for axes, cost in zip(panels, costs, strict=True):
+        scale, title = axis_of(done, cost)
         shown = cloud(done, cost)
         groups: list[tuple[str, list[Row], str, dict[str, Any]]] = [
             ("fewer epochs", shown.shorter, "grey", {"marker": "o", "fillstyle": "none", "linestyle": ""}),
@@ -102,9 +102,9 @@ def _pareto(run: Run, rows: list[Row]) -> Figure:
                 axes.errorbar(
                     x, y, yerr=bars, label=label, color=LIGHT[tone], capsize=2, elinewidth=0.6, **(STYLE | style)
                 )
-        _dress(axes, cost_label(cost, name), "", legend=cost == "flops")
+        _dress(axes, title, "", legend=cost == "flops")
     bars_are = "\nbars: 95 % interval" if noise else ""
-    both[0].set_ylabel(f"{accuracy_label(manifest)}{bars_are}", fontsize=SMALL)
+    panels[0].set_ylabel(f"{accuracy_label(manifest)}{bars_are}", fontsize=SMALL)
     return figure
 
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effsearch.cost import CONVENTION
-from effsearch.errors import RunError
+from effsearch.errors import QuantityError, RunError
 from effsearch.prior import load
-from effsearch.quantities import counted, format_count
+from effsearch.quantities import counted, format_count, format_latency
 from effsearch.report.grid import NOTATION_FROM, Grid, console
 from effsearch.report.ranked import read
-from effsearch.report.tables import MARKS, noise_line, ranking_grid
-from effsearch.reward import Reward
+from effsearch.report.tables import marks, noise_line, ranking_grid
+from effsearch.reward import NAMES, Measure, Reward, format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row
 
@@ -21,7 +21,7 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     out = console()
     manifest = run.manifest()
     settings = manifest.get("settings", {})
-    grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM)
+    grid = ranking_grid(chosen, notation=out.width >= NOTATION_FROM, measure=measure_of(settings))
     out.print(grid.rich(f"{run.name}: {counts_line(rows, how(manifest))}"))
     if out.width < NOTATION_FROM:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
@@ -37,7 +37,23 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
 
 def within(settings: Mapping[str, Any]) -> str:
     """What the best of a search is the best of."""
-    return f"best with FLOPs <= {format_count(settings.get('target_flops', 0))}"
+    try:
+        score = reward_of(settings)
+    except (KeyError, QuantityError):
+        return "best"
+    what = NAMES[score.measure]
+    return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
+
+
+def measure_of(settings: Mapping[str, Any]) -> Measure:
+    """What the target of a run is of."""
+    found = settings.get("measure")
+    return found if found in NAMES else "flops"
+
+
+def reward_of(settings: Mapping[str, Any]) -> Reward:
+    """The reward of a run; raises KeyError or QuantityError where its settings do not say."""
+    return Reward(settings["target"], settings["reward"], settings["exponent"], settings.get("measure", "flops"))
 
 
 def brief(row: Row) -> str:
@@ -47,12 +63,13 @@ def brief(row: Row) -> str:
 
 def costs(row: Row) -> str:
     """What a network costs, with units."""
-    return f"{format_count(row.flops)} FLOPs, {format_count(row.params)} parameters"
+    latency = "" if row.latency is None else f", {format_latency(row.latency)}"
+    return f"{format_count(row.flops)} FLOPs, {format_count(row.params)} parameters{latency}"
 
 
 def best_within_target(rows: Sequence[Row]) -> Row | None:
     """The first of a ranking that costs no more than the target."""
-    return next((row for row in rows if row.rank is not None and row.flops_ratio <= 1), None)
+    return next((row for row in rows if row.rank is not None and row.target_ratio <= 1), None)
 
 
 def captions(manifest: dict[str, Any]) -> list[str]:
@@ -62,11 +79,11 @@ def captions(manifest: dict[str, Any]) -> list[str]:
         if on_table(manifest):
             return _table_captions(settings, data)
         proxy = settings["proxy"]
-        reward = Reward(settings["target_flops"], settings["reward"], settings["exponent"])
-        goal = f"reward: {reward.formula}, T = {format_count(reward.target)}"
+        reward = reward_of(settings)
+        goal = f"reward: {reward.formula}, T = {reward.aim}"
         where = f"{CONVENTION}, at {_side(manifest)} and {settings['classes']} classes"
         if settings.get("evaluator") == "prior":
-            return [_prior_caption(), goal, where, MARKS]
+            return [_prior_caption(), goal, where, *_latency_captions(settings), marks(reward.measure)]
         kind = " (synthetic images)" if data["synthetic"] else ""
         return [
             f"acc: validation top-1 on {data['name']}{kind}, {len(data['classes'])} classes, after the "
@@ -75,7 +92,8 @@ def captions(manifest: dict[str, Any]) -> list[str]:
             + ("+-: half of its 95 % interval in points" if manifest["run"]["kind"] != "nas" else "sd in points"),
             goal,
             where,
-            MARKS,
+            *_latency_captions(settings),
+            marks(reward.measure),
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"run.toml lacks {error}") from None
@@ -87,6 +105,20 @@ def _prior_caption() -> str:
         f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's skeleton "
         f"(networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
     )
+
+
+def _latency_captions(settings: Mapping[str, Any]) -> list[str]:
+    """How latency was measured, and the limits that hold besides the target."""
+    lines = []
+    if "latency" in settings:
+        how = settings["latency"]
+        where = f"{counted(how['threads'], 'thread')}, float32" if how["device"] == "cpu" else "bf16 autocast"
+        lines.append(
+            f"ms: latency of a batch of {how['batch']} on {how['name']}, {where}: median, no training beside it"
+        )
+    limits: list[tuple[str, Measure]] = [("max_flops", "flops"), ("max_params", "params"), ("max_latency", "latency")]
+    found = [f"at most {format_cost(settings[name], measure)}" for name, measure in limits if name in settings]
+    return lines + ([f"limits: {', '.join(found)}"] if found else [])
 
 
 def is_trained(manifest: dict[str, Any]) -> bool:
@@ -105,7 +137,7 @@ def on_table(manifest: dict[str, Any]) -> bool:
 
 
 def _table_captions(settings: dict[str, Any], data: dict[str, Any]) -> list[str]:
-    reward = Reward(settings["target_flops"], settings["reward"], settings["exponent"])
+    reward = reward_of(settings)
     rows, combinations = data["rows"], data["combinations"]
     acc = f"acc: of table {data['name']}, {rows:,} rows"
     if data["predicted"]:
@@ -123,8 +155,8 @@ def _table_captions(settings: dict[str, Any], data: dict[str, Any]) -> list[str]
     return [
         acc,
         *noise,
-        f"reward: {reward.formula}, T = {format_count(reward.target)}; FLOPs and params are the table's",
-        "* on the Pareto front of accuracy and FLOPs",
+        f"reward: {reward.formula}, T = {reward.aim}; FLOPs and params are the table's",
+        f"* on the Pareto front of accuracy and {NAMES[reward.measure]}",
     ]
 
 
@@ -148,6 +180,13 @@ def runs_grid(found: Sequence[Run]) -> Grid:
     return Grid(headings, "lllrrrrrl", [_run_cells(run) for run in found])
 
 
+def _aim(settings: Mapping[str, Any]) -> str:
+    try:
+        return reward_of(settings).aim
+    except (KeyError, TypeError, QuantityError):
+        return ""
+
+
 def _run_cells(run: Run) -> tuple[str, ...]:
     try:
         manifest = run.manifest()
@@ -161,7 +200,7 @@ def _run_cells(run: Run) -> tuple[str, ...]:
         run.name,
         str(about.get("kind", "")),
         str(manifest.get("data", {}).get("name", "")),
-        format_count(settings.get("target_flops", 0)),
+        _aim(settings),
         str(states["complete"]),
         str(states["failed"]),
         "" if best is None or best.reward is None else f"{best.reward:.4f}",

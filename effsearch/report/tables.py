@@ -7,28 +7,36 @@ from scipy import stats
 
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import Grid
+from effsearch.reward import NAMES, SYMBOLS, Measure
 from effsearch.runs.ranking import TIE, Noise, Row, measure_noise
 
+RATIOS = {measure: f"{symbol}/T" for measure, symbol in SYMBOLS.items()}
+"""The column of cost over target, by what the target is of."""
 
-def ranking_grid(rows: Sequence[Row], notation: bool = True, noise: Noise | None = None) -> Grid:
+
+def ranking_grid(
+    rows: Sequence[Row], notation: bool = True, noise: Noise | None = None, measure: Measure = "flops"
+) -> Grid:
     """The ranked table: accuracies in %, their deviations in points, and with `noise` their 95 % intervals.
 
-    A run that grows a baseline has alpha, beta and gamma too.
+    A run that grows a baseline has alpha, beta and gamma too, one that measures latency has it in ms. The target is
+    of that `measure`.
     """
-    grown = any(row.alpha is not None for row in rows)
-    headings = ["rank", "reward", "acc %", "+-" if noise else "sd (n)", "FLOPs", "F/T", "params", "epochs", ""]
+    grown, timed = (any(getattr(row, name) is not None for row in rows) for name in ("alpha", "latency"))
+    headings = ["rank", "reward", "acc %", "+-" if noise else "sd (n)", "FLOPs", RATIOS[measure], "params"]
+    headings += [*(["ms"] if timed else []), "epochs", ""]
     headings += ["alpha", "beta", "gamma"] if grown else []
     headings += ["source", "key"] + (["notation"] if notation else [])
     cells = []
     for row in rows:
-        cell = _ranking_cells(row, noise)
+        cell = _ranking_cells(row, noise, timed)
         cell += tuple("" if v is None else f"{v:.3f}" for v in (row.alpha, row.beta, row.gamma)) if grown else ()
         cells.append((*cell, row.source, row.key, *((row.notation,) if notation else ())))
-    align = "rrrrrrrrl" + ("rrr" if grown else "") + "ll" + ("l" if notation else "")
+    align = "rrrrrrr" + ("r" if timed else "") + "rl" + ("rrr" if grown else "") + "ll" + ("l" if notation else "")
     return Grid(tuple(headings), align, cells)
 
 
-def _ranking_cells(row: Row, noise: Noise | None) -> tuple[str, ...]:
+def _ranking_cells(row: Row, noise: Noise | None, timed: bool) -> tuple[str, ...]:
     marks = ("*" if row.pareto else "") + ("=" if row.tie and row.rank != 1 else "")
     spread = "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})"
     if noise is not None:
@@ -39,8 +47,9 @@ def _ranking_cells(row: Row, noise: Noise | None) -> tuple[str, ...]:
         "" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
         spread,
         format_count(row.flops),
-        f"{row.flops_ratio:.2f}",
+        f"{row.target_ratio:.2f}",
         format_count(row.params),
+        *((("" if row.latency is None else f"{1e3 * row.latency:.3g}"),) if timed else ()),
         "" if row.epochs is None else str(row.epochs),
         marks,
     )
@@ -66,4 +75,9 @@ def noise_line(rows: Sequence[Row]) -> str:
     )
 
 
-MARKS = f"* on the Pareto front of accuracy and FLOPs; = tied with rank 1 ({TIE:g} standard errors of the seeds)"
+def marks(measure: Measure) -> str:
+    """What the marks of a ranking say."""
+    return (
+        f"* on the Pareto front of accuracy and {NAMES[measure]}; "
+        f"= tied with rank 1 ({TIE:g} standard errors of the seeds)"
+    )

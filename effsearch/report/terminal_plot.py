@@ -7,8 +7,9 @@ from matplotlib.ticker import MaxNLocator
 from rich.text import Text
 
 from effsearch.report.grid import console
-from effsearch.report.labels import accuracy_label, cost_label, unit
+from effsearch.report.labels import accuracy_label, axis_of
 from effsearch.report.pareto import REFERENCES, Cloud, cloud, finished
+from effsearch.report.summary import measure_of
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row
 
@@ -23,19 +24,23 @@ COLOURS = {"·": "blue", "o": "red", "#": "green", "@": "magenta"}
 
 
 def print_front(run: Run, rows: Sequence[Row]) -> None:
-    """Accuracy against FLOPs with the Pareto front, in colours in a terminal; raises RunError where there is none."""
+    """Accuracy against cost with the Pareto front, in colours in a terminal; raises RunError where there is none."""
     done, out = finished(run, rows), console(wide=False)
-    shown = cloud(done)
-    scale, name = unit(row.flops for row in done)
-    groups = [(mark, label, rows) for mark, label, rows in _groups(shown) if rows]
+    measure = measure_of(run.manifest().get("settings", {}))
+    shown = cloud(done, measure)
+    scale, label = axis_of(done, measure)
+
+    def across(rows: Sequence[Row]) -> list[float]:
+        return [getattr(row, measure) / scale for row in rows]
+
+    groups = [(mark, name, rows) for mark, name, rows in _groups(shown) if rows]
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(min(out.width, WIDTH), HEIGHT)
     for mark, _, rows in groups:
-        x, y = [row.flops / scale for row in rows], [_percent(row) for row in rows]
-        figure.draw(figure.signal(x, y, marker=mark))
-    for axis, values in (("x", [row.flops / scale for row in done]), ("y", [_percent(row) for row in done])):
+        figure.draw(figure.signal(across(rows), [_percent(row) for row in rows], marker=mark))
+    for axis, values in (("x", across(done)), ("y", [_percent(row) for row in done])):
         margin = MARGIN * (max(values) - min(values)) or 1.0
         low, high = min(values) - margin, max(values) + margin
         ticks = [float(tick) for tick in TICKS.tick_values(low, high) if low <= tick <= high]
@@ -44,13 +49,13 @@ def print_front(run: Run, rows: Sequence[Row]) -> None:
         figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
     picture = Text(figure.build().string(colorless=True).rstrip())
     figure.clear()
-    key = Text("   ".join(f"{mark} {label}" for mark, label, _ in groups))
+    key = Text("   ".join(f"{mark} {name}" for mark, name, _ in groups))
     for mark, tone in COLOURS.items():
         for text in (picture, key):
             text.highlight_regex(rf"(?<![a-z]){mark}(?![a-z])", tone)
     out.print(Text(accuracy_label(run.manifest())))
     out.print(picture)
-    out.print(Text(cost_label("flops", name)))
+    out.print(Text(label))
     out.print(key)
 
 

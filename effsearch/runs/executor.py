@@ -140,10 +140,11 @@ def single_thread() -> None:
 def child() -> Iterator[Callable[..., Any]]:
     """Gives a function that calls MODULE, NAME, *args in one other process: what torch tells, without importing it."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        yield lambda module, name, *args: pool.submit(_call, module, name, *args).result()
+        yield lambda module, name, *args: pool.submit(call, module, name, *args).result()
 
 
-def _call(module: str, name: str, *args: Any) -> Any:
+def call(module: str, name: str, *args: Any) -> Any:
+    """Calls a function by its name, so that only the process which runs it imports its module."""
     return getattr(importlib.import_module(module), name)(*args)
 
 

@@ -7,6 +7,7 @@ results/nas-400M-20261124-101530/
   ranking.csv   written anew as trials finish; what `show` prints
   failed.json   the same for trainings that failed; what `show --failed` prints
   coefficients.json  alpha, beta and gamma that a grid found
+  latency.json  latencies that were measured, where they count
   checkpoints/  KEY-seedN.safetensors, trainings that were stopped before their end
 """
 
@@ -38,6 +39,7 @@ from effsearch.runs.secrets import without_passwords
 from effsearch.scaling import Coefficients
 
 _log = logging.getLogger(__name__)
+LATENCIES = "latency.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

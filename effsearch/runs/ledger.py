@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from effsearch.errors import EffsearchError, RunError
+from effsearch.reward import Reward
 from effsearch.runs.failures import Failure
 from effsearch.runs.folder import Run
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
@@ -148,7 +149,7 @@ class Ledger:
     def settle(
         self,
         candidate_of: Callable[[Mapping[str, Any]], Candidate],
-        score: Callable[[float, float], float] | None,
+        score: Reward | None,
     ) -> None:
         """Interrupts all trainings that no process works on any more; what had given its accuracy is complete.
 
@@ -165,7 +166,7 @@ class Ledger:
             if candidate is not None and score is None:
                 continue
             if candidate is not None and score is not None and evaluation is not None:
-                self.complete(trial, evaluation, score(evaluation["accuracy"], candidate.flops))
+                self.complete(trial, evaluation, score.of(evaluation["accuracy"], candidate))
             else:
                 self.interrupt(trial)
 

@@ -6,13 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import mean, median, stdev
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import RunError
-from effsearch.reward import Reward
+from effsearch.reward import Measure, Reward
 from effsearch.runs.records import Record
-
-Cost = Literal["flops", "params"]
 
 TIE = 2.0
 """Standard errors of a difference within which two accuracies are a tie."""
@@ -23,9 +21,10 @@ class Row:
     """One architecture of a ranking.
 
     `accuracy` is the mean over `seeds` trainings of `epochs` epochs, as a fraction, and `accuracy_sd` their standard
-    deviation; `reward` that of the mean; `pareto` says that none has more accuracy for as few FLOPs, `tie` that the
-    seeds do not tell it from the first, both among networks trained for as long. `seconds` is the median of a training;
-    `alpha`, `beta` and `gamma` are what a baseline was grown by, in a run that grows one.
+    deviation; `reward` that of the mean; `target_ratio` is the cost that the reward weighs over its target; `pareto`
+    says that none has more accuracy for as little of that cost, `tie` that the seeds do not tell it from the first,
+    both among networks trained for as long. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what
+    a baseline was grown by, in a run that grows one; `latency` is in seconds, in a run that measures it.
     """
 
     rank: int | None
@@ -37,7 +36,7 @@ class Row:
     seeds: int
     reward: float | None
     flops: int
-    flops_ratio: float
+    target_ratio: float
     params: int
     epochs: int | None
     seconds: float | None
@@ -48,6 +47,7 @@ class Row:
     alpha: float | None = None
     beta: float | None = None
     gamma: float | None = None
+    latency: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
         (row for row in rows if row.reward is not None),
         key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops),
     )
-    on_front = {row.key for row in front([row for row in done if row.epochs == done[0].epochs])}
+    longest = [row for row in done if row.epochs == done[0].epochs]
+    on_front = {row.key for row in front(longest, reward.measure)}
     noise = measure_noise(rows)
     ranked = [
         replace(row, rank=rank, pareto=row.key in on_front, tie=rank == 1 or is_tie(done[0], row, noise))
@@ -95,9 +96,9 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         accuracy=accuracy,
         accuracy_sd=stdev(accuracies) if len(accuracies) > 1 else None,
         seeds=len(done),
-        reward=None if accuracy is None else reward(accuracy, first.flops),
+        reward=None if accuracy is None else reward.of(accuracy, first),
         flops=first.flops,
-        flops_ratio=first.flops / reward.target,
+        target_ratio=reward.cost(first) / reward.target,
         params=first.params,
         epochs=done[0].epochs if done else None,
         seconds=median(seconds) if seconds else None,
@@ -108,6 +109,7 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         alpha=None if grown is None else grown.alpha,
         beta=None if grown is None else grown.beta,
         gamma=None if grown is None else grown.gamma,
+        latency=first.latency,
     )
 
 
@@ -121,10 +123,10 @@ def _number(value: float | None) -> float:
     return value
 
 
-def front(rows: Iterable[Row], cost: Cost = "flops") -> list[Row]:
+def front(rows: Iterable[Row], measure: Measure = "flops") -> list[Row]:
     """Those that are more accurate than all that cost as little, the cheapest first; each has an accuracy."""
     found: list[Row] = []
-    for row in sorted(rows, key=lambda row: (getattr(row, cost), -_number(row.accuracy))):
+    for row in sorted(rows, key=lambda row: (getattr(row, measure), -_number(row.accuracy))):
         if not found or _number(row.accuracy) > _number(found[-1].accuracy):
             found.append(row)
     return found

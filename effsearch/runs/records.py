@@ -23,8 +23,9 @@ PREDICTED = " (predicted)"
 class Candidate:
     """What is trained: an architecture with its cost, under a training seed, and who proposed it.
 
-    `epochs` is where the training stops, if not at its end; `coefficients` are those that a baseline was grown by. A
-    batch is trained in `accumulation` parts, where the whole of it has run out of memory.
+    `latency` is in seconds, where it was measured. `epochs` is where the training stops, if not at its end;
+    `coefficients` are those that a baseline was grown by. A batch is trained in `accumulation` parts, where the whole
+    of it has run out of memory.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Candidate:
     epochs: int | None = None
     coefficients: Coefficients | None = None
     accumulation: int = 1
+    latency: float | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":

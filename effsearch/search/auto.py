@@ -7,8 +7,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.search.evolution import EvolutionSampler
-from effsearch.search.proposing import Memory, always, finished, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.search.proposing import Memory, finished, goodness
+from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.search.surrogate import Surrogate
 from effsearch.space import Values
 

@@ -81,7 +81,7 @@ class CurvesSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """For run.toml; the reward and what it aims at stand there too, for whoever reads it."""
-        about = {"target_flops": self.score.target, "reward": "soft", "resolution": self.architecture.resolution}
+        about = {"target": self.score.target, "reward": "soft", "resolution": self.architecture.resolution}
         return asdict(self) | {"axes": list(self.axes), "points": list(self.points)} | about
 
     @classmethod

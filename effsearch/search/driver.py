@@ -283,7 +283,7 @@ class _Driver:
         evaluation = future.result()
         if evaluation.checkpoint is not None:
             self.run.write_checkpoint(candidate.key, candidate.seed, evaluation.checkpoint)
-        value = self.problem.score(evaluation.accuracy, candidate.flops)
+        value = self.problem.score.of(evaluation.accuracy, candidate)
         if not math.isfinite(value):
             return self.ledger.fail(trial, f"diverged: an accuracy of {evaluation.accuracy}", "diverged")
         return self.ledger.complete(trial, evaluation.to_dict(), value)

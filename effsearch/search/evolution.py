@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.search.proposing import TRIES, UNBORN, Memory, SpaceSampler, always, finished, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.search.proposing import TRIES, UNBORN, Memory, SpaceSampler, finished, goodness
+from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.space import Values
 
 CLIMB = "effsearch:climb"

@@ -87,7 +87,7 @@ class GridSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """For run.toml; the reward and what it aims at stand there too, for whoever reads it."""
-        about = {"target_flops": self.target_flops, "reward": "soft", "resolution": self.architecture.resolution}
+        about = {"target": self.target_flops, "reward": "soft", "resolution": self.architecture.resolution}
         return asdict(self) | about
 
     @classmethod

@@ -6,8 +6,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from effsearch.search.proposing import Memory, SpaceSampler, always
-from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.search.proposing import Memory, SpaceSampler
+from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.space import Values
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from effsearch.architecture import Architecture, parse
-from effsearch.cost import cost
 from effsearch.families import FAMILIES
 from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
+from effsearch.runs.meter import Meter
 from effsearch.runs.records import Candidate, Record, epochs_alone
+from effsearch.search.budget import Budget
 from effsearch.search.driver import Evaluator, Status, drive, proposal_seed
 from effsearch.search.plan import finish, next_step
 from effsearch.search.rungs import planned_epochs
@@ -24,10 +25,15 @@ from effsearch.search.steps import Clock, Outlook, Propose, Step, Train
 from effsearch.space import Space
 
 
-def known_architectures(space: Space, settings: NasSettings) -> dict[str, Architecture]:
-    """The families that lie in the space at its resolution and within the FLOPs window, by name."""
-    at_resolution = {name: replace(known, resolution=settings.resolution) for name, known in FAMILIES.items()}
-    return {name: known for name, known in at_resolution.items() if space.contains(known) and settings.feasible(known)}
+def known_architectures(space: Space, budget: Budget) -> dict[str, Architecture]:
+    """The families that lie in the space at its resolution and within the window and the limits, by name."""
+    side = budget.settings.resolution
+    at_resolution = {name: replace(known, resolution=side) for name, known in FAMILIES.items()}
+    return {
+        name: known
+        for name, known in at_resolution.items()
+        if space.contains(known) and budget.feasible(known) and budget.confirmed(known)
+    }
 
 
 def search(
@@ -38,9 +44,11 @@ def search(
     evaluator: Evaluator,
     executor: Executor,
     stopping: Callable[[], bool] = lambda: False,
+    meter: Meter | None = None,
 ) -> Iterator[Status]:
     """Searches a space; see `driver.drive`."""
-    return drive(run, NasProblem(space, settings, limits.trials), evaluator, executor, limits.seconds, stopping)
+    problem = NasProblem(space, settings, limits.trials, meter)
+    return drive(run, problem, evaluator, executor, limits.seconds, stopping)
 
 
 @dataclass
@@ -53,12 +61,13 @@ class NasProblem:
     space: Space
     settings: NasSettings
     trials: int
+    meter: Meter | None = None
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
-        self.known = {
-            name: self._candidate(known, name) for name, known in known_architectures(self.space, self.settings).items()
-        }
+        self.budget = Budget(self.settings, self.meter)
+        known = known_architectures(self.space, self.budget)
+        self.known = {name: self._candidate(network, name) for name, network in known.items()}
         self.distributions: Mapping[str, BaseDistribution] = distributions(self.space)
 
     @property
@@ -76,8 +85,9 @@ class NasProblem:
 
     def sampler(self, proposals: int) -> SpaceSampler:
         seed = proposal_seed(self.settings.seed, proposals)
-        known = Known(self.settings.score, self.settings.flops)
-        return make_sampler(self.settings.sampler, self.space, self.settings.feasible, seed, self.memory, known)
+        budget = self.budget
+        known = Known(self.settings.score, budget.cost, budget.confirmed)
+        return make_sampler(self.settings.sampler, self.space, budget.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         baseline = self.known.get("b0")
@@ -142,9 +152,14 @@ class NasProblem:
         return (self.settings.finalists + len(self.known)) * (self.settings.repeats - 1)
 
     def _candidate(self, architecture: Architecture, source: str) -> Candidate:
-        total = cost(architecture, classes=self.settings.classes)
-        settings = self.settings
-        first = settings.rungs[0] if settings.rungs else None
+        costs, settings = self.budget.measured(architecture), self.settings
         return Candidate(
-            architecture.key, architecture.notation, total.flops, total.params, settings.seed, source, first
+            architecture.key,
+            architecture.notation,
+            costs.flops,
+            costs.params,
+            settings.seed,
+            source,
+            epochs=settings.rungs[0] if settings.rungs else None,
+            latency=costs.latency,
         )

@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.errors import SpaceError
-from effsearch.search.searchable import Feasible, Known, Searchable, distributions
+from effsearch.search.searchable import Feasible, Known, Searchable, always, distributions
 from effsearch.space import Value, Values
 
 TRIES = 20_000
@@ -31,11 +31,6 @@ UNBORN = -1
 
 class SpaceExhausted(SpaceError):
     """No feasible architecture that is new was found."""
-
-
-def always(network: object) -> bool:
-    """Every network is feasible."""
-    return True
 
 
 @dataclass
@@ -95,10 +90,10 @@ class SpaceSampler(BaseSampler):
         taken = self.taken(trials, trial.number)
         for source in (self.candidates(study, trial, trials), self._random()):
             for _, values in zip(range(TRIES), source, strict=False):
-                if self.is_new(values, taken):
+                if self._may_be_proposed(values, taken):
                     return values
         for values in self._rest(trials):
-            if self.is_new(values, taken):
+            if self._may_be_proposed(values, taken):
                 return values
         raise SpaceExhausted(
             f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
@@ -110,6 +105,11 @@ class SpaceSampler(BaseSampler):
     ) -> Any:
         assert isinstance(param_distribution, CategoricalDistribution)
         return self.rng.choice(param_distribution.choices)
+
+    def _may_be_proposed(self, values: Mapping[str, Value], taken: set[str]) -> bool:
+        if not self.is_new(values, taken):
+            return False
+        return self.known is None or self.known.confirm(self.space.decode(values))
 
     def is_new(self, values: Mapping[str, Value], taken: set[str]) -> bool:
         """Whether there is such a network, not taken yet and feasible."""

@@ -10,8 +10,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from effsearch.evaluation.gaussian import Encoding
-from effsearch.search.proposing import WHOLE, Memory, SpaceSampler, always, finished, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.search.proposing import WHOLE, Memory, SpaceSampler, finished, goodness
+from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.space import Values
 
 Array: TypeAlias = NDArray[np.float64]

@@ -12,9 +12,9 @@ from effsearch.errors import SpaceError, listed
 from effsearch.search.auto import AutoSampler
 from effsearch.search.evolution import EvolutionSampler, LocalSearchSampler
 from effsearch.search.library import LibrarySampler
-from effsearch.search.proposing import TRIES, Memory, SpaceExhausted, SpaceSampler, always
+from effsearch.search.proposing import TRIES, Memory, SpaceExhausted, SpaceSampler
 from effsearch.search.reinforce import ReinforceSampler
-from effsearch.search.searchable import Feasible, Known, Searchable, distributions
+from effsearch.search.searchable import Feasible, Known, Searchable, always, distributions
 
 __all__ = [
     "DEFAULT",

@@ -66,12 +66,21 @@ Feasible = Callable[[Any], bool]
 """Of a network: whether it may be trained."""
 
 
+def always(network: object) -> bool:
+    """Every network is feasible."""
+    return True
+
+
 @dataclass(frozen=True)
 class Known:
-    """What need not be learnt: the FLOPs of a network, and how the reward weighs them."""
+    """What need not be learnt: the cost of a network, and how the reward weighs it.
+
+    `confirm` is a second, dear answer to whether a network may be trained, asked only of what is about to be proposed.
+    """
 
     reward: Reward
     flops: Callable[[Any], float]
+    confirm: Feasible = always
 
 
 def distributions(space: Searchable) -> dict[str, BaseDistribution]:

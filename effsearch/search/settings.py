@@ -5,12 +5,11 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from effsearch.architecture import Architecture
-from effsearch.cost import cost
 from effsearch.data.augmentation import Augmentation
 from effsearch.errors import QuantityError, RunError, listed
+from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.proxy import Proxy
-from effsearch.reward import Kind, Reward
+from effsearch.reward import Costed, Kind, Measure, Reward, format_cost
 from effsearch.training.recipe import Recipe
 
 EVALUATORS = ("training", "prior")
@@ -20,21 +19,23 @@ EVALUATORS = ("training", "prior")
 class NasSettings:
     """Everything that gives a trial its meaning: a run is continued only under equal settings.
 
-    `target_flops` and the window (factors of it, or None) are FLOPs at `resolution` px and `classes` classes. The
-    best `finalists` and the baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them
-    the proxy's) only the best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are
-    predicted. `start` are notations that are trained first. Raises QuantityError.
+    `target` is in the units of `measure`: FLOPs and parameters at `resolution` px and `classes` classes, or
+    seconds; the window is of factors of it, or None. No network may cost more than `max_flops`, `max_params` or
+    `max_latency` (seconds); where latency counts, `latency` says how it is measured. The best `finalists` and the
+    baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them the proxy's) only the
+    best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted.
+    `start` are notations that are trained first. Raises QuantityError.
     """
 
     space: str
-    target_flops: float
+    target: float
     resolution: int
     data: str
     proxy: Proxy
     classes: int = 1000
     reward: Kind = "soft"
     exponent: float = -0.07
-    flops_window: tuple[float, float] | None = (0.5, 1.25)
+    window: tuple[float, float] | None = (0.5, 1.25)
     sampler: str = "auto"
     seed: int = 0
     warm_start: bool = True
@@ -43,6 +44,11 @@ class NasSettings:
     evaluator: str = "training"
     rungs: tuple[int, ...] = ()
     start: tuple[str, ...] = ()
+    measure: Measure = "flops"
+    max_flops: float | None = None
+    max_params: float | None = None
+    max_latency: float | None = None
+    latency: LatencyConditions | None = None
 
     def __post_init__(self) -> None:
         if self.evaluator not in EVALUATORS:
@@ -60,28 +66,51 @@ class NasSettings:
     @property
     def score(self) -> Reward:
         """The reward that is maximised."""
-        return Reward(self.target_flops, self.reward, self.exponent)
+        return Reward(self.target, self.reward, self.exponent, self.measure)
 
-    def feasible(self, architecture: Architecture) -> bool:
-        """Whether an architecture's FLOPs are within the window."""
-        return self.score.within(self.flops_window, self.flops(architecture))
+    @property
+    def limits(self) -> dict[Measure, float]:
+        """What no network may exceed, of the measures that have a limit."""
+        limits: dict[Measure, float | None] = {
+            "flops": self.max_flops,
+            "params": self.max_params,
+            "latency": self.max_latency,
+        }
+        return {measure: limit for measure, limit in limits.items() if limit is not None}
 
-    def flops(self, architecture: Architecture) -> float:
-        """FLOPs of an architecture of the space."""
-        return cost(architecture, classes=self.classes).flops
+    @property
+    def allowance(self) -> str:
+        """What a network may cost, in words."""
+        limits = [f"at most {format_cost(limit, measure)}" for measure, limit in self.limits.items()]
+        return ", ".join([self.score.span(self.window), *limits])
+
+    @property
+    def timed(self) -> bool:
+        """Whether latency counts."""
+        return self.measure == "latency" or self.max_latency is not None
+
+    def allows(self, network: Costed) -> bool:
+        """Whether a network costs no more and no less than it may; what is not known is allowed."""
+        costs = {measure: getattr(network, measure) for measure in (self.measure, *self.limits)}
+        if costs[self.measure] is not None and not self.score.within(self.window, costs[self.measure]):
+            return False
+        return all(costs[measure] is None or costs[measure] <= limit for measure, limit in self.limits.items())
 
     def to_dict(self) -> dict[str, Any]:
         """For run.toml: no None, tuples as lists."""
-        window = "none" if self.flops_window is None else list(self.flops_window)
-        return asdict(self) | {"flops_window": window, "rungs": list(self.rungs), "start": list(self.start)}
+        window = "none" if self.window is None else list(self.window)
+        values = asdict(self) | {"window": window, "rungs": list(self.rungs), "start": list(self.start)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "NasSettings":
         """Reads what `to_dict` wrote; raises RunError for anything else."""
         try:
-            window = None if values["flops_window"] == "none" else tuple(values["flops_window"])
+            window = None if values["window"] == "none" else tuple(values["window"])
             lists = {name: tuple(values.get(name, ())) for name in ("rungs", "start")}
-            return cls(**{**values, **lists, "proxy": read_proxy(values["proxy"]), "flops_window": window})
+            latency = LatencyConditions(**values["latency"]) if "latency" in values else None
+            read = {"proxy": read_proxy(values["proxy"]), "window": window, "latency": latency}
+            return cls(**{**values, **lists, **read})
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"the settings in run.toml cannot be read: {error}") from None
 
@@ -121,7 +150,8 @@ def read_recipe_dict(values: Mapping[str, Any]) -> Recipe:
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """What differs between two dict forms, as 'name is A, not B'."""
     mine, theirs = _flat(one), _flat(other)
-    return [f"{name} is {mine[name]}, not {theirs.get(name)}" for name in mine if mine[name] != theirs.get(name)]
+    names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+    return [f"{name} is {mine.get(name, 'not set')}, not {theirs.get(name, 'unset')}" for name in names]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

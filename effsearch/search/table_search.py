@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from operator import attrgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import Evaluation
-from effsearch.reward import Kind, Reward
+from effsearch.reward import Kind, Measure, Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
 from effsearch.runs.records import PREDICTED, Candidate, Record
@@ -25,43 +24,51 @@ class TableSettings:
     """Everything that gives a trial on a table its meaning.
 
     `table` is its name and `digest` that of its rows; with `pool` only they are searched, else what is missing is
-    predicted. FLOPs are the table's; `flops_window` are factors of the target, or None. Raises QuantityError.
+    predicted. FLOPs and parameters are the table's; the target is of either, by `measure`; `window` are factors of it,
+    or None. Raises QuantityError.
     """
 
     table: str
     digest: str
-    target_flops: float
+    target: float
     pool: bool = False
     reward: Kind = "soft"
     exponent: float = -0.07
-    flops_window: tuple[float, float] | None = (0.5, 1.25)
+    window: tuple[float, float] | None = (0.5, 1.25)
     sampler: str = "auto"
     seed: int = 0
+    measure: Measure = "flops"
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
+        if self.measure == "latency":
+            raise QuantityError("a table holds no latency to aim at: use --target-flops or --target-params")
         self.score  # noqa: B018 - checks target and exponent
 
     @property
     def score(self) -> Reward:
         """The reward that is maximised."""
-        return Reward(self.target_flops, self.reward, self.exponent)
+        return Reward(self.target, self.reward, self.exponent, self.measure)
 
     def feasible(self, entry: Entry) -> bool:
-        """Whether a network's FLOPs are within the window."""
-        return self.score.within(self.flops_window, entry.flops)
+        """Whether a network's cost is within the window."""
+        return self.score.within(self.window, self.cost(entry))
+
+    def cost(self, entry: Entry) -> float:
+        """What the reward weighs."""
+        return entry.params if self.measure == "params" else entry.flops
 
     def to_dict(self) -> dict[str, Any]:
         """For run.toml: no None, tuples as lists."""
-        return asdict(self) | {"flops_window": "none" if self.flops_window is None else list(self.flops_window)}
+        return asdict(self) | {"window": "none" if self.window is None else list(self.window)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TableSettings":
         """Reads what `to_dict` wrote; raises RunError for anything else."""
         try:
-            window = None if values["flops_window"] == "none" else tuple(values["flops_window"])
-            return cls(**{**values, "flops_window": window})
+            window = None if values["window"] == "none" else tuple(values["window"])
+            return cls(**{**values, "window": window})
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"the settings in run.toml cannot be read: {error}") from None
 
@@ -108,7 +115,7 @@ class TableProblem:
 
     def sampler(self, proposals: int) -> SpaceSampler:
         settings = self.settings
-        seed, known = proposal_seed(settings.seed, proposals), Known(settings.score, attrgetter("flops"))
+        seed, known = proposal_seed(settings.seed, proposals), Known(settings.score, settings.cost)
         return make_sampler(settings.sampler, self.table, settings.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:

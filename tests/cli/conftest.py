@@ -29,7 +29,7 @@ def run_folder(tmp_path):
     manifest = {
         "run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"},
         "settings": {
-            "target_flops": 4e8,
+            "target": 4e8,
             "reward": "soft",
             "exponent": -0.07,
             "resolution": 224,

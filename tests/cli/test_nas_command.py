@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_a_search_ends_with_a_ranked_table(folder, first):
 
 def test_everything_that_gives_a_trial_meaning_is_in_the_run_file(folder, first):
     text = (folder / "results" / "first" / "run.toml").read_text()
-    for name in ("command", "torch", "seed", "digest", "label_smoothing", "train_images", "target_flops", "device"):
+    for name in ("command", "torch", "seed", "digest", "label_smoothing", "train_images", "target", "device"):
         assert name in text
 
 
@@ -99,3 +100,26 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(folder, which):
     resumed = run(folder, "nas", "--resume", name, "--trials", str(finished + 1))
     assert resumed.returncode == 0, resumed.stderr
     assert f"{finished + 1} trained architectures" in resumed.stdout
+
+
+def test_a_search_for_latency_measures_what_it_trains(folder):
+    # As the command is, but with a smaller sample and shorter measurements.
+    quick = "import effsearch.cli.nas_session as s, effsearch.runs.meter as m; s.TIMED, m.SECONDS = 12, 0.05; "
+    code = quick + "from effsearch.cli import main; main()"
+    asked = ["--space", "tiny", "--target-latency", "2ms", "--window", "none", "--max-params", "200K", *TINY[4:]]
+    command = [sys.executable, "-c", code, "nas", *asked, "--data", "images", "--trials", "3", "--run", "timed"]
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "target 2 ms, any latency, at most 200K parameters are trained" in done.stdout
+    assert "ms: latency of a batch of 1 on " in done.stdout
+    assert "T = 2 ms" in done.stdout
+    rows = json.loads(run(folder, "show", "timed", "--format", "json").stdout)
+    assert all(row["latency"] > 0 and row["params"] <= 200e3 for row in rows)
+    assert all(row["target_ratio"] == pytest.approx(row["latency"] / 2e-3) for row in rows)
+    kept = json.loads((folder / "results" / "timed" / "latency.json").read_text())
+    assert {row["notation"] for row in rows} <= kept["latencies"].keys()
+    again = run(folder, "nas", "--resume", "timed", "--trials", "4")
+    assert again.returncode == 0, again.stderr
+    refused = run(folder, "nas", "--resume", "timed", "--target-flops", "8M")
+    assert refused.returncode == 2
+    assert "measure is latency, not flops" in refused.stderr

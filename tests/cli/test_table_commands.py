@@ -61,7 +61,7 @@ def test_a_table_is_searched_without_torch_and_shown_as_any_run(folder, first):
     assert "table toy: 5 decisions; every combination has a row" in first.stdout
     rows = shown(folder, "first")
     assert [row["rank"] for row in rows] == list(range(1, 16))
-    assert all(0.5 <= row["flops_ratio"] <= 1.25 for row in rows)
+    assert all(0.5 <= row["target_ratio"] <= 1.25 for row in rows)
     assert {row["source"] for row in rows} == {"auto"}
     table = toy_table()
     entry = table.parse(rows[0]["notation"])

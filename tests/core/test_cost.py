@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import architectures, projections
 
 from effsearch.architecture import RESOLUTIONS, Architecture, Stage, Stem
-from effsearch.cost import biases, cost, flops_range, stage_costs
+from effsearch.cost import biases, cost, cost_range, stage_costs
 from effsearch.space import Space, load, read, shipped
 
 NARROW = """
@@ -138,7 +138,7 @@ def test_the_range_of_a_space_is_that_of_all_its_architectures(classes):
     names = [decision.name for decision in space.decisions]
     flops = [cost(space.decode(dict(zip(names, row, strict=True))), classes=classes).flops for row in choices]
     assert len(flops) == 2**14
-    assert flops_range(space, classes) == (min(flops), max(flops))
+    assert cost_range(space, classes) == (min(flops), max(flops))
 
 
 def extreme(space: Space, choose: Callable[[Iterable[int]], int]) -> int:
@@ -156,11 +156,11 @@ def extreme(space: Space, choose: Callable[[Iterable[int]], int]) -> int:
 @pytest.mark.parametrize("name", shipped())
 def test_the_range_of_a_space_that_ships_is_reached_and_holds_its_samples(name):
     space, rng = load(name), random.Random(0)
-    low, high = flops_range(space)
+    low, high = cost_range(space)
     for _ in range(200):
         assert low <= cost(space.decode(space.sample(rng))).flops <= high
     assert (extreme(space, min), extreme(space, max)) == (low, high)
-    assert flops_range(space.at(32))[1] < high
+    assert cost_range(space.at(32))[1] < high
 
 
 def test_costs_are_counted_without_torch():

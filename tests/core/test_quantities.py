@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effsearch.errors import QuantityError
-from effsearch.quantities import format_count, format_duration, parse_count, parse_duration, parse_window
+from effsearch.quantities import (
+    format_count,
+    format_duration,
+    format_latency,
+    parse_count,
+    parse_duration,
+    parse_latency,
+    parse_window,
+)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +110,23 @@ def test_windows():
 def test_what_is_no_window(text):
     with pytest.raises(QuantityError, match=r"^--flops-window must be LOW:HIGH with 0 <= LOW < HIGH .* or none; got "):
         parse_window(text, "--flops-window")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("20ms", 0.02), ("0.02s", 0.02), ("500us", 5e-4), ("1.5 MS", 1.5e-3), (" 2s ", 2.0)]
+)
+def test_latencies_have_a_unit(text, seconds):
+    assert parse_latency(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "20", "ms", "0ms", "-1ms", "1e3ms", "2m", "nan s", "20 ms 3", "9" * 400 + "s"])
+def test_what_is_no_latency(text):
+    with pytest.raises(QuantityError, match=r"^--max-latency must be a time above 0 with its unit such as 20ms"):
+        parse_latency(text, "--max-latency")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0203, "20.3 ms"), (5.12e-4, "0.512 ms"), (0.9994, "999 ms"), (1.25, "1,250 ms")]
+)
+def test_latencies_are_shown_in_milliseconds(seconds, text):
+    assert format_latency(seconds) == text

@@ -36,7 +36,7 @@ HOSTILE = (
 
 def manifest(kind: str, classes: Sequence[str] = ("cat", "dog"), **settings: Any) -> dict[str, Any]:
     about = {"kind": kind, "created": "2026-01-01T00:00:00+00:00", "command": f"effsearch {kind} --seed 0"}
-    known = {"target_flops": 4e8, "reward": "soft", "exponent": -0.07, "resolution": 224, "classes": 1000}
+    known = {"target": 4e8, "reward": "soft", "exponent": -0.07, "resolution": 224, "classes": 1000}
     return {
         "run": about | {"versions": {"torch": "2.6"}},
         "settings": known | {"proxy": PROXY} | settings,
@@ -57,7 +57,7 @@ def write_run(
     folder: Path, name: str, about: Mapping[str, Any], records: Sequence[Record], journal: bool = True
 ) -> Run:
     run = create(folder, name, about)
-    reward = Reward(about["settings"]["target_flops"], "soft", -0.07)
+    reward = Reward(about["settings"]["target"], "soft", -0.07)
     run.ranking.write_text(to_csv(ranking(records, reward)), encoding="utf-8")
     if journal:
         storage = open_storage(run)
@@ -116,7 +116,7 @@ def grid_run(folder: Path, name: str = "grid") -> Run:
     found.append(record(len(found), baseline.key, BASELINE, flops, 0.6, **one))
     rounding = {"depth": "ceil", "divisor": 8, "multiple": 1}
     settings = {"baseline": BASELINE, "name": "tiny", "grid": {"target": 2.0, "phi": 1.0, "rounding": rounding}}
-    return write_run(folder, name, manifest("grid", **settings, target_flops=2 * flops), found)
+    return write_run(folder, name, manifest("grid", **settings, target=2 * flops), found)
 
 
 def curves_run(folder: Path, name: str = "curves") -> Run:

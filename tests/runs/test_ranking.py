@@ -31,7 +31,7 @@ def test_fewer_flops_win_at_equal_accuracy():
     rows = ranking([record("a", 0.6, 100e6), record("b", 0.6, 50e6)], REWARD)
     assert [row.key for row in rows] == ["b", "a"]
     assert rows[0].reward == pytest.approx(0.6 * 0.5**-0.07)
-    assert rows[0].flops_ratio == 0.5
+    assert rows[0].target_ratio == 0.5
 
 
 def test_those_without_an_accuracy_come_last_without_a_rank():

@@ -31,7 +31,7 @@ def test_finishes_the_trials_within_the_window_and_writes_their_ranking(tmp_path
     assert len(set(keys(status))) == len(keys(status)) == 12
     rows = from_csv(run.ranking.read_text())
     assert [row.rank for row in rows] == list(range(1, 13))
-    assert all(0.5 <= row.flops_ratio <= 1.25 for row in rows)
+    assert all(0.5 <= row.target_ratio <= 1.25 for row in rows)
     rewards = [row.reward for row in rows]
     assert rewards == sorted(rewards, reverse=True)
     first = rows[0]
@@ -93,7 +93,7 @@ def test_a_wish_to_stop_leaves_nothing_running_and_a_ranking(tmp_path):
 
 def test_known_architectures_go_first_unless_cold(tmp_path):
     mbconv = load("mbconv")
-    chosen = settings(space="mbconv", target_flops=4e8, resolution=224)
+    chosen = settings(space="mbconv", target=4e8, resolution=224)
     warm = drive(new_run(tmp_path, "warm"), chosen, 4, space=mbconv)
     assert [record.candidate.source for record in warm.records][:2] == ["b0", "mnasnet_a1"]
     cold = drive(new_run(tmp_path, "cold"), settings(**vars_of(chosen, warm_start=False)), 4, space=mbconv)
@@ -140,7 +140,7 @@ def test_a_space_smaller_than_the_trials_ends_with_a_reason_and_its_results(tmp_
     four = Space("four", fields, TINY.depth)
     assert four.size == 4
     run = new_run(tmp_path)
-    status = drive(run, settings(flops_window=None), 10, executor=InProcess(3), space=four)
+    status = drive(run, settings(window=None), 10, executor=InProcess(3), space=four)
     assert "already tried" in status.problem
     assert [row.state for row in from_csv(run.ranking.read_text())] == ["complete"] * 4
     assert [record.state for record in status.records] == ["complete"] * 4
@@ -161,9 +161,9 @@ def slow_toy_timed(architecture, seed) -> Evaluation:
 
 def test_hard_reward_and_no_window(tmp_path):
     run = new_run(tmp_path)
-    drive(run, settings(reward="hard", flops_window=None), 10)
+    drive(run, settings(reward="hard", window=None), 10)
     for row in from_csv(run.ranking.read_text()):
-        assert row.reward == pytest.approx(row.accuracy / max(1.0, row.flops_ratio))
+        assert row.reward == pytest.approx(row.accuracy / max(1.0, row.target_ratio))
 
 
 class TestWorkers:

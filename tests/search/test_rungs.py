@@ -15,9 +15,7 @@ from effsearch.search.rungs import ETA, planned_epochs
 from effsearch.search.steps import Done, Propose, Train, Wait
 
 RUNGS = (1, 3, 9)
-SETTINGS = settings(
-    rungs=RUNGS, proxy=replace(QUICK, epochs=9), repeats=3, finalists=3, sampler="random", flops_window=None
-)
+SETTINGS = settings(rungs=RUNGS, proxy=replace(QUICK, epochs=9), repeats=3, finalists=3, sampler="random", window=None)
 
 
 def candidate(number: int) -> Candidate:

@@ -66,7 +66,7 @@ class InProcess:
 def settings(**changes: Any) -> NasSettings:
     values: dict[str, Any] = {
         "space": "tiny",
-        "target_flops": 8e6,
+        "target": 8e6,
         "resolution": 64,
         "data": "scenes",
         "proxy": QUICK,

@@ -1,0 +1,96 @@
+"""What a network's latency should be, from those of others that were measured: most that are proposed are not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from effsearch.architecture import Architecture, Stage
+from effsearch.cost import cost, out_side, stage_cost
+
+LEAST = 12
+"""Networks that a model may be fitted to."""
+
+
+@dataclass(frozen=True)
+class LatencyModel:
+    """Seconds as a sum of what the layers do, each kind of work at a rate of its own.
+
+    `error` is the root mean square of the relative errors for networks that were left out, one at a time.
+    """
+
+    weights: tuple[float, ...]
+    error: float
+
+    def predict(self, architecture: Architecture, classes: int) -> float:
+        """The latency in seconds."""
+        return float(np.dot(work(architecture, classes), self.weights))
+
+
+def fit_latency(architectures: Sequence[Architecture], seconds: Sequence[float], classes: int) -> LatencyModel:
+    """Fits rates that are not negative, so that relative errors are small; raises ValueError for under LEAST."""
+    if len(architectures) < LEAST:
+        raise ValueError(f"a model of latency needs {LEAST} networks at least, got {len(architectures)}")
+    # Each row over its latency: the sum that is fitted is then 1.
+    rows = np.array([work(network, classes) for network in architectures]) / np.array(seconds)[:, None]
+    errors = []
+    for index in range(len(rows)):
+        others = np.delete(rows, index, 0)
+        errors.append(float(rows[index] @ _rates(others)) - 1)
+    return LatencyModel(tuple(_rates(rows).tolist()), float(np.sqrt(np.mean(np.square(errors)))))
+
+
+def _rates(rows: np.ndarray) -> np.ndarray:
+    scale = rows.max(0)
+    scale[scale == 0] = 1.0
+    found, _ = nnls(rows / scale, np.ones(len(rows)))
+    rates: np.ndarray = found / scale
+    return rates
+
+
+def work(architecture: Architecture, classes: int) -> tuple[float, ...]:
+    """What a network does for one image, kind by kind.
+
+    A constant, blocks, blocks with squeeze-and-excitation, elements written, elements that depthwise convolutions and
+    excitations write, multiply-adds of depthwise, of dense spatial and of all other convolutions, and parameters.
+    """
+    total = cost(architecture, classes=classes)
+    blocks = excited = depthwise_elements = excited_elements = 0
+    stem = architecture.stem
+    side = out_side(architecture.resolution, stem.stride)
+    dense = 3 * stem.channels * stem.kernel**2 * side * side
+    side = out_side(side, 2) if stem.pool else side
+    depthwise, channels = 0, stem.channels
+    for stage in architecture.stages:
+        flops, _, _, after = stage_cost(stage, channels, side)
+        blocks += stage.layers
+        if stage.op in ("mbconv", "separable", "plain_separable"):
+            elements = _middle_elements(stage, channels, side)
+            depthwise_elements += elements
+            depthwise += elements * stage.kernel**2
+            if stage.se_ratio:
+                excited, excited_elements = excited + stage.layers, excited_elements + elements
+        else:
+            dense += flops
+            excited += stage.layers if stage.se_ratio else 0
+        channels, side = stage.channels, after
+    pointwise = total.flops - dense - depthwise
+    return (
+        1.0,
+        blocks,
+        excited,
+        total.activations,
+        depthwise_elements,
+        excited_elements,
+        depthwise,
+        dense,
+        pointwise,
+        total.params,
+    )
+
+
+def _middle_elements(stage: Stage, channels: int, side: int) -> int:
+    """Elements that the spatial convolutions of a stage write."""
+    area = out_side(side, stage.stride) ** 2
+    return area * (stage.middle(channels) + (stage.layers - 1) * stage.middle(stage.channels))

@@ -1,0 +1,106 @@
+"""Latencies of the networks of a search, each measured once and with no training beside it, and kept with the run."""
+
+import json
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+
+from effsearch.architecture import Architecture, parse
+from effsearch.errors import EffsearchError, RunError
+from effsearch.evaluation.conditions import LatencyConditions
+from effsearch.evaluation.latency_model import LatencyModel, fit_latency
+from effsearch.runs.executor import LocalExecutor, call
+from effsearch.runs.files import write_atomically
+
+SECONDS = 1.0
+"""Of runs that are timed, for one network (at least 20 runs)."""
+
+MOST_SECONDS = 300.0
+
+
+class Meter:
+    """Measures latencies in seconds in a process of its own, while the workers of this process are made to rest.
+
+    What a search may propose is predicted by a model of a first sample; what it proposes is measured. With a `file`
+    what it measures is kept there. Raises RunError where that cannot be read, or nothing can be measured.
+    """
+
+    def __init__(self, conditions: LatencyConditions, classes: int) -> None:
+        self.conditions, self._classes = conditions, classes
+        self.file: Path | None = None
+        self._found: dict[str, float] = {}
+        self._known: dict[str, float] = {}
+        self._sample: list[str] = []
+        self._model: LatencyModel | None = None
+        self._executor: LocalExecutor | None = None
+
+    @classmethod
+    def read(cls, conditions: LatencyConditions, classes: int, file: Path) -> "Meter":
+        """A meter that knows what an earlier one of the same run has measured; raises RunError."""
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            meter = cls(conditions, classes)
+            meter._found = {str(text): float(seconds) for text, seconds in document["latencies"].items()}
+            meter._known = {parse(text).key: seconds for text, seconds in meter._found.items()}
+            meter.learn([parse(text) for text in document["sample"]])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
+            raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
+        meter.file = file
+        return meter
+
+    def close(self) -> None:
+        """Ends the process that measures."""
+        if self._executor is not None:
+            self._executor.stop()
+            self._executor = None
+
+    def learn(self, architectures: Sequence[Architecture]) -> None:
+        """Measures a sample, those of it that were not before, and fits the model to it."""
+        seconds = [self.measure(architecture) for architecture in architectures]
+        self._sample = [architecture.notation for architecture in architectures]
+        self._model = fit_latency(architectures, seconds, self._classes)
+
+    @property
+    def error(self) -> float:
+        """The relative error of predictions (root mean square, for networks left out)."""
+        assert self._model is not None
+        return self._model.error
+
+    def expect(self, architecture: Architecture) -> float:
+        """The latency as it is predicted, whether or not it was measured."""
+        assert self._model is not None
+        return self._model.predict(architecture, self._classes)
+
+    def known(self, architecture: Architecture) -> float:
+        """The latency as it was measured, else as it is predicted."""
+        found = self._known.get(architecture.key)
+        return self.expect(architecture) if found is None else found
+
+    def measure(self, architecture: Architecture) -> float:
+        """The median latency, measured now unless that was done before."""
+        key = architecture.key
+        if key not in self._known:
+            seconds = self._measure(architecture)
+            self._known[key] = self._found[architecture.notation] = seconds
+            if self.file is not None:
+                write_atomically(self.file, self.document())
+        return self._known[key]
+
+    def document(self) -> str:
+        """What is kept with the run."""
+        return json.dumps({"sample": self._sample, "latencies": self._found}, indent=1) + "\n"
+
+    def _measure(self, architecture: Architecture) -> float:
+        how = self.conditions
+        if self._executor is None:
+            self._executor = LocalExecutor([0 if how.device == "cuda" else None])
+        try:
+            own = self._executor.submit(call, "os", "getpid").result()
+            beside = [process.pid for process in multiprocessing.active_children() if process.pid != own]
+            where = ("effsearch.evaluation.latency", "measure_alone")
+            task = (beside, architecture, how.device, how.batch, how.threads, None, self._classes, SECONDS)
+            found = self._executor.submit(call, *where, *task, timeout=MOST_SECONDS).result()
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise RunError(f"the latency of {architecture.notation} cannot be measured: {reason}") from error
+        return float(found.median)
