@@ -77,6 +77,14 @@ def format_latency(seconds: float) -> str:
     return f"{1e3 * seconds:,.3g} ms" if seconds < 0.9995 else f"{1e3 * seconds:,.0f} ms"
 
 
+def format_bytes(size: int) -> str:
+    """Decimal units: 812 B, 1.9 kB, 20.4 MB."""
+    for scale, unit in ((1e6, "MB"), (1e3, "kB")):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} B"
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 epoch, 3,000 images."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

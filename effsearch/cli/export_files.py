@@ -8,6 +8,7 @@ import typer
 from effsearch.architecture import Architecture
 from effsearch.export import export
 from effsearch.network.file import read_weights, untrained
+from effsearch.quantities import format_bytes
 
 
 def execute(
@@ -23,7 +24,7 @@ def execute(
         weights = replace(weights, architecture=replace(weights.architecture, resolution=resolution))
     made = export(weights, target, out)
     for path in made.files:
-        typer.echo(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        typer.echo(f"wrote {path} ({format_bytes(path.stat().st_size)})")
     about = f"trained for {weights.trained}" if weights.trained else "NOT TRAINED: its weights are random"
     typer.echo(f"{about}; {len(weights.classes)} classes, {weights.architecture.resolution} px")
     typer.echo("use it with:")

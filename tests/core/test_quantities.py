@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from effsearch.errors import QuantityError
 from effsearch.quantities import (
+    format_bytes,
     format_count,
     format_duration,
     format_latency,
@@ -130,3 +131,8 @@ def test_what_is_no_latency(text):
 )
 def test_latencies_are_shown_in_milliseconds(seconds, text):
     assert format_latency(seconds) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(812, "812 B"), (1893, "1.9 kB"), (20_400_000, "20.4 MB")])
+def test_sizes_of_files(size, text):
+    assert format_bytes(size) == text
