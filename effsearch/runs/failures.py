@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import RunError
+from effsearch.printable import printable
 from effsearch.runs.folder import Run
 
 
@@ -48,4 +49,6 @@ def _failure(row: dict[str, Any]) -> Failure:
     for name, value in values.items():
         if type(value) not in (get_args(kinds[name]) or (kinds[name],)):
             raise TypeError(f"{name} is {value!r}")
-    return Failure(**values)
+    # A stack trace has lines; it is only shown as JSON, which escapes what a terminal would obey.
+    shown = {name: printable(values[name]) for name in ("key", "notation", "reason", "fault")}
+    return Failure(**values | shown)

@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from effsearch.damage import set_aside
 from effsearch.errors import QuantityError, RunError
+from effsearch.printable import printable
 from effsearch.runs.files import write_atomically
 from effsearch.runs.secrets import without_passwords
 from effsearch.scaling import Coefficients
@@ -54,7 +55,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return printable(self.path.name)
 
     @property
     def journal(self) -> Path:

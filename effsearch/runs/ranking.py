@@ -3,12 +3,13 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import mean, median, stdev
 from typing import Any, Literal, get_args, get_type_hints
 
 from effsearch.errors import RunError
+from effsearch.printable import printable
 from effsearch.reward import Reward
 from effsearch.runs.records import Record
 
@@ -168,6 +169,9 @@ def from_csv(text: str) -> list[Row]:
         raise RunError(f"not a ranking as a run writes it: line {reader.line_num}: {error!r}") from None
 
 
+_READ: dict[type, Callable[[str], Any]] = {bool: {"True": True, "False": False}.__getitem__, str: printable}
+
+
 def _parse_row(cells: dict[str, str]) -> Row:
     values: dict[str, Any] = {}
     for name, kind in get_type_hints(Row).items():
@@ -176,5 +180,5 @@ def _parse_row(cells: dict[str, str]) -> Row:
         if cell == "" and rest:
             values[name] = None
         else:
-            values[name] = {"True": True, "False": False}[cell] if first is bool else first(cell)
+            values[name] = _READ.get(first, first)(cell)
     return Row(**values)

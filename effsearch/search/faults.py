@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
+from effsearch.printable import printable
 from effsearch.runs.executor import WorkerLost
 from effsearch.runs.records import Candidate, Fault, Record
 from effsearch.training import Diverged
@@ -32,7 +33,7 @@ Attempts = dict[tuple[str, int, int | None], list[Record]]
 
 def fault_of(error: BaseException) -> tuple[Fault, str]:
     """What kind of fault a training failed by, and one line that says why."""
-    text = str(error).strip().partition("\n")[0]
+    text = printable(str(error).strip().partition("\n")[0])
     if isinstance(error, Diverged):
         return "diverged", f"diverged: {text}"
     if isinstance(error, WorkerLost):
