@@ -55,7 +55,7 @@ class Plain(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """The text with a style."""
         return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
 
