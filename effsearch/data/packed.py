@@ -227,8 +227,10 @@ def _map(path: Path) -> Any:
 def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
     try:
         array = _map(path)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, EOFError) as error:
         raise DamagedError(f"{path.name} is missing or short") from error
+    except Exception as error:  # What reads the header raises whatever it meets.
+        raise DamagedError(f"{path.name} is no array") from error
     if array.shape != shape or array.dtype != dtype:
         raise DamagedError(f"{path.name} holds {array.shape} {array.dtype} instead of {shape} {np.dtype(dtype)}")
     return array

@@ -9,11 +9,13 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from effsearch.errors import EffsearchError, RunError
 from effsearch.runs.failures import Failure
 from effsearch.runs.folder import Run
+from effsearch.runs.forms import check_fields
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
 from effsearch.runs.storage import close_storage, open_storage
 
@@ -29,21 +31,24 @@ class Ledger:
     """
 
     def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
-        storage = open_storage(run)
-        self.study = optuna.create_study(
-            storage=storage,
-            study_name=run.study or STUDY,
-            sampler=sampler,
-            direction="maximize",
-            load_if_exists=True,
-        )
         self.distributions = distributions
-        self._storage, self._study_id = self.study._storage, self.study._study_id
         self.params: dict[str, Mapping[str, Any]] = {}
         """The decisions that first gave each network, by its key."""
         self._known: dict[int, Record] = {}
         self._queue: deque[FrozenTrial] = deque()
         self._failed: list[FrozenTrial] = []
+        storage = open_storage(run)
+        try:
+            self._read(storage, run.study or STUDY, sampler)
+        except BaseException:
+            close_storage(storage)
+            raise
+
+    def _read(self, storage: BaseStorage, study: str, sampler: BaseSampler) -> None:
+        self.study = optuna.create_study(
+            storage=storage, study_name=study, sampler=sampler, direction="maximize", load_if_exists=True
+        )
+        self._storage, self._study_id = self.study._storage, self.study._study_id
         for trial in self.study.get_trials(deepcopy=False):
             self._note(trial)
             if trial.state == TrialState.WAITING:
@@ -221,7 +226,7 @@ def read_record(trial: FrozenTrial) -> Record | None:
     failure = trial.user_attrs.get(FAILURE, {})
     if not isinstance(evaluation, dict) or not isinstance(failure, dict):
         raise RunError(f"trial {trial.number} of the study says nothing of a training")
-    return Record(
+    found = Record(
         number=trial.number,
         state=_state(trial, failure),
         candidate=candidate,
@@ -233,6 +238,13 @@ def read_record(trial: FrozenTrial) -> Record | None:
         fault=failure.get("fault"),
         finished=trial.datetime_complete,
     )
+    try:
+        check_fields(found)
+    except TypeError as error:
+        raise RunError(f"trial {trial.number} of the study is not one of a training: {error}") from None
+    if found.state == "complete" and (found.reward is None or found.accuracy is None):
+        raise RunError(f"trial {trial.number} of the study is complete and has no accuracy")
+    return found
 
 
 def _state(trial: FrozenTrial, failure: dict[str, Any]) -> State:

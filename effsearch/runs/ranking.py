@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from effsearch.errors import RunError
 from effsearch.printable import printable
 from effsearch.reward import Reward
+from effsearch.runs.forms import check_fields
 from effsearch.runs.records import Record
 
 Cost = Literal["flops", "params"]
@@ -181,4 +182,6 @@ def _parse_row(cells: dict[str, str]) -> Row:
             values[name] = None
         else:
             values[name] = _READ.get(first, first)(cell)
-    return Row(**values)
+    row = Row(**values)
+    check_fields(row)
+    return row
