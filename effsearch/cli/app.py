@@ -22,6 +22,7 @@ from effsearch.cli.scale import scale
 from effsearch.cli.show import show
 from effsearch.cli.train import train
 from effsearch.errors import EffsearchError
+from effsearch.printable import printable
 
 app = typer.Typer(
     name="effsearch",
@@ -92,5 +93,5 @@ def _got(error: Exception, message: str) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"effsearch: {' '.join(message.split())}", file=sys.stderr)
+    print(f"effsearch: {printable(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)

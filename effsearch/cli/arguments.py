@@ -99,10 +99,10 @@ def _from_file(path: Path) -> Architecture:
 
 def _ranked(name: str, rank: int, results: Path) -> Architecture:
     from effsearch.runs.folder import find as find_run
-    from effsearch.runs.ranking import from_csv
+    from effsearch.runs.ranking import read_ranking
 
     run = find_run(results, name or None)
-    rows = from_csv(run.ranking.read_text(encoding="utf-8")) if run.ranking.is_file() else []
+    rows = read_ranking(run.ranking)
     for row in rows:
         if row.rank == rank:
             return parse(row.notation)

@@ -9,7 +9,7 @@ from effsearch.cli.arguments import resolve
 from effsearch.errors import RunError, SpaceError, listed
 from effsearch.reward import format_cost
 from effsearch.runs.folder import Run
-from effsearch.runs.ranking import from_csv
+from effsearch.runs.ranking import read_ranking
 from effsearch.search.budget import Budget
 from effsearch.space import Space
 
@@ -39,7 +39,7 @@ def starts(texts: Sequence[str], space: Space, budget: Budget, results: Path) ->
 
 
 def _best(run: Run, space: Space, budget: Budget) -> Iterator[str]:
-    rows = from_csv(run.ranking.read_text(encoding="utf-8")) if run.ranking.is_file() else []
+    rows = read_ranking(run.ranking)
     count = 0
     for row in rows:
         network = replace(parse(row.notation), resolution=budget.settings.resolution)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import Results
+from effsearch.printable import printable
 
 
 def plot(
@@ -25,4 +26,4 @@ def plot(
     path = out or found.path / f"{kind}.svg"
     check_picture(path)
     save(figure_of(found, kind), path)
-    typer.echo(f"drew {path}")
+    typer.echo(printable(f"drew {path}"))

@@ -7,12 +7,11 @@ from statistics import median
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from effsearch.cli.table_session import open_table
 from effsearch.errors import QuantityError, listed
 from effsearch.quantities import counted, format_count
-from effsearch.report.grid import console
+from effsearch.report.grid import Plain, console
 from effsearch.report.picture import check_picture
 from effsearch.report.replay import CAPTION, replay_grid, to_json, write_curves
 from effsearch.reward import KINDS, Reward
@@ -47,7 +46,7 @@ def execute(request: ReplayRequest) -> None:
     if request.reward not in KINDS:
         raise QuantityError(f"--reward must be one of {listed(KINDS)}, got {request.reward!r}")
     # Only the result goes to standard output, so that it can be read by a program.
-    notes = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    notes = Plain(file=sys.stderr, soft_wrap=True)
     listing, table, _ = open_table(request.table, request.pool, request.measurements, notes)
     target = request.target or median(entry.flops for entry in listing.table.entries.values())
     reward = Reward(target, request.reward, request.exponent)

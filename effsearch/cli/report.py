@@ -7,6 +7,7 @@ import typer
 
 from effsearch.cli.arguments import Results
 from effsearch.cli.packages import needed
+from effsearch.printable import printable
 from effsearch.quantities import format_bytes
 
 
@@ -28,4 +29,4 @@ def report(
     found = find(results, run)
     path = out or found.path / "report.html"
     size = write_page(page_of(found), path)
-    typer.echo(f"wrote {path} ({format_bytes(size)})")
+    typer.echo(printable(f"wrote {path} ({format_bytes(size)})"))

@@ -16,9 +16,10 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from effsearch.damage import set_aside
 from effsearch.data import packed
 from effsearch.data.catalog import find
-from effsearch.data.packed import DamagedError, PackedInfo
+from effsearch.data.packed import DamagedError, OutdatedError, PackedInfo
 from effsearch.data.portions import LargerPortion
 from effsearch.data.source import TRAIN, Contents, Source, check_counts, class_counts, needed_for_training
 from effsearch.errors import DataError
@@ -104,14 +105,28 @@ def _ensure(root: Path, folder: Path, build: Callable[[Path], None]) -> Path:
         building.mkdir()
         try:
             build(building)
-            if folder.exists():
-                _log.warning("%s is damaged and is built anew", folder)
-                shutil.rmtree(folder)
+            _make_room(folder)
             building.rename(folder)
             packed.sync_folder(folder.parent)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     return folder
+
+
+def _make_room(folder: Path) -> None:
+    """Sets what is damaged aside, and says so; what another version has packed is replaced."""
+    try:
+        packed.check(folder, pixels=True)
+    except OutdatedError:
+        shutil.rmtree(folder)
+    except DamagedError as error:
+        if folder.exists():
+            _log.warning(
+                "%s is damaged (%s): built anew, and set aside as %s, which may be removed",
+                folder,
+                error,
+                set_aside(folder).name,
+            )
 
 
 def _pack(building: Path, contents: Contents, about: PackedInfo) -> None:
@@ -132,6 +147,7 @@ def _pack(building: Path, contents: Contents, about: PackedInfo) -> None:
         counts={split: len(part.labels) for split, part in written.items()},
         skipped=tuple(skipped for part in written.values() for skipped in part.skipped),
         enlarged=sum(part.enlarged for part in written.values()),
+        checksums={name: value for part in written.values() for name, value in part.checksums.items()},
     )
     _check_kept(about, class_counts(written[TRAIN].labels, about.classes))
     packed.write_meta(building, about)
@@ -150,10 +166,12 @@ def _check_kept(about: PackedInfo, train: list[int]) -> None:
 
 def _derive(building: Path, larger: Path, resolution: int) -> None:
     about = packed.check(larger)
+    checksums: dict[str, int] = {}
     for split in about.counts:
         portion = LargerPortion(packed.pixels_of(larger, split), packed.labels_of(larger, split))
-        packed.write_split(building, split, portion, resolution, THREADS)
-    packed.write_meta(building, replace(about, resolution=resolution, derived_from=about.resolution))
+        checksums |= packed.write_split(building, split, portion, resolution, THREADS).checksums
+    about = replace(about, resolution=resolution, derived_from=about.resolution, checksums=checksums)
+    packed.write_meta(building, about)
 
 
 def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
@@ -167,9 +185,10 @@ def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
             about = packed.check(folder)
         except DamagedError:
             continue
-        if about.resolution > resolution and about.digest == digest and not about.enlarged and not about.derived_from:
+        in_place = folder == _place(root, name, about.digest, about.resolution) and about.digest == digest
+        if in_place and about.resolution > resolution and not about.enlarged and not about.derived_from:
             candidates.append((about.resolution, folder))
-    return min(candidates)[1] if candidates else None
+    return next((folder for _, folder in sorted(candidates) if _is_sound(folder)), None)
 
 
 def _sweep(root: Path) -> None:
@@ -184,7 +203,7 @@ def _sweep(root: Path) -> None:
 
 def _is_sound(folder: Path) -> bool:
     try:
-        packed.check(folder)
+        packed.check(folder, pixels=True)
     except DamagedError:
         return False
     return True

@@ -2,10 +2,11 @@
 
 import json
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,10 +23,16 @@ FORMAT = 1
 """Raised whenever the same image would be packed into other pixels."""
 _META = "meta.json"
 _BLOCK_BYTES = 1 << 24
+VERIFIED_BYTES = 1 << 30
+"""Of pixels of a split, up to which they are read to see that they are what was written: about a second."""
 
 
 class DamagedError(Exception):
     """A packed folder that is not what its meta.json says; the text says how."""
+
+
+class OutdatedError(DamagedError):
+    """A packed folder as another version writes it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class PackedInfo:
     """What is in a packed folder.
 
     `counts` gives the images of each split, `enlarged` says how many images were smaller than the resolution, and
-    `derived_from` is the larger packed resolution that this one was made from, if any.
+    `derived_from` is the larger packed resolution that this one was made from, if any. `checksums` are CRC-32s of the
+    arrays' values by file; folders that were packed before there were any have none.
     """
 
     name: str
@@ -47,6 +55,7 @@ class PackedInfo:
     enlarged: int = 0
     derived_from: int | None = None
     format: int = FORMAT
+    checksums: dict[str, int] = field(default_factory=dict)
 
     def skipped_message(self) -> str:
         """One line on the images that were left out, or an empty string."""
@@ -92,19 +101,25 @@ def load_test(folder: Path) -> Split:
     return _split(folder, TEST)
 
 
-def check(folder: Path) -> PackedInfo:
-    """Compares every array's header and file size with meta.json, reading no pixels. Raises DamagedError."""
+def check(folder: Path, pixels: bool = False) -> PackedInfo:
+    """Compares every array's header and file size with meta.json, and labels with their checksum. Raises DamagedError.
+
+    With `pixels` these are read too, where a split has no more than VERIFIED_BYTES of them.
+    """
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         about = _info_from(meta)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(f"{_META} is missing or unreadable") from error
     if about.format != FORMAT:
-        raise DamagedError(f"it has format {about.format}, and this version reads {FORMAT}")
+        raise OutdatedError(f"it has format {about.format}, and this version reads {FORMAT}")
     side = about.resolution
     for split, count in about.counts.items():
-        _check_array(folder / f"{split}_pixels.npy", (count, side, side, 3), np.dtype(np.uint8))
-        _check_array(folder / f"{split}_labels.npy", (count,), np.dtype(np.int64))
+        images = _check_array(folder / f"{split}_pixels.npy", (count, side, side, 3), np.dtype(np.uint8))
+        labels = _check_array(folder / f"{split}_labels.npy", (count,), np.dtype(np.int64))
+        _check_values(about, f"{split}_labels.npy", labels)
+        if pixels and images.nbytes <= VERIFIED_BYTES:
+            _check_values(about, f"{split}_pixels.npy", images)
     return about
 
 
@@ -129,11 +144,15 @@ def write_meta(folder: Path, about: PackedInfo) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What became of a portion: labels of the images kept (N,), those left out, and how many had to be enlarged."""
+    """What became of a portion: labels of the images kept (N,), those left out, and how many had to be enlarged.
+
+    `checksums` are those of its two arrays, by file.
+    """
 
     labels: Labels
     skipped: tuple[Skipped, ...]
     enlarged: int
+    checksums: dict[str, int]
 
 
 def write_split(folder: Path, split: str, portion: Portion, resolution: int, threads: int) -> Written:
@@ -143,11 +162,13 @@ def write_split(folder: Path, split: str, portion: Portion, resolution: int, thr
     """
     labels: list[Labels] = [np.empty(0, np.int64)]
     skipped: list[Skipped] = []
-    enlarged = 0
+    enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
         length = _header(file, len(portion), resolution)
         for block in _blocks(portion, resolution, threads):
-            file.write(np.ascontiguousarray(block.pixels).data)
+            values = np.ascontiguousarray(block.pixels).data
+            file.write(values)
+            checksum = zlib.crc32(values, checksum)
             labels.append(block.labels)
             skipped.extend(block.skipped)
             enlarged += block.enlarged
@@ -161,7 +182,8 @@ def write_split(folder: Path, split: str, portion: Portion, resolution: int, thr
         np.save(file, kept, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
-    return Written(kept, tuple(skipped), enlarged)
+    checksums = {f"{split}_pixels.npy": checksum, f"{split}_labels.npy": zlib.crc32(kept.data)}
+    return Written(kept, tuple(skipped), enlarged, checksums)
 
 
 def sync_folder(folder: Path) -> None:
@@ -202,17 +224,27 @@ def _map(path: Path) -> Any:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
     try:
         array = _map(path)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, EOFError) as error:
         raise DamagedError(f"{path.name} is missing or short") from error
+    except Exception as error:  # What reads the header raises whatever it meets.
+        raise DamagedError(f"{path.name} is no array") from error
     if array.shape != shape or array.dtype != dtype:
         raise DamagedError(f"{path.name} holds {array.shape} {array.dtype} instead of {shape} {np.dtype(dtype)}")
+    return array
+
+
+def _check_values(about: PackedInfo, name: str, array: Any) -> None:
+    if zlib.crc32(np.ascontiguousarray(array).data) != about.checksums.get(name, -1) and about.checksums:
+        raise DamagedError(f"{name} holds other values than were written")
 
 
 def _info_from(meta: dict[str, Any]) -> PackedInfo:
-    known = {field.name: meta[field.name] for field in fields(PackedInfo)}
+    known = {item.name: meta[item.name] for item in fields(PackedInfo) if item.name != "checksums"}
+    known["checksums"] = dict(meta.get("checksums", {}))
+    known["counts"] = dict(known["counts"])
     known["classes"] = tuple(known["classes"])
     known["skipped"] = tuple(Skipped(*entry) for entry in known["skipped"])
     return PackedInfo(**known)

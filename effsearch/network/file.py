@@ -113,7 +113,8 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
         raise
     except Exception as error:
         # torch raises whatever its reader meets: a wrong file is the user's to mend, whichever it is.
-        raise WeightsError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+        cause = next(iter(str(error).splitlines()), type(error).__name__)
+        raise WeightsError(f"{path} cannot be read as weights: {cause}") from None
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{path} holds no state dict")
     return found

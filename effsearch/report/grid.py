@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from effsearch.printable import printable
 
 NOTATION_FROM = 150
 """Columns of a terminal from which a table has room for notations."""
@@ -46,7 +49,18 @@ class Grid:
         return table
 
 
+class Plain(Console):
+    """Shows text as it is: a run may be a stranger's, so nothing in it is markup, or a terminal's command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text with a style."""
+        return super().render_str("\n".join(map(printable, text.split("\n"))), **options)
+
+
 def console(wide: bool = True) -> Console:
     """Standard output; as wide as a notation where it is not a terminal, so that lines can be searched."""
-    plain = Console(highlight=False, soft_wrap=False)
-    return plain if plain.is_terminal or not wide else Console(highlight=False, width=400)
+    plain = Plain(soft_wrap=False)
+    return plain if plain.is_terminal or not wide else Plain(width=400)

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from effsearch.errors import ReportError, listed
+from effsearch.printable import printable
 from effsearch.report.grid import Grid
 from effsearch.report.page_figures import Figure
 from effsearch.report.page_table import RankingTable
@@ -64,6 +65,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("effsearch.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -99,10 +101,17 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {printable(str(name)): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return printable(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _shown(value: Any) -> Any:
+    """What the template puts into the page: its own text, and that of a run without what a terminal would obey."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def write_page(page: Page, path: Path) -> int:

@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from effsearch.errors import ReportError, listed
+from effsearch.printable import printable
 from effsearch.report.coefficients import Grown
 from effsearch.report.surface import Surface, fit, measured, on_constraint
 from effsearch.runs.files import write_atomically
@@ -109,7 +110,9 @@ def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
     axes.scatter(
         PAPER.alpha, PAPER.beta, marker="X", s=80, c="orange", edgecolors="black", label="the paper's", zorder=4
     )
-    axes.set(xlabel="alpha (depth)", ylabel="beta (width)", title=title)
+    axes.set(xlabel="alpha (depth)", ylabel="beta (width)")
+    # A name may have a dollar, with which mathematics would begin.
+    axes.set_title(printable(title), parse_math=False)
     axes.set_xlim(1 - 0.03, surface.target + 0.03)
     axes.set_ylim(1 - 0.015, surface.target**0.5 + 0.015)
     axes.legend(fontsize=8, loc="upper right")

@@ -9,7 +9,7 @@ import pandas as pd
 from effsearch.errors import ReportError, RunError, listed
 from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
-from effsearch.runs.ranking import COLUMNS, Row, from_csv
+from effsearch.runs.ranking import COLUMNS, Row, read_ranking
 
 BEST_LAST = ("accuracy", "reward", "seeds", "pareto", "tie")
 """Columns in which more is better: sorted from the top."""
@@ -22,12 +22,9 @@ SUFFIXES = (".csv", ".json", ".parquet")
 
 def read(run: Run) -> list[Row]:
     """The ranking of a run; raises RunError where there is none yet, or not one."""
-    try:
-        return from_csv(run.ranking.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"run {run.name} has no ranking yet") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{run.ranking} cannot be read: {error}") from None
+    if not run.ranking.exists():
+        raise RunError(f"run {run.name} has no ranking yet")
+    return read_ranking(run.ranking)
 
 
 def select(rows: list[Row], top: int | None = None, sort: str = "rank", pareto: bool = False) -> list[Row]:

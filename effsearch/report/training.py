@@ -6,8 +6,10 @@ from typing import Any
 from rich.console import Console
 
 from effsearch.errors import RunError
+from effsearch.printable import printable
 from effsearch.quantities import counted, format_duration
 from effsearch.runs.folder import Run
+from effsearch.runs.forms import fault
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
@@ -55,12 +57,18 @@ def curve(values: list[float]) -> str:
     return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in picked)
 
 
+EPOCH: dict[str, Any] = {"epoch": int, "loss": float, "accuracy": float, "seconds": float}
+"""What is read of each line of metrics.jsonl."""
+
+
 def read_metrics(run: Run) -> list[dict[str, Any]]:
     """The epochs of a training, from metrics.jsonl; raises RunError."""
     file = run.path / "metrics.jsonl"
     try:
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        history = [{name: line[name] for name in ("epoch", "loss", "accuracy", "seconds")} for line in lines]
+        history = [{name: line[name] for name in EPOCH} for line in lines]
+        if wrong := next((found for line in history if (found := fault(line, EPOCH, ""))), None):
+            raise ValueError(wrong)
     except FileNotFoundError:
         raise RunError(f"run {run.name} has no finished epoch yet") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -74,9 +82,14 @@ def read_result(run: Run) -> dict[str, dict[str, float]] | None:
     """Accuracies of the finished network by split, or None; raises RunError."""
     file = run.path / "result.json"
     try:
-        found: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {printable(split): _split(values) for split, values in found.items()}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
+
+
+def _split(values: dict[str, Any]) -> dict[str, float]:
+    """Accuracies, each a fraction, and how many images they are of."""
+    return {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from effsearch.errors import RunError
+from effsearch.printable import printable
 from effsearch.runs.folder import Run
+from effsearch.runs.forms import check_fields
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ def read_failures(run: Run) -> list[Failure]:
 
 
 def _failure(row: dict[str, Any]) -> Failure:
-    kinds = get_type_hints(Failure)
-    values = {field.name: row[field.name] for field in fields(Failure)}
-    for name, value in values.items():
-        if type(value) not in (get_args(kinds[name]) or (kinds[name],)):
-            raise TypeError(f"{name} is {value!r}")
-    return Failure(**values)
+    found = Failure(**{field.name: row[field.name] for field in fields(Failure)})
+    check_fields(found)
+    # A stack trace has lines; it is only shown as JSON, which escapes what a terminal would obey.
+    return replace(
+        found,
+        key=printable(found.key),
+        notation=printable(found.notation),
+        reason=printable(found.reason),
+        fault=printable(found.fault),
+    )

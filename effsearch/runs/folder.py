@@ -34,7 +34,9 @@ from filelock import FileLock, Timeout
 
 from effsearch.damage import set_aside
 from effsearch.errors import QuantityError, RunError
+from effsearch.printable import printable
 from effsearch.runs.files import write_atomically
+from effsearch.runs.forms import MANIFEST, fault
 from effsearch.runs.secrets import without_passwords
 from effsearch.scaling import Coefficients
 
@@ -56,7 +58,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return printable(self.path.name)
 
     @property
     def journal(self) -> Path:
@@ -99,7 +101,7 @@ class Run:
             return Coefficients(*(float(document[name]) for name in ("alpha", "beta", "gamma")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError, RecursionError, QuantityError) as error:
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, QuantityError) as error:
             raise RunError(f"{file} holds no coefficients: {error}") from None
 
     def write_coefficients(self, document: Mapping[str, Any]) -> None:
@@ -113,9 +115,13 @@ class Run:
         """What run.toml says; raises RunError if it cannot be read."""
         file = self.path / "run.toml"
         try:
-            return tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+            document = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number without end
             raise RunError(f"{file} cannot be read: {error}") from None
+        wrong = fault(document, MANIFEST, "")
+        if wrong is not None:
+            raise RunError(f"{file} is not what a run writes: {wrong}")
+        return document
 
     @property
     def kind(self) -> str:

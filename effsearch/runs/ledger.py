@@ -9,12 +9,14 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from effsearch.errors import EffsearchError, RunError
 from effsearch.reward import Reward
 from effsearch.runs.failures import Failure
 from effsearch.runs.folder import Run
+from effsearch.runs.forms import check_fields
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
 from effsearch.runs.storage import close_storage, open_storage
 
@@ -30,21 +32,24 @@ class Ledger:
     """
 
     def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
-        storage = open_storage(run)
-        self.study = optuna.create_study(
-            storage=storage,
-            study_name=run.study or STUDY,
-            sampler=sampler,
-            direction="maximize",
-            load_if_exists=True,
-        )
         self.distributions = distributions
-        self._storage, self._study_id = self.study._storage, self.study._study_id
         self.params: dict[str, Mapping[str, Any]] = {}
         """The decisions that first gave each network, by its key."""
         self._known: dict[int, Record] = {}
         self._queue: deque[FrozenTrial] = deque()
         self._failed: list[FrozenTrial] = []
+        storage = open_storage(run)
+        try:
+            self._read(storage, run.study or STUDY, sampler)
+        except BaseException:
+            close_storage(storage)
+            raise
+
+    def _read(self, storage: BaseStorage, study: str, sampler: BaseSampler) -> None:
+        self.study = optuna.create_study(
+            storage=storage, study_name=study, sampler=sampler, direction="maximize", load_if_exists=True
+        )
+        self._storage, self._study_id = self.study._storage, self.study._study_id
         for trial in self.study.get_trials(deepcopy=False):
             self._note(trial)
             if trial.state == TrialState.WAITING:
@@ -220,20 +225,29 @@ def read_record(trial: FrozenTrial) -> Record | None:
         return None
     evaluation = trial.user_attrs.get(EVALUATION, {})
     failure = trial.user_attrs.get(FAILURE, {})
-    if not isinstance(evaluation, dict) or not isinstance(failure, dict):
+    complete = trial.state == TrialState.COMPLETE
+    # A journal that was tampered with may have several values, or none.
+    if not isinstance(evaluation, dict) or not isinstance(failure, dict) or (complete and len(trial.values or ()) != 1):
         raise RunError(f"trial {trial.number} of the study says nothing of a training")
-    return Record(
+    found = Record(
         number=trial.number,
         state=_state(trial, failure),
         candidate=candidate,
         accuracy=evaluation.get("accuracy"),
-        reward=trial.value if trial.state == TrialState.COMPLETE else None,
+        reward=trial.value if complete else None,
         epochs=evaluation.get("epochs"),
         seconds=evaluation.get("seconds"),
         reason=failure.get("reason"),
         fault=failure.get("fault"),
         finished=trial.datetime_complete,
     )
+    try:
+        check_fields(found)
+    except TypeError as error:
+        raise RunError(f"trial {trial.number} of the study is not one of a training: {error}") from None
+    if found.state == "complete" and (found.reward is None or found.accuracy is None):
+        raise RunError(f"trial {trial.number} of the study is complete and has no accuracy")
+    return found
 
 
 def _state(trial: FrozenTrial, failure: dict[str, Any]) -> State:

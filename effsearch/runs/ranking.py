@@ -3,13 +3,16 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import RunError
+from effsearch.printable import printable
 from effsearch.reward import Measure, Reward
+from effsearch.runs.forms import check_fields
 from effsearch.runs.records import Record
 
 TIE = 2.0
@@ -161,6 +164,16 @@ def to_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def read_ranking(file: Path) -> list[Row]:
+    """The ranking that a run keeps in a file, with no rows where it has none yet; raises RunError for what is none."""
+    try:
+        return from_csv(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
+
+
 def from_csv(text: str) -> list[Row]:
     """Reads what `to_csv` wrote; raises RunError for anything else."""
     reader = csv.DictReader(io.StringIO(text))
@@ -168,6 +181,9 @@ def from_csv(text: str) -> list[Row]:
         return [_parse_row(cells) for cells in reader]
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise RunError(f"not a ranking as a run writes it: line {reader.line_num}: {error!r}") from None
+
+
+_READ: dict[type, Callable[[str], Any]] = {bool: {"True": True, "False": False}.__getitem__, str: printable}
 
 
 def _parse_row(cells: dict[str, str]) -> Row:
@@ -178,5 +194,7 @@ def _parse_row(cells: dict[str, str]) -> Row:
         if cell == "" and rest:
             values[name] = None
         else:
-            values[name] = {"True": True, "False": False}[cell] if first is bool else first(cell)
-    return Row(**values)
+            values[name] = _READ.get(first, first)(cell)
+    row = Row(**values)
+    check_fields(row)
+    return row

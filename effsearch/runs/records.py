@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from effsearch.runs.forms import check_fields
 from effsearch.scaling import Coefficients
 
 State = Literal["complete", "failed", "interrupted", "running", "queued"]
@@ -41,9 +42,11 @@ class Candidate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
-        """Reads what `dataclasses.asdict` made of one."""
+        """Reads what `dataclasses.asdict` made of one; raises TypeError, or an EffsearchError, for anything else."""
         found = values.get("coefficients")
-        return cls(**{**values, "coefficients": None if found is None else Coefficients(**found)})
+        made = cls(**{**values, "coefficients": None if found is None else Coefficients(**found)})
+        check_fields(made)
+        return made
 
 
 @dataclass(frozen=True)

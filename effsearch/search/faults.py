@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
+from effsearch.printable import printable
 from effsearch.runs.executor import WorkerLost
 from effsearch.runs.records import Candidate, Fault, Record
 from effsearch.training import Diverged
@@ -17,10 +18,13 @@ MEMORY_ATTEMPTS = 2
 """Of a training that runs out of memory: the second with half the images at a time, and the same batch a step."""
 
 FAILURES = 5
-"""Failed trainings with none finished after which a search gives up."""
+"""Failed attempts, with no training finished, after which a search gives up."""
+
+HOPELESS = 2
+"""Trainings that must have failed at every attempt before one that is due again counts as failed."""
 
 STREAK = 12
-"""Trainings that fail one after the other after which a search gives up, whatever was finished before."""
+"""Attempts that fail one after the other after which a search gives up, whatever was finished before."""
 
 
 Attempts = dict[tuple[str, int, int | None], list[Record]]
@@ -29,7 +33,7 @@ Attempts = dict[tuple[str, int, int | None], list[Record]]
 
 def fault_of(error: BaseException) -> tuple[Fault, str]:
     """What kind of fault a training failed by, and one line that says why."""
-    text = str(error).strip().partition("\n")[0]
+    text = printable(str(error).strip().partition("\n")[0])
     if isinstance(error, Diverged):
         return "diverged", f"diverged: {text}"
     if isinstance(error, WorkerLost):
@@ -68,9 +72,8 @@ def attempts(records: Iterable[Record]) -> Attempts:
     """The trainings of a search; one that was interrupted is no attempt."""
     groups: Attempts = {}
     for record in records:
-        candidate = record.candidate
         if record.state != "interrupted":
-            groups.setdefault((candidate.key, candidate.seed, candidate.epochs), []).append(record)
+            groups.setdefault(_training(record), []).append(record)
     return groups
 
 
@@ -82,16 +85,41 @@ def due_again(records: Iterable[Record]) -> Candidate | None:
     return None
 
 
+def is_over(group: Sequence[Record]) -> bool:
+    """Whether a training, of which `group` are all attempts, has failed and is not tried again."""
+    return not is_due(group) and all(record.state == "failed" for record in group)
+
+
 def given_up(records: Iterable[Record], planned: int = 0) -> str | None:
-    """Why a search is given up in which trainings only fail, or as many networks as are `planned`, or None."""
-    ended = [record for record in records if record.state in ("complete", "failed")]
-    failed = [record for record in ended if record.state == "failed"]
+    """Why a search is given up in which trainings only fail, or as many networks as are `planned`, or None.
+
+    A training that is tried again has not failed: workers that are lost together say nothing of what they trained.
+    """
+    known = list(records)
+    failed = [record for record in known if record.state == "failed"]
     if len(failed) < FAILURES:
         return None
-    reason = f"the last: {failed[-1].reason}"
-    if len(failed) == len(ended):
-        return f"{len(failed)} trainings failed, {reason}"
-    if len(ended) > STREAK and all(record.state == "failed" for record in ended[-STREAK:]):
-        return f"{STREAK} trainings in a row failed, {reason}"
-    networks = len({record.candidate.key for record in failed})
-    return f"{networks} networks failed, {reason}" if planned and networks >= planned else None
+    over = {training for training, group in attempts(known).items() if is_over(group)}
+    final = [record for record in failed if _training(record) in over]
+    done = [record for record in known if record.state == "complete"]
+    if not done:
+        # What two trainings came to at every attempt need not be seen of all.
+        return _said(failed) if len(over) >= HOPELESS else None
+    last = [record for record in final if record.number > done[-1].number]
+    if len(last) >= STREAK:
+        return _said(last, " in a row")
+    networks = len({record.candidate.key for record in final})
+    if planned and networks >= planned:
+        return f"{networks} networks failed, the last: {final[-1].reason}"
+    return None
+
+
+def _training(record: Record) -> tuple[str, int, int | None]:
+    return record.candidate.key, record.candidate.seed, record.candidate.epochs
+
+
+def _said(failed: Sequence[Record], row: str = "") -> str:
+    """What failed, so often, and why the last time."""
+    trainings = len({_training(record) for record in failed})
+    count = f"{trainings} trainings" if trainings == len(failed) else f"{len(failed)} attempts of {trainings} trainings"
+    return f"{count}{row} failed, the last: {failed[-1].reason}"

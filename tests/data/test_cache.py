@@ -106,8 +106,11 @@ def test_what_was_enlarged_is_not_shrunk_again(make_tree, cache):
     assert info(prepare(root, 16, cache=cache)).derived_from is None
 
 
-@pytest.mark.parametrize("damage", ["missing", "short", "resized", "no meta", "bad meta", "older", "wrong type"])
-def test_a_damaged_folder_is_built_anew(make_tree, cache, caplog, damage):
+DAMAGES = ("missing", "short", "resized", "no meta", "bad meta", "odd meta", "wrong type", "other labels")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_is_named_set_aside_and_built_anew(make_tree, cache, caplog, damage):
     root = make_tree(COUNTS)
     folder = prepare(root, 16, cache=cache)
     whole = (folder / "train_pixels.npy").read_bytes()
@@ -123,23 +126,67 @@ def test_a_damaged_folder_is_built_anew(make_tree, cache, caplog, damage):
         (folder / "meta.json").unlink()
     elif damage == "bad meta":
         (folder / "meta.json").write_text('{"name": ')
-    else:
+    elif damage == "odd meta":
         meta = json.loads((folder / "meta.json").read_text())
-        (folder / "meta.json").write_text(json.dumps(meta | {"format": 0}))
+        (folder / "meta.json").write_text(json.dumps(meta | {"counts": 7}))
+    else:
+        labels = folder / "train_labels.npy"
+        labels.write_bytes(labels.read_bytes()[:-8] + b"\x00" * 8)
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(DamagedError):
         check(folder)
     with pytest.raises(DataError, match=r"is not a sound packed image set .*; prepare it again$"):
         load(folder)
     with caplog.at_level(logging.WARNING):
         assert prepare(root, 16, cache=cache) == folder
-    assert "is damaged and is built anew" in caplog.text
+    assert f"{folder} is damaged" in caplog.text
+    assert f"set aside as {folder.name}.damaged" in caplog.text
     assert (folder / "train_pixels.npy").read_bytes() == whole
+    aside = folder.with_name(f"{folder.name}.damaged")
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == found
+
+
+def test_pixels_that_are_not_those_written_are_found_and_nothing_is_derived_from_them(make_tree, cache, decoded):
+    root = make_tree(COUNTS, size=(40, 32))
+    folder = prepare(root, 32, cache=cache)
+    sound = (folder / "train_pixels.npy").read_bytes()
+    (folder / "train_pixels.npy").write_bytes(sound[:-1000] + bytes([255 - sound[-1000]]) + sound[-999:])
+    count = len(decoded)
+    assert info(prepare(root, 16, cache=cache)).derived_from is None
+    assert len(decoded) == 2 * count
+    assert prepare(root, 32, cache=cache) == folder
+    assert (folder / "train_pixels.npy").read_bytes() == sound
+    assert (cache / "packed" / f"{folder.name}.damaged").is_dir()
+    # Neither is anything from what was set aside.
+    shutil.rmtree(folder)
+    assert info(prepare(root, 8, cache=cache)).derived_from == 16
+
+
+def test_a_folder_of_another_version_is_replaced(make_tree, cache, caplog):
+    root = make_tree(COUNTS)
+    folder = prepare(root, 16, cache=cache)
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"format": 0}))
+    assert prepare(root, 16, cache=cache) == folder
+    assert json.loads((folder / "meta.json").read_text()) == meta
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert not caplog.text
+
+
+def test_a_folder_without_checksums_is_used(make_tree, cache, decoded):
+    root = make_tree(COUNTS)
+    folder = prepare(root, 16, cache=cache)
+    meta = json.loads((folder / "meta.json").read_text())
+    del meta["checksums"]
+    (folder / "meta.json").write_text(json.dumps(meta))
+    assert prepare(root, 16, cache=cache) == folder
+    assert len(decoded) == 16
 
 
 def test_no_pickle_is_ever_read(make_tree, cache):
     folder = prepare(make_tree(COUNTS), 16, cache=cache)
     np.save(folder / "train_labels.npy", np.array([{}] * 12, dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"train_labels\.npy is missing or short"):
+    with pytest.raises(DataError, match=r"train_labels\.npy is no array"):
         load(folder)
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pebble import ProcessExpired
 from toys import InProcess, drive, new_run, settings, toy
 
 from effsearch.evaluation import Evaluation
-from effsearch.runs.executor import LocalExecutor
+from effsearch.runs.executor import LocalExecutor, WorkerLost
 from effsearch.runs.failures import read_failures
 from effsearch.runs.records import Candidate, Record
 from effsearch.search.faults import ATTEMPTS, FAILURES, STREAK, attempt, given_up, is_due
@@ -20,12 +21,18 @@ from effsearch.training import Diverged
 CANDIDATE = Candidate("key", "notation", 1, 1, 0, "auto")
 
 
-def failed(fault: str | None, key: str = "key") -> Record:
-    return Record(0, "failed", replace(CANDIDATE, key=key), reason=f"for {fault}", fault=fault)  # type: ignore[arg-type]
+def failed(fault: str | None, key: str = "key", number: int = 0) -> Record:
+    candidate = replace(CANDIDATE, key=key)
+    return Record(number, "failed", candidate, reason=f"for {fault}", fault=fault)  # type: ignore[arg-type]
 
 
-def complete() -> Record:
-    return Record(0, "complete", CANDIDATE, accuracy=0.5, reward=0.5)
+def many(fault: str, count: int, number: int = 0) -> list[Record]:
+    """Trainings of so many networks that failed once, from trial `number` on."""
+    return [failed(fault, f"key{index}", index) for index in range(number, number + count)]
+
+
+def complete(number: int = 0) -> Record:
+    return Record(number, "complete", CANDIDATE, accuracy=0.5, reward=0.5)
 
 
 def keys(status) -> list[str]:
@@ -54,13 +61,71 @@ def test_only_what_ran_out_of_memory_is_trained_in_parts():
 
 
 def test_a_search_is_given_up_when_nothing_but_failures_is_seen():
-    assert given_up([failed("error")] * (FAILURES - 1)) is None
-    assert given_up([failed("error")] * FAILURES) == f"{FAILURES} trainings failed, the last: for error"
-    assert given_up([complete(), *[failed("error")] * (STREAK - 1)]) is None
-    assert "in a row" in (given_up([complete(), *[failed("error")] * STREAK]) or "")
-    assert given_up([*[failed("error")] * STREAK, complete()]) is None
-    many = [failed("diverged", str(number)) for number in range(8)]
-    assert given_up([*many, complete()], planned=8) == "8 networks failed, the last: for diverged"
+    assert given_up(many("error", FAILURES - 1)) is None
+    assert given_up(many("error", FAILURES)) == f"{FAILURES} trainings failed, the last: for error"
+    assert given_up([complete(), *many("error", STREAK - 1, 1)]) is None
+    row = f"{STREAK} trainings in a row failed, the last: for error"
+    assert given_up([complete(), *many("error", STREAK, 1)]) == row
+    assert given_up([*many("error", STREAK), complete(STREAK)]) is None
+    diverged = [*many("diverged", 8), complete(8)]
+    assert given_up(diverged, planned=8) == "8 networks failed, the last: for diverged"
+    assert given_up(diverged, planned=9) is None
+
+
+def test_what_is_tried_again_is_no_reason_to_give_up():
+    lost = many("lost", 8)
+    assert given_up(lost) is None
+    # Neither once the first of them are under way again.
+    again = [replace(record, number=8 + record.number, state="running") for record in lost[:6]]
+    assert given_up([*lost, *again]) is None
+    assert given_up([complete(), *many("lost", STREAK, 1)], planned=5) is None
+
+
+def test_what_failed_at_every_attempt_is_one():
+    twice = [failed("lost", key, number) for number, key in enumerate("aaabbb")]
+    assert given_up(twice[:-1]) is None
+    assert given_up(twice) == "6 attempts of 2 trainings failed, the last: for lost"
+    later = [failed("lost", key, number) for number, key in enumerate("aaabbbcccddd", 1)]
+    assert given_up([complete(), *later[:-1]]) is None
+    row = "12 attempts of 4 trainings in a row failed, the last: for lost"
+    assert given_up([complete(), *later]) == row
+    # Those of a training that was finished in the end are none.
+    mended = [*later[:-1], replace(complete(99), candidate=later[-1].candidate)]
+    assert given_up([complete(), *mended], planned=4) is None
+
+
+class Preempted(InProcess):
+    """All of its workers are lost at once, `times` times, once `after` trainings have been begun."""
+
+    def __init__(self, workers: int, times: int, after: int = 0) -> None:
+        super().__init__(workers)
+        self.lost = range(after, after + workers * times)
+
+    def submit(self, function, *args, timeout=None):
+        if len(self.tasks) in self.lost:
+            self.tasks.append(args[:2])
+            future: Future[Evaluation] = Future()
+            future.set_exception(WorkerLost("its node was lost"))
+            return future
+        return super().submit(function, *args, timeout=timeout)
+
+
+@pytest.mark.parametrize(("workers", "after"), [(8, 0), (12, 0), (12, 12)])
+@pytest.mark.parametrize("times", [1, ATTEMPTS - 1])
+def test_workers_that_are_all_lost_at_once_do_not_end_a_search(workers, after, times, tmp_path):
+    executor = Preempted(workers, times, after)
+    status = drive(new_run(tmp_path), settings(), 24, executor=executor)
+    assert status.problem is None
+    assert len(keys(status)) == 24
+    assert len(executor.tasks) == 24 + workers * times
+
+
+@pytest.mark.parametrize(("workers", "after", "tried"), [(1, 0, 6), (8, 0, 24), (1, 4, 16)])
+def test_a_search_whose_workers_are_lost_again_and_again_is_given_up(workers, after, tried, tmp_path):
+    executor = Preempted(workers, 1000, after)
+    status = drive(new_run(tmp_path), settings(), 50, executor=executor)
+    assert "its node was lost" in (status.problem or "")
+    assert len(executor.tasks) == tried
 
 
 def test_a_killed_worker_is_tried_again_and_leaves_the_search_as_it_would_have_been(tmp_path):

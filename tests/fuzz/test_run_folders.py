@@ -1,0 +1,220 @@
+"""Run folders that someone else made: each file in turn nearly right, looked at by every command that looks."""
+
+import json
+import shutil
+import sys
+import tomllib
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+from folders import curves_run, grid_run, nas_run, train_run
+from fuzzing import changed, fuzz, garbled, harmless, texts, whole
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import font_manager
+from toys import drive, new_run, settings, toy
+
+from effsearch.candidates import CoefficientGrid
+from effsearch.cli import main
+from effsearch.data.packed import DamagedError, PackedInfo, check, write_meta
+from effsearch.evaluation import QUICK, Evaluation
+from effsearch.families import EFFICIENTNET_B0
+from effsearch.runs.failures import Failure, to_json
+from effsearch.runs.folder import Run
+from effsearch.search.curves import CurvesSettings
+from effsearch.search.grid_settings import GridSettings
+from effsearch.search.settings import NasSettings
+from effsearch.training.checkpoint import history_of, pack
+from effsearch.training.damage import DamagedCheckpoint
+from effsearch.training.epoch import Epoch
+
+# Matplotlib keeps what it knows of fonts in the user's cache, the first time.
+font_manager.findfont("sans")
+
+FAILURE = Failure("key", "notation", 0, 2, "reason", "error", 1, "Traceback\n  line")
+COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15, "baseline": "b0", "phi": 1.0}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """A run of each command, with all files that one may have."""
+    folder = tmp_path_factory.mktemp("made")
+    found = {
+        "nas": nas_run(folder, 5, rungs=[2, 4], seed=0),
+        "grid": grid_run(folder),
+        "curves": curves_run(folder),
+        "train": train_run(folder),
+    }
+    for run in found.values():
+        run.failed.write_text(to_json([FAILURE]))
+        run.write_coefficients(COEFFICIENTS)
+    return found
+
+
+def mutated(draw: st.DrawFn, file: Path) -> bytes:
+    """Other content for a file: by its form, or as bytes."""
+    content = file.read_bytes()
+    if draw(st.integers(0, 3)) == 0:
+        return draw(garbled(content))
+    text = content.decode()
+    if file.suffix == ".toml":
+        return tomli_w.dumps(_table(draw(changed(tomllib.loads(text))))).encode()
+    if file.suffix == ".json":
+        return json.dumps(draw(changed(json.loads(text)))).encode()
+    lines = text.splitlines()
+    number = draw(st.integers(0, len(lines) - 1))
+    if file.suffix == ".csv":
+        cells = lines[number].split(",")
+        cells[draw(st.integers(0, len(cells) - 1))] = draw(st.one_of(texts, whole.map(str), st.floats().map(str)))
+        lines[number] = ",".join(cells)
+    else:
+        lines[number] = json.dumps(draw(changed(json.loads(lines[number]))))
+    return "\n".join([*lines, ""]).encode()
+
+
+def _table(document: Any) -> dict[str, Any]:
+    return document if isinstance(document, dict) else {"value": document}
+
+
+def look(results: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    """A command, which may end well or in one line."""
+    monkeypatch.setattr(sys, "argv", ["effsearch", *arguments, "--results", str(results)])
+    with harmless(results), pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code in (None, 0, 2)
+
+
+LOOKS = (
+    ("show",),
+    ("show", "--failed"),
+    ("show", "--fidelity"),
+    ("show", "--plot"),
+    ("show", "--format", "json"),
+    ("show", "--format", "markdown", "--sort", "accuracy", "--pareto"),
+    ("runs",),
+    ("report",),
+    ("plot", "--kind", "pareto"),
+    ("plot", "--kind", "progress"),
+    ("plot", "--kind", "surface"),
+    ("plot", "--kind", "curves"),
+    ("describe", "run:1"),
+    ("scale", "b0", "--from", "run", "--phi", "1"),
+)
+FILES = {
+    "nas": ("run.toml", "ranking.csv", "failed.json", "journal.log"),
+    "grid": ("run.toml", "ranking.csv", "coefficients.json"),
+    "curves": ("run.toml", "ranking.csv"),
+    "train": ("run.toml", "metrics.jsonl", "result.json"),
+}
+
+
+@given(st.data())
+@fuzz
+def test_every_command_that_looks(made, tmp_path_factory, data):
+    kind = data.draw(st.sampled_from(sorted(made)))
+    name = data.draw(st.sampled_from(FILES[kind]))
+    results = tmp_path_factory.getbasetemp() / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    folder = Path(shutil.copytree(made[kind].path, results / "run"))
+    (folder / name).write_bytes(mutated(data.draw, folder / name))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        look(results, monkeypatch, data.draw(st.sampled_from(LOOKS)))
+
+
+B0 = EFFICIENTNET_B0.notation
+READ: dict[str, tuple[Callable[[dict[str, Any]], Any], dict[str, Any]]] = {
+    "nas": (NasSettings.from_dict, settings().to_dict()),
+    "grid": (GridSettings.from_dict, GridSettings(B0, "b0", CoefficientGrid(), "scenes", QUICK).to_dict()),
+    "curves": (CurvesSettings.from_dict, CurvesSettings(B0, "b0", "scenes", QUICK).to_dict()),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+@given(st.data())
+@fuzz
+def test_the_settings_of_a_run_that_is_continued(kind, tmp_path_factory, data):
+    read, document = READ[kind]
+    with harmless(tmp_path_factory.getbasetemp()):
+        read(_table(data.draw(changed(tomllib.loads(tomli_w.dumps(_known(document)))))))
+
+
+def _known(document: dict[str, Any]) -> dict[str, Any]:
+    """What run.toml can hold of a document: no None."""
+    known = {name: _known(value) if isinstance(value, dict) else value for name, value in document.items()}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A search of a few networks, one of which failed, that can go on."""
+
+    def sometimes(architecture, seed) -> Evaluation:
+        if int(architecture.key, 16) % 3 == 0:
+            raise ValueError("a mistake")
+        return toy(architecture, seed)
+
+    run = new_run(tmp_path_factory.mktemp("driven"))
+    drive(run, settings(), 3, sometimes)
+    return run
+
+
+@given(st.data())
+@fuzz
+def test_the_journal_of_a_run_that_is_continued(driven, tmp_path_factory, data):
+    results = tmp_path_factory.getbasetemp() / "journals"
+    shutil.rmtree(results, ignore_errors=True)
+    run = Run(Path(shutil.copytree(driven.path, results / "run")))
+    run.journal.write_bytes(mutated(data.draw, run.journal))
+    with harmless(results):
+        drive(run, settings(), 4)
+
+
+def trained() -> bytes:
+    """The state of a training that was stopped."""
+    network, average = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    return pack(network, average, optimizer, torch.Generator(), [Epoch(1, 0.5, None, 1.0)])
+
+
+CHECKPOINT = trained()
+
+
+@given(garbled(CHECKPOINT))
+@fuzz
+def test_checkpoints(tmp_path_factory, content):
+    with harmless(tmp_path_factory.getbasetemp(), DamagedCheckpoint):
+        history_of(content)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packed images of two classes."""
+    folder = tmp_path_factory.mktemp("packed")
+    checksums: dict[str, int] = {}
+    for split, count in (("train", 4), ("test", 2)):
+        for what, array in (("pixels", np.zeros((count, 8, 8, 3), np.uint8)), ("labels", np.arange(count) % 2)):
+            np.save(folder / f"{split}_{what}.npy", array)
+            checksums[f"{split}_{what}.npy"] = zlib.crc32(array.data)
+    counts = {"train": 4, "test": 2}
+    about = PackedInfo("set", "there", ("cat", "dog"), 8, "0" * 64, False, counts, checksums=checksums)
+    write_meta(folder, about)
+    assert check(folder, pixels=True) == about
+    return folder
+
+
+@given(st.data())
+@fuzz
+def test_packed_images(packed, tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "images"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(packed, folder)
+    file = folder / data.draw(st.sampled_from(sorted(path.name for path in packed.iterdir())))
+    file.write_bytes(mutated(data.draw, file) if file.suffix == ".json" else data.draw(garbled(file.read_bytes())))
+    with harmless(folder, DamagedError):
+        check(folder, pixels=True)
