@@ -84,8 +84,10 @@ def test_a_difference_within_the_noise_is_a_tie_and_one_beyond_it_is_not():
 
 def test_csv_reads_back_to_the_same_rows():
     rows = ranking([record("a", 0.61), record("a", 0.6, seed=1), record("b", None, state="failed")], REWARD)
-    rows.append(replace(rows[0], reason='a "quoted", comma\nand a line'))
+    rows.append(replace(rows[0], reason='a "quoted", comma'))
     assert from_csv(to_csv(rows)) == rows
+    (row,) = from_csv(to_csv([replace(rows[0], reason="two\nlines")]))
+    assert row.reason == "two?lines"
 
 
 @pytest.mark.parametrize("text", ["rank,key\n1,a\n", "\x00\n\x00", to_csv([]).strip() + "\nx" + "," * 16 + "\n"])
