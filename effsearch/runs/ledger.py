@@ -17,7 +17,7 @@ from effsearch.runs.failures import Failure
 from effsearch.runs.folder import Run
 from effsearch.runs.forms import check_fields
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
-from effsearch.runs.storage import close_storage, open_storage
+from effsearch.runs.storage import close_storage, end_trial, open_storage
 from effsearch.runs.trainings import Trainings
 
 STUDY = "effsearch"
@@ -124,16 +124,13 @@ class Ledger:
 
     def complete(self, trial: FrozenTrial, evaluation: Mapping[str, Any], value: float) -> Record:
         """Ends a training with what it gave."""
-        self._storage.set_trial_user_attr(trial._trial_id, EVALUATION, dict(evaluation))
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [value])
-        return self._record(self._reread(trial))
+        notes = {EVALUATION: dict(evaluation)}
+        return self._record(self._note(end_trial(self._storage, trial, notes, TrialState.COMPLETE, [value])))
 
     def fail(self, trial: FrozenTrial, reason: str, fault: Fault | None = None, traceback: str = "") -> Record | None:
         """Ends a training without a value, with its reason."""
         failure = {"reason": reason, "fault": fault, "traceback": traceback}
-        self._storage.set_trial_user_attr(trial._trial_id, FAILURE, failure)
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        ended = self._reread(trial)
+        ended = self._note(end_trial(self._storage, trial, {FAILURE: failure}, TrialState.FAIL))
         self._failed.append(ended)
         return self.records.at(ended.number)
 
