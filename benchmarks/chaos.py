@@ -57,7 +57,10 @@ class Outcome:
 
 @dataclass
 class Chaos:
-    """Runs a command that makes or resumes a run, again and again; `pause` is the longest time (s) between kills."""
+    """Runs a command that makes or resumes a run, again and again; `pause` is the longest time (s) between kills.
+
+    `patience` is that without a finished training after which a search is taken to hang.
+    """
 
     command: Sequence[str]
     run: Run
@@ -76,10 +79,12 @@ class Chaos:
         driver = self._start()
         try:
             while outcome.drivers + outcome.workers < self.kills:
+                at_driver = rng.random() < SHARE
+                if not at_driver:
+                    self._await_workers(driver)
                 time.sleep(rng.uniform(0, self.pause))
                 workers = workers_of(driver.pid)
                 ever |= workers
-                at_driver = rng.random() < SHARE
                 if driver.poll() is not None:
                     break
                 if at_driver:
@@ -91,12 +96,7 @@ class Chaos:
                 elif workers:
                     os.kill(rng.choice(sorted(workers)), signal.SIGKILL)
                     outcome.workers += 1
-            try:
-                _, told = driver.communicate(timeout=self.patience)
-                if driver.returncode:
-                    raise RuntimeError(f"the search ended with status {driver.returncode}: {told}")
-            except subprocess.TimeoutExpired:
-                outcome.hung += 1
+            outcome.hung += not self._ends(driver)
         finally:
             driver.kill()
             driver.communicate()
@@ -108,6 +108,28 @@ class Chaos:
         outcome.left = left(ever)
         outcome.seconds = time.monotonic() - began
         return outcome
+
+    def _await_workers(self, driver: subprocess.Popen[str]) -> None:
+        """Waits until there is a worker that can be killed, or the search has ended."""
+        deadline = time.monotonic() + self.patience
+        while driver.poll() is None and not workers_of(driver.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _ends(self, driver: subprocess.Popen[str]) -> bool:
+        """Whether a search comes to its end; it hangs if no training ends for `patience` (s)."""
+        count, since = -1, time.monotonic()
+        while time.monotonic() - since < self.patience:
+            try:
+                _, told = driver.communicate(timeout=2.0)
+            except subprocess.TimeoutExpired:
+                ended = sum(record.state in ("complete", "failed") for record in records(self.run))
+                if ended != count:
+                    count, since = ended, time.monotonic()
+                continue
+            if driver.returncode:
+                raise RuntimeError(f"the search ended with status {driver.returncode}: {told}")
+            return True
+        return False
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -111,7 +111,7 @@ def measure(workers: int, trials: int, sampler: str, url: str | None) -> Measure
     )
     with tempfile.TemporaryDirectory() as folder:
         name = f"driver-{workers}-{time.time_ns()}"
-        manifest = {"run": {"kind": "nas"}, **storage.claim(url, name)}
+        manifest = {"run": {"kind": "nas"}, **storage.about(url, name)}
         run = storage.stored(create(Path(folder), name, manifest), manifest, url)
         marks, began = [], simulation.monotonic()
         for status in search(run, space, settings, Limits(trials), lambda *_: None, simulation):  # type: ignore[arg-type]

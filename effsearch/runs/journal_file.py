@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class JournalFile(BaseJournalBackend):
         sync_folder(path.parent)
         self._unread: Iterator[dict[str, Any]] = _parsed(path)
         self._new: list[dict[str, Any]] = []
+        self._waiting: list[str] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The lines that were not read yet; the one reader asks for them in order."""
@@ -36,8 +38,26 @@ class JournalFile(BaseJournalBackend):
         yield from new
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Brings lines to the disk."""
+        """Brings lines to the disk, or lets them wait for others that belong `together` with them."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+        if self._waiting is None:
+            self._write(lines)
+        else:
+            self._waiting += lines
+        self._new += map(json.loads, lines)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is appended within it is brought to the disk at its end, at once: a disk takes its time for each."""
+        waiting: list[str] = []
+        self._waiting = waiting
+        try:
+            yield
+        finally:
+            self._waiting = None
+        self._write(waiting)
+
+    def _write(self, lines: list[str]) -> None:
         data = memoryview("".join(f"{line}\n" for line in lines).encode())
         end = os.fstat(self._file.fileno()).st_size
         try:
@@ -47,7 +67,6 @@ class JournalFile(BaseJournalBackend):
         except OSError:
             os.ftruncate(self._file.fileno(), end)
             raise
-        self._new += map(json.loads, lines)
 
     def close(self) -> None:
         """Closes the file."""

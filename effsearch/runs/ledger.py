@@ -18,7 +18,8 @@ from effsearch.runs.failures import Failure
 from effsearch.runs.folder import Run
 from effsearch.runs.forms import check_fields
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
-from effsearch.runs.storage import close_storage, open_storage
+from effsearch.runs.storage import close_storage, end_trial, open_storage
+from effsearch.runs.trainings import Trainings
 
 STUDY = "effsearch"
 """The name of the study in a run's own journal."""
@@ -35,7 +36,10 @@ class Ledger:
         self.distributions = distributions
         self.params: dict[str, Mapping[str, Any]] = {}
         """The decisions that first gave each network, by its key."""
-        self._known: dict[int, Record] = {}
+        self.records = Trainings()
+        """All trainings whose candidate is known, in the order of their trials."""
+        self.trials = 0
+        """All trials of the study."""
         self._queue: deque[FrozenTrial] = deque()
         self._failed: list[FrozenTrial] = []
         storage = open_storage(run)
@@ -62,28 +66,19 @@ class Ledger:
         close_storage(self._storage)
 
     @property
-    def records(self) -> list[Record]:
-        """All trainings whose candidate is known, in the order of their trials."""
-        return list(self._known.values())
-
-    @property
-    def trials(self) -> int:
-        """All trials of the study."""
-        return len(self.study.get_trials(deepcopy=False))
-
-    @property
     def failures(self) -> list[Failure]:
         """What is told of each training that has failed, with all its attempts."""
         groups: dict[tuple[str, int, int | None], list[FrozenTrial]] = {}
         for trial in self._failed:
-            record = self._known.get(trial.number)
+            record = self.records.at(trial.number)
             if record is not None and record.state == "failed":
                 candidate = record.candidate
                 groups.setdefault((candidate.key, candidate.seed, candidate.epochs), []).append(trial)
         return [self._failure(group) for group in groups.values()]
 
     def _failure(self, group: list[FrozenTrial]) -> Failure:
-        record = self._known[group[-1].number]
+        record = self.records.at(group[-1].number)
+        assert record is not None
         candidate = record.candidate
         return Failure(
             key=candidate.key,
@@ -130,18 +125,15 @@ class Ledger:
 
     def complete(self, trial: FrozenTrial, evaluation: Mapping[str, Any], value: float) -> Record:
         """Ends a training with what it gave."""
-        self._storage.set_trial_user_attr(trial._trial_id, EVALUATION, dict(evaluation))
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [value])
-        return self._known[self._reread(trial).number]
+        notes = {EVALUATION: dict(evaluation)}
+        return self._record(self._note(end_trial(self._storage, trial, notes, TrialState.COMPLETE, [value])))
 
     def fail(self, trial: FrozenTrial, reason: str, fault: Fault | None = None, traceback: str = "") -> Record | None:
         """Ends a training without a value, with its reason."""
         failure = {"reason": reason, "fault": fault, "traceback": traceback}
-        self._storage.set_trial_user_attr(trial._trial_id, FAILURE, failure)
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        ended = self._reread(trial)
+        ended = self._note(end_trial(self._storage, trial, {FAILURE: failure}, TrialState.FAIL))
         self._failed.append(ended)
-        return self._known.get(ended.number)
+        return self.records.at(ended.number)
 
     def interrupt(self, trial: FrozenTrial) -> None:
         """Ends a training as interrupted, and queues it again."""
@@ -166,7 +158,6 @@ class Ledger:
                 found = asdict(candidate_of(trial.params))
                 self._storage.set_trial_user_attr(trial._trial_id, CANDIDATE, found)
                 trial = self._reread(trial)
-                self._known = dict(sorted(self._known.items()))
             candidate, evaluation = read_candidate(trial), trial.user_attrs.get(EVALUATION)
             if candidate is not None and score is None:
                 continue
@@ -193,10 +184,16 @@ class Ledger:
     def _reread(self, trial: FrozenTrial) -> FrozenTrial:
         return self._note(self._storage.get_trial(trial._trial_id))
 
+    def _record(self, trial: FrozenTrial) -> Record:
+        record = self.records.at(trial.number)
+        assert record is not None
+        return record
+
     def _note(self, trial: FrozenTrial) -> FrozenTrial:
+        self.trials = max(self.trials, trial.number + 1)
         record = read_record(trial)
         if record is not None:
-            self._known[trial.number] = record
+            self.records.note(trial.number, record)
             if trial.params:
                 self.params.setdefault(record.candidate.key, trial.params)
         return trial

@@ -6,8 +6,8 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
@@ -26,8 +26,9 @@ from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
 from effsearch.runs.ledger import Ledger, read_candidate
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import PREDICTED, Candidate, Record
+from effsearch.runs.records import Candidate, Record
 from effsearch.runs.storage import scrubbed
+from effsearch.runs.trainings import Trainings
 from effsearch.search.faults import fault_of
 from effsearch.search.proposing import AGAIN
 from effsearch.search.samplers import SpaceExhausted
@@ -100,11 +101,16 @@ class Problem(Protocol):
 class Status:
     """Where a search stands: its records, which of them has just ended, and the seconds since this call began."""
 
-    records: list[Record]
+    records: Sequence[Record]
     ended: Record | None
     seconds: float
-    outlook: Outlook
+    looking: Callable[[], Outlook] = field(repr=False)
     problem: str | None = None
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """How far the search has come; it walks all records, so that it is worked out where it is asked for."""
+        return self.looking()
 
 
 def drive(
@@ -186,7 +192,8 @@ class _Driver:
 
     def status(self, ended: Record | None = None, trouble: str | None = None) -> Status:
         records = self.ledger.records
-        return Status(records, ended, self._elapsed(), self.problem.outlook(records, self.executor.workers), trouble)
+        looking = partial(self.problem.outlook, records, self.executor.workers)
+        return Status(records, ended, self._elapsed(), looking, trouble)
 
     def close(self) -> None:
         try:
@@ -224,7 +231,7 @@ class _Driver:
     def _begin_next(self) -> Step:
         """Begins what the problem and the clock allow, and returns what that was."""
         known = self.ledger.records
-        clock = Clock(self._seconds_left(), _typical(known), self.executor.workers, bool(self.pending))
+        clock = Clock(self._seconds_left(), known.typical, self.executor.workers, bool(self.pending))
         step = self.problem.next_step(known, clock)
         if isinstance(step, Wait | Done):
             return step
@@ -237,7 +244,7 @@ class _Driver:
         self._submit(trial, clock.expected)
         return step
 
-    def _begin(self, step: Propose | Train, known: list[Record]) -> FrozenTrial:
+    def _begin(self, step: Propose | Train, known: Trainings) -> FrozenTrial:
         """The trial of a known candidate, of what is queued, or else of what the sampler proposes."""
         problem, ledger = self.problem, self.ledger
         if isinstance(step, Train):
@@ -247,7 +254,7 @@ class _Driver:
         queued = ledger.begin_queued()
         if queued is not None:
             return queued
-        sampler = problem.sampler(self._proposals(known))
+        sampler = problem.sampler(known.proposed(problem.proposer))
         if getattr(sampler, "needs_trial", True):
             return ledger.ask(sampler, problem.candidate)
         unborn = create_trial(state=TrialState.WAITING)
@@ -288,25 +295,8 @@ class _Driver:
             return self.ledger.fail(trial, f"diverged: an accuracy of {evaluation.accuracy}", "diverged")
         return self.ledger.complete(trial, evaluation.to_dict(), value)
 
-    def _proposals(self, known: list[Record]) -> int:
-        """How many candidates the sampler has proposed; one that was interrupted is in the queue again."""
-        return len(
-            {
-                record.candidate.key
-                for record in known
-                if record.candidate.source.removesuffix(PREDICTED) == self.problem.proposer
-                and record.state != "interrupted"
-            }
-        )
-
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
 
     def _seconds_left(self) -> float:
         return math.inf if self.seconds is None else self.seconds - self._elapsed()
-
-
-def _typical(known: Sequence[Record]) -> float:
-    """Median seconds of a training, or 0 before the first has ended."""
-    times = [record.seconds for record in known if record.seconds is not None]
-    return median(times) if times else 0.0

@@ -9,6 +9,7 @@ from pebble import ProcessExpired
 from effsearch.printable import printable
 from effsearch.runs.executor import WorkerLost
 from effsearch.runs.records import Candidate, Fault, Record
+from effsearch.runs.trainings import Training, Trainings, training_of
 from effsearch.training import Diverged
 
 ATTEMPTS = 3
@@ -27,7 +28,7 @@ STREAK = 12
 """Attempts that fail one after the other after which a search gives up, whatever was finished before."""
 
 
-Attempts = dict[tuple[str, int, int | None], list[Record]]
+Attempts = dict[Training, list[Record]]
 """All attempts of each training, by network, seed and epochs."""
 
 
@@ -73,53 +74,44 @@ def attempts(records: Iterable[Record]) -> Attempts:
     groups: Attempts = {}
     for record in records:
         if record.state != "interrupted":
-            groups.setdefault(_training(record), []).append(record)
+            groups.setdefault(training_of(record), []).append(record)
     return groups
 
 
 def due_again(records: Iterable[Record]) -> Candidate | None:
     """The first training that has failed and is to be tried again."""
-    for group in attempts(records).values():
-        if is_due(group):
-            return attempt(group[-1].candidate, group)
-    return None
+    group = next(filter(is_due, Trainings.of(records).failing()), None)
+    return None if group is None else attempt(group[-1].candidate, group)
 
 
-def is_over(group: Sequence[Record]) -> bool:
-    """Whether a training, of which `group` are all attempts, has failed and is not tried again."""
-    return not is_due(group) and all(record.state == "failed" for record in group)
-
-
-def given_up(records: Iterable[Record], planned: int = 0) -> str | None:
+def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> str | None:
     """Why a search is given up in which trainings only fail, or as many networks as are `planned`, or None.
 
     A training that is tried again has not failed: workers that are lost together say nothing of what they trained.
+    With `seed` only trainings under that one are looked at.
     """
-    known = list(records)
-    failed = [record for record in known if record.state == "failed"]
+    known = Trainings.of(records)
+    failed = [(number, record) for number, record in known.numbered("failed") if seed in (None, record.candidate.seed)]
     if len(failed) < FAILURES:
         return None
-    over = {training for training, group in attempts(known).items() if is_over(group)}
-    final = [record for record in failed if _training(record) in over]
-    done = [record for record in known if record.state == "complete"]
-    if not done:
+    over = {training_of(group[0]) for group in known.failing() if not is_due(group)}
+    final = [(number, record) for number, record in failed if training_of(record) in over]
+    done = known.last_complete(seed)
+    if done is None:
         # What two trainings came to at every attempt need not be seen of all.
-        return _said(failed) if len(over) >= HOPELESS else None
-    last = [record for record in final if record.number > done[-1].number]
-    if len(last) >= STREAK:
-        return _said(last, " in a row")
-    networks = len({record.candidate.key for record in final})
+        hopeless = len({training_of(record) for _, record in final}) >= HOPELESS
+        return _said([record for _, record in failed]) if hopeless else None
+    row = [record for number, record in final if number > done]
+    if len(row) >= STREAK:
+        return _said(row, " in a row")
+    networks = len({record.candidate.key for _, record in final})
     if planned and networks >= planned:
-        return f"{networks} networks failed, the last: {final[-1].reason}"
+        return f"{networks} networks failed, the last: {final[-1][1].reason}"
     return None
-
-
-def _training(record: Record) -> tuple[str, int, int | None]:
-    return record.candidate.key, record.candidate.seed, record.candidate.epochs
 
 
 def _said(failed: Sequence[Record], row: str = "") -> str:
     """What failed, so often, and why the last time."""
-    trainings = len({_training(record) for record in failed})
+    trainings = len({training_of(record) for record in failed})
     count = f"{trainings} trainings" if trainings == len(failed) else f"{len(failed)} attempts of {trainings} trainings"
     return f"{count}{row} failed, the last: {failed[-1].reason}"

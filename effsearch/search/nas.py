@@ -93,7 +93,11 @@ class NasProblem:
         baseline = self.known.get("b0")
         step = next_step(records, self.settings, self.trials, baseline)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
-        if begins and clock.left < clock.expected + self._closing_seconds(records, clock, step):
+        if (
+            begins
+            and math.isfinite(clock.left)
+            and clock.left < clock.expected + self._closing_seconds(records, clock, step)
+        ):
             return finish(records, self.settings, baseline, waiting=clock.pending)
         return step
 

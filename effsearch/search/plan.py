@@ -1,11 +1,11 @@
 """What a search does next: a pure function of what it has done, so that resuming is reading."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record
+from effsearch.runs.trainings import Trainings
 from effsearch.search.faults import FAILURES, due_again, given_up
 from effsearch.search.repeats import is_running
 from effsearch.search.rungs import Climb
@@ -15,19 +15,17 @@ from effsearch.search.steps import Done, Propose, Step, Train, Wait
 
 def next_step(records: Sequence[Record], settings: NasSettings, trials: int, baseline: Candidate | None) -> Step:
     """Search until `trials` architectures are finished, then repeat the finalists and the baseline."""
-    states = Counter(record.state for record in records)
-    if states["queued"]:
+    known = Trainings.of(records)
+    if known.count("queued"):
         return Propose()
-    first = [record for record in records if record.candidate.seed == settings.seed]
-    finished = {record.candidate.key for record in first if record.state == "complete"}
-    running = {record.candidate.key for record in first if record.state == "running"}
-    broken = given_up(first, max(FAILURES, trials)) if states["failed"] else None
+    broken = given_up(known, max(FAILURES, trials), settings.seed)
     if broken is not None:
-        return Wait() if states["running"] else Done(broken)
-    again = due_again(records) if states["failed"] else None
+        return Wait() if known.count("running") else Done(broken)
+    again = due_again(known)
     if again is not None:
         return _train(again, settings)
-    if len(finished | running) < trials:
+    finished, running = known.keys("complete", settings.seed), known.keys("running", settings.seed)
+    if len(finished) + sum(key not in finished for key in running) < trials:
         return Propose()
     if settings.rungs:
         going = climb(records, settings, baseline).next()

@@ -86,6 +86,8 @@ def test_csv_reads_back_to_the_same_rows():
     rows = ranking([record("a", 0.61), record("a", 0.6, seed=1), record("b", None, state="failed")], REWARD)
     rows.append(replace(rows[0], reason='a "quoted", comma'))
     assert from_csv(to_csv(rows)) == rows
+    (row,) = from_csv(to_csv([replace(rows[0], reason="two\nlines")]))
+    assert row.reason == "two?lines"
 
 
 def test_what_a_terminal_would_obey_is_read_from_csv_as_a_question_mark():
