@@ -43,10 +43,11 @@ def _announce(session: Session, out: Console) -> None:
     window = settings.flops_window
     limits = "any FLOPs" if window is None else " to ".join(format_count(f * settings.target_flops) for f in window)
     repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known_architectures(space, settings) else "")
+    begins = " that begins from predicted ImageNet accuracies" if settings.prior else ""
     out.print(f"run {session.run.name} in {session.run.path.parent}/", style="bold")
     out.print(
         f"space {space.name}: {space.size:.3g} architectures; target {format_count(settings.target_flops)} FLOPs, "
-        f"{limits} are trained; {settings.sampler} sampler, seed {settings.seed}"
+        f"{limits} are trained; {settings.sampler} sampler{begins}, seed {settings.seed}"
     )
     if session.images is None or session.started is None:
         out.print(f"{counted(session.limits.trials, 'architecture')}, each predicted by the prior: nothing is trained")

@@ -45,7 +45,7 @@ class AutoSampler(EvolutionSampler):
         done = [other for other in finished(trials) if np.isfinite(goodness(study, other))]
         surrogate = self._surrogate(done)
         if len(done) < self.startup:
-            yield from self._spread(surrogate, trials, self.taken(trials, trial.number))
+            yield from self._start(surrogate, trials, self.taken(trials, trial.number))
             return
         if self.rng.random() >= 1 / self.moves:
             running = [other for other in trials if other.state == TrialState.RUNNING and self._has_all(other)]
@@ -66,11 +66,13 @@ class AutoSampler(EvolutionSampler):
     def _has_all(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() >= self.distributions.keys()
 
-    def _spread(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
-        """Of some random networks, that whose choices were proposed the least."""
+    def _start(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
+        """Of some random networks, the best by the prior, or that whose choices were proposed the least."""
         # By their keys, since a trial that was interrupted stands there twice.
         had = {self.memory.keys[trial.number]: trial.params for trial in trials if trial.number in self.memory.keys}
         counts = surrogate.encoding.encode(list(had.values())).sum(0)
         drawn = surrogate.gather((self.space.sample(self.rng) for _ in range(DRAWN)), taken)
-        if len(drawn):
+        if len(drawn) and self.known is not None and self.known.prior is not None:
+            yield drawn.values[int(np.argmax(surrogate.promised(drawn)))]
+        elif len(drawn):
             yield drawn.values[int(np.argmin(drawn.points.codes @ counts))]

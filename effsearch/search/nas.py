@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from effsearch.architecture import Architecture, parse
 from effsearch.cost import cost
 from effsearch.families import FAMILIES
+from effsearch.prior import accuracy as predicted_accuracy
 from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
@@ -76,7 +77,8 @@ class NasProblem:
 
     def sampler(self, proposals: int) -> SpaceSampler:
         seed = proposal_seed(self.settings.seed, proposals)
-        known = Known(self.settings.score, self.settings.flops)
+        prior = predicted_accuracy if self.settings.prior else None
+        known = Known(self.settings.score, self.settings.flops, prior)
         return make_sampler(self.settings.sampler, self.space, self.settings.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:

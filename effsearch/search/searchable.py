@@ -68,10 +68,14 @@ Feasible = Callable[[Any], bool]
 
 @dataclass(frozen=True)
 class Known:
-    """What need not be learnt: the FLOPs of a network, and how the reward weighs them."""
+    """What need not be learnt: the FLOPs of a network, and how the reward weighs them.
+
+    `prior` is an accuracy that something else predicts of a network, from which learning may begin. It may be wrong.
+    """
 
     reward: Reward
     flops: Callable[[Any], float]
+    prior: Callable[[Any], float] | None = None
 
 
 def distributions(space: Searchable) -> dict[str, BaseDistribution]:
