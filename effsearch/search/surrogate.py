@@ -217,6 +217,10 @@ class Surrogate:
         below = np.maximum(LOWEST - found, 0)
         return np.where(below > 0, LOWEST - np.log1p(below), found), float(middle), spread
 
+    @property
+    def has_prior(self) -> bool:
+        return self.known is not None and self.known.prior is not None
+
     def promised(self, candidates: Candidates) -> Array:
         """The reward of each if the prior were right."""
         accuracy = candidates.points.expected * self.expected.deviation + self.expected.mean
