@@ -105,13 +105,13 @@ def measure_cost(name: str, trials: int, proposals: int = 60) -> None:
         known = Known(Reward(400e6), lambda network: cost(network).flops)
 
         def feasible(network: Any) -> bool:
-            return 200e6 <= known.flops(network) <= 500e6
+            return 200e6 <= known.cost(network) <= 500e6
 
     def value(network: Any) -> float:
         if name in MADE:
             return known.reward(network.accuracy, network.flops)
         size = sum(stage.channels * stage.layers for stage in network.stages)
-        return known.reward(size / (size + 500), known.flops(network))
+        return known.reward(size / (size + 500), known.cost(network))
 
     study, memory, choices = optuna.create_study(direction="maximize"), Memory(), distributions(searched)
     study.sampler = make_sampler("random", searched, feasible, 0, memory, known)

@@ -61,6 +61,12 @@ def nas(
         str | None,
         typer.Option(help="training, or prior: predicted ImageNet accuracies, in space b0 [default: training]"),
     ] = None,
+    prior: Annotated[
+        bool | None,
+        typer.Option(
+            "--prior/--no-prior", help="Learn from predicted ImageNet accuracies on, in space b0 [default: do not]"
+        ),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Architectures to finish [default: 24 with the quick proxy, else 60]")
     ] = None,
@@ -110,6 +116,7 @@ def nas(
         "data": data,
         "sampler": sampler,
         "evaluator": evaluator,
+        "prior": prior,
         "reward": reward,
         "exponent": exponent,
         "resolution": resolution,

@@ -42,10 +42,11 @@ def _announce(session: Session, out: Console) -> None:
     settings, space, proxy = session.settings, session.space, session.settings.proxy
     known = known_architectures(space, Budget(settings, session.meter))
     repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in known else "")
+    begins = " that begins from predicted ImageNet accuracies" if settings.prior else ""
     out.print(f"run {session.run.name} in {session.run.path.parent}/", style="bold")
     out.print(
         f"space {space.name}: {space.size:.3g} architectures; target {settings.score.aim}, {settings.allowance} are "
-        f"trained; {settings.sampler} sampler, seed {settings.seed}"
+        f"trained; {settings.sampler} sampler{begins}, seed {settings.seed}"
     )
     if session.meter is not None and settings.latency is not None:
         out.print(

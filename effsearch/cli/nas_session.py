@@ -157,8 +157,10 @@ def _begin(request: Request, out: Console) -> Session:
     if settings.rungs:
         settings = replace(settings, finalists=FINALISTS)
     if prior:
-        _check_prior(request, space)
+        _check_predicted(request)
     space = space.at(settings.resolution)
+    if prior or settings.prior:
+        _check_skeleton(space)
     _check_window(space, settings)
     settings.proxy.check(space)
     meter = _measured(space, settings, out) if settings.timed else None
@@ -225,16 +227,21 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
     return Session(run, space, stored, Limits(trials, request.seconds), images, started, meter)
 
 
-def _check_prior(request: Request, space: Space) -> None:
-    """Raises an EffsearchError unless the prior knows the space, and for options that only a training has."""
+def _check_predicted(request: Request) -> None:
+    """Raises a QuantityError for options that only a training has."""
     trained = [name for name in ("data", "rungs") if name in request.asked] + ["proxy"] * (request.proxy is not None)
     if trained or request.proxy_changes:
         given = listed([*trained, *request.proxy_changes])
         raise QuantityError(f"--evaluator prior trains nothing: leave out what a training has, got {given}")
+
+
+def _check_skeleton(space: Space) -> None:
+    """Raises a SpaceError unless the prior knows the space."""
     rng = random.Random(0)
     if not all(lies_in_skeleton(space.decode(space.sample(rng))) for _ in range(DRAWS // 100)):
         raise SpaceError(
-            f"the prior knows only networks of EfficientNet-B0's skeleton: use --space b0, got {space.name}"
+            f"the prior knows only networks of EfficientNet-B0's skeleton at 224 px: use --space b0, got {space.name} "
+            f"at {space.choices('resolution')[0]} px"
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from effsearch.errors import TableError
-from effsearch.evaluation.gaussian import Array, Encoding, Points, Posterior, fit
+from effsearch.evaluation.gaussian import Array, Encoding, Posterior, fit, unknown
 from effsearch.evaluation.tables import Listing
 from effsearch.space import Row
 from effsearch.table import Entry, Table, notation
@@ -55,7 +55,7 @@ class Predictor:
 
     def __call__(self, codes: Array) -> Array:
         """The expected values for encoded networks."""
-        return self.scaled(self.posterior.mean(Points(codes, np.zeros(len(codes)))))
+        return self.scaled(self.posterior.mean(unknown(codes)))
 
     def scaled(self, standard: Array) -> Array:
         """Standardised values as they are measured."""
@@ -159,10 +159,10 @@ def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> Predic
         values = np.log(column) if logarithm else column
         centre, spread = float(values.mean()), max(float(values.std()), 1e-12)
         standard = (values - centre) / spread
-        kernel = fit(encoding, Points(few, np.zeros(len(few))), standard[order[:FITTED]])
-        small = Posterior(kernel, Points(few, np.zeros(len(few))), standard[order[:FITTED]])
+        kernel = fit(encoding, unknown(few), standard[order[:FITTED]])
+        small = Posterior(kernel, unknown(few), standard[order[:FITTED]])
         predictor = Predictor(encoding, small, centre, spread, logarithm, low, high)
         tried.append((_error(predictor, relative=not accuracy), predictor, standard))
     _, best, standard = min(tried, key=lambda found: found[0])
-    whole = Posterior(best.posterior.kernel, Points(many, np.zeros(len(many))), standard[order[: MOST[name]]])
+    whole = Posterior(best.posterior.kernel, unknown(many), standard[order[: MOST[name]]])
     return replace(best, posterior=whole)

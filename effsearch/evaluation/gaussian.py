@@ -3,7 +3,8 @@
 The covariance of two networks is a sum of three parts: what each decision adds on its own, what all of them do
 together (a product over decisions, so that interactions are learnt), and what follows from their size. Each decision
 has a relevance of its own in the first two, learnt from the data (R. Neal, Bayesian Learning for Neural Networks,
-1996; additive Gaussian processes, 1112.4394).
+1996; additive Gaussian processes, 1112.4394). Where something else predicts accuracies, they are its mean, times a
+coefficient that is learnt too and may be none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,9 @@ Array: TypeAlias = NDArray[np.float64]
 
 CONSTANT = 1.0
 """Prior variance of the mean of standardised accuracies."""
+
+DOUBT = 0.5
+"""Deviation of the coefficient of what is expected beforehand, as a share of its mean, which is learnt."""
 
 JITTER = 1e-6
 
@@ -84,36 +88,62 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Points:
-    """Networks to learn from or to predict: their encoded decisions, and their size, standardised."""
+    """Networks to learn from or to predict: encoded decisions, size, and the accuracy that is expected beforehand.
+
+    The last two are standardised, and zeros where nothing is known.
+    """
 
     codes: Array
     size: Array
+    expected: Array
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def single(self) -> "Points":
         """In single precision, for what is only compared."""
-        return Points(self.codes.astype(np.float32), self.size.astype(np.float32))
+        return Points(self.codes.astype(np.float32), self.size.astype(np.float32), self.expected.astype(np.float32))
 
-    def at(self, rows: Sequence[int] | NDArray[np.int64]) -> "Points":
+    def with_more(self, others: "Points") -> "Points":
+        """These and then the others."""
+        return Points(
+            np.concatenate([self.codes, others.codes]),
+            np.concatenate([self.size, others.size]),
+            np.concatenate([self.expected, others.expected]),
+        )
+
+    def at(self, rows: Sequence[int] | NDArray[np.int64] | slice) -> "Points":
         """Those of some rows."""
-        return Points(self.codes[rows], self.size[rows])
+        return Points(self.codes[rows], self.size[rows], self.expected[rows])
+
+
+def unknown(codes: Array) -> Points:
+    """Networks of which nothing but the decisions is known."""
+    return Points(codes, np.zeros(len(codes)), np.zeros(len(codes)))
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The covariance of standardised accuracies, by the logarithms of its parameters."""
+    """The mean and the covariance of standardised accuracies, by the logarithms of their parameters.
+
+    The mean is 0 where what is expected beforehand is at its `centre`.
+    """
 
     encoding: Encoding
     logs: Array
+    centre: float = 0.0
 
     @cached_property
-    def _parts(self) -> tuple[Array, Array, float, float, float]:
+    def _parts(self) -> tuple[Array, Array, float, float, float, float]:
         count = len(self.encoding.decisions)
         relevance, alone = np.exp(self.logs[:count]), np.exp(self.logs[count : 2 * count])
-        together, size, noise = np.exp(self.logs[2 * count :])
-        return relevance, alone, float(together), float(size), float(noise) + JITTER
+        together, size, noise, trust = np.exp(self.logs[2 * count :])
+        return relevance, alone, float(together), float(size), float(noise) + JITTER, float(trust)
+
+    @property
+    def trust(self) -> float:
+        """The mean of the coefficient of what is expected beforehand."""
+        return self._parts[5]
 
     @property
     def noise(self) -> float:
@@ -133,27 +163,34 @@ class Kernel:
     def between(self, one: Points, other: Points) -> Array:
         """Covariances, a row for each of `one`."""
         exponent, alone = (table.astype(one.codes.dtype) for table in self._tables)
-        _, _, together, size, _ = self._parts
+        _, _, together, size, _, trust = self._parts
         found: Array = (one.codes @ -exponent) @ other.codes.T
         np.exp(found, out=found)
         found *= together
         found += (one.codes @ alone) @ other.codes.T
         found += (size * one.size)[:, None] * other.size
+        found += ((DOUBT * trust) ** 2 * (one.expected - self.centre))[:, None] * (other.expected - self.centre)
         found += CONSTANT
         return found
 
     def variance(self, points: Points) -> Array:
         """Of each point, before anything is known."""
-        _, alone, together, size, _ = self._parts
+        _, alone, together, size, _, trust = self._parts
         found: Array = together + alone.sum() + CONSTANT + size * np.square(points.size)
+        found += np.square(DOUBT * trust * (points.expected - self.centre))
+        return found
+
+    def mean(self, points: Points) -> Array:
+        """Of each point, before anything is known."""
+        found: Array = self.trust * (points.expected - self.centre)
         return found
 
 
 def prior(encoding: Encoding) -> tuple[Array, Array]:
     """Means and deviations of the logarithms of a kernel's parameters."""
     count = len(encoding.decisions)
-    means = [np.log(8 / count)] * count + [-np.log(count)] * count + list(np.log([0.3, 0.3, 0.02]))
-    return np.array(means), np.array([1.2] * (2 * count) + [1.0, 1.2, 1.5])
+    means = [np.log(8 / count)] * count + [-np.log(count)] * count + list(np.log([0.3, 0.3, 0.02, 0.7]))
+    return np.array(means), np.array([1.2] * (2 * count) + [1.0, 1.2, 1.5, 1.0])
 
 
 def fit(encoding: Encoding, points: Points, values: Array, iterations: int = 40) -> Kernel:
@@ -164,7 +201,7 @@ def fit(encoding: Encoding, points: Points, values: Array, iterations: int = 40)
     found = minimize(
         target, means, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": iterations, "maxcor": 20}
     )
-    return Kernel(encoding, found.x)
+    return Kernel(encoding, found.x, target.centre)
 
 
 @dataclass(frozen=True)
@@ -177,18 +214,25 @@ class _Target:
     means: Array
     deviations: Array
 
+    @property
+    def centre(self) -> float:
+        return float(self.points.expected.mean())
+
     def __call__(self, logs: Array) -> tuple[float, Array]:
-        kernel, codes, n = Kernel(self.encoding, logs), self.points.codes, len(self.values)
-        _, _, together, size, noise = kernel._parts
+        kernel, codes, n = Kernel(self.encoding, logs, self.centre), self.points.codes, len(self.values)
+        _, _, together, size, noise, trust = kernel._parts
         exponent, own = kernel._tables
         product = together * np.exp(-(codes @ exponent @ codes.T))
         sizes = size * np.outer(self.points.size, self.points.size)
-        covariance = product + codes @ own @ codes.T + sizes + CONSTANT
+        expected = trust * (self.points.expected - self.centre)
+        doubts = DOUBT**2 * np.outer(expected, expected)
+        covariance = product + codes @ own @ codes.T + sizes + doubts + CONSTANT
         covariance[np.diag_indices(n)] += noise
         factor, trouble = dpotrf(covariance, lower=1)
         if trouble:
             return 1e10, np.zeros_like(logs)
-        weights = cho_solve((factor, True), self.values)
+        surprise = self.values - expected
+        weights = cho_solve((factor, True), surprise)
         slope = 0.5 * (np.outer(weights, weights) - cho_solve((factor, True), np.eye(n)))
         # How the likelihood changes with what two choices have in common, summed over all pairs of points.
         weighted = slope * product
@@ -198,9 +242,10 @@ class _Target:
         gradient = np.empty_like(logs)
         gradient[:count] = -self._by_decision(by_choice * exponent)
         gradient[count : 2 * count] = self._by_decision(by_own * own)
-        gradient[2 * count :] = weighted.sum(), (slope * sizes).sum(), (noise - JITTER) * np.trace(slope)
+        trusted = expected @ weights + 2 * (slope * doubts).sum()
+        gradient[2 * count :] = weighted.sum(), (slope * sizes).sum(), (noise - JITTER) * np.trace(slope), trusted
         away = (logs - self.means) / self.deviations
-        likelihood = -0.5 * self.values @ weights - np.log(np.diag(factor)).sum()
+        likelihood = -0.5 * surprise @ weights - np.log(np.diag(factor)).sum()
         return float(0.5 * away @ away - likelihood), away / self.deviations - gradient
 
     def _by_decision(self, table: Array) -> Array:
@@ -229,12 +274,12 @@ class Posterior:
 
     @cached_property
     def weights(self) -> Array:
-        found: Array = cho_solve((self.factor, True), self.values)
+        found: Array = cho_solve((self.factor, True), self.values - self.kernel.mean(self.points))
         return found
 
     def mean(self, points: Points) -> Array:
         """The expected values."""
-        found: Array = self.kernel.between(points, self.points) @ self.weights
+        found: Array = self.kernel.mean(points) + self.kernel.between(points, self.points) @ self.weights
         return found
 
     def left_out(self) -> Array:

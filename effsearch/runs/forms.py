@@ -64,6 +64,7 @@ MANIFEST = {
         "space": str,
         "target": float,
         "measure": Measure,
+        "prior": bool,
         "max_flops": float,
         "max_params": float,
         "max_latency": float,

@@ -19,8 +19,9 @@ DRAWN = 64
 class AutoSampler(EvolutionSampler):
     """Expected improvement of the reward under a Gaussian process of accuracy, with exact FLOPs.
 
-    The first `startup` networks are spread over the choices of all decisions. Trials that still run are taken to give
-    what is expected of them, so that several workers do not crowd. Once in `moves` proposals it takes a step of
+    The first `startup` networks are spread over the choices of all decisions; with a prior in `known` half of them are
+    what that expects to be the best, and it is the mean of the process (see `Kernel`). Trials that still run are taken
+    to give what is expected of them, so that several workers do not crowd. Once in `moves` proposals it takes a step of
     evolution instead, so that a model that is wrong cannot hold it. With `known` the process learns accuracy and
     the reward is computed from it (1807.02811 reviews the method); without, it learns the value of the trials.
     """
@@ -45,7 +46,7 @@ class AutoSampler(EvolutionSampler):
         done = [other for other in finished(trials) if np.isfinite(goodness(study, other))]
         surrogate = self._surrogate(done)
         if len(done) < self.startup:
-            yield from self._spread(surrogate, trials, self.taken(trials, trial.number))
+            yield from self._start(surrogate, trials, self.taken(trials, trial.number))
             return
         if self.rng.random() >= 1 / self.moves:
             running = [other for other in trials if other.state == TrialState.RUNNING and self._has_all(other)]
@@ -66,11 +67,14 @@ class AutoSampler(EvolutionSampler):
     def _has_all(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() >= self.distributions.keys()
 
-    def _spread(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
-        """Of some random networks, that whose choices were proposed the least."""
+    def _start(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
+        """Of some random networks, that whose choices were proposed the least, or in turn the best by the prior."""
         # By their keys, since a trial that was interrupted stands there twice.
         had = {self.memory.keys[trial.number]: trial.params for trial in trials if trial.number in self.memory.keys}
         counts = surrogate.encoding.encode(list(had.values())).sum(0)
         drawn = surrogate.gather((self.space.sample(self.rng) for _ in range(DRAWN)), taken)
-        if len(drawn):
+        # Not every time, since networks that are all expected to be good tell little of whether that is so.
+        if len(drawn) and surrogate.has_prior and len(had) % 2 == 0:
+            yield drawn.values[int(np.argmax(surrogate.promised(drawn)))]
+        elif len(drawn):
             yield drawn.values[int(np.argmin(drawn.points.codes @ counts))]

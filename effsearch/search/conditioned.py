@@ -19,10 +19,10 @@ class Conditioned:
     def __init__(self, kernel: Kernel, points: Points, whole: Points | None, room: int) -> None:
         self.kernel, self.whole, self.count = kernel, whole, len(points)
         self.kept: tuple[int, Array] | None = None
-        self.left = np.zeros(0)
-        room = self.count + room
-        self.codes, self.size = np.zeros((room, points.codes.shape[1])), np.zeros(room)
-        self.codes[: self.count], self.size[: self.count] = points.codes, points.size
+        self.mean = self.left = np.zeros(0)
+        room += self.count
+        self.learnt = Points(np.zeros((room, points.codes.shape[1])), np.zeros(room), np.zeros(room))
+        self._keep(points, 0)
         self.factor = np.zeros((room, room))
         self.factor[: self.count, : self.count] = Posterior(kernel, points, np.zeros(self.count)).factor
         if whole is not None:
@@ -30,11 +30,16 @@ class Conditioned:
             factor = self.factor[: self.count, : self.count].astype(np.float32)
             covariance = kernel.between(points.single(), whole)
             self.whitened[: self.count] = solve_triangular(factor, covariance, lower=True, overwrite_b=True)
+            self.mean = kernel.mean(whole)
             self.left = kernel.variance(whole) - np.square(self.whitened[: self.count]).sum(0)
 
     @property
     def points(self) -> Points:
-        return Points(self.codes[: self.count], self.size[: self.count])
+        return self.learnt.at(slice(self.count))
+
+    def _keep(self, points: Points, at: int) -> None:
+        rows, kept = slice(at, at + len(points)), self.learnt
+        kept.codes[rows], kept.size[rows], kept.expected[rows] = points.codes, points.size, points.expected
 
     def add(self, point: Points) -> None:
         """Takes one more trial, whose value need not be known yet."""
@@ -42,7 +47,7 @@ class Conditioned:
         row = solve_triangular(self.factor[:n, :n], kernel.between(self.points, point)[:, 0], lower=True)
         length = np.sqrt(max(float(kernel.variance(point)[0]) + kernel.noise - row @ row, 1e-9))
         self.factor[n, :n], self.factor[n, n] = row, length
-        self.codes[n], self.size[n] = point.codes[0], point.size[0]
+        self._keep(point, n)
         if self.whole is not None:
             new = kernel.between(point.single(), self.whole)[0] - row.astype(np.float32) @ self.whitened[:n]
             self.whitened[n] = new / np.float32(length)
@@ -64,9 +69,11 @@ class Conditioned:
     def beliefs(self, values: Array, points: Points | None) -> tuple[Array, Array]:
         """Mean and variance at the points, or at the whole; trials without a value in `values` have that expected."""
         n, known = self.count, len(values)
-        weights = solve_triangular(self.factor[:known, :known], values, lower=True)
+        surprise = values - self.kernel.mean(self.points)[:known]
+        weights = solve_triangular(self.factor[:known, :known], surprise, lower=True)
         if points is None:
-            return weights.astype(np.float32) @ self.whitened[:known], self.left
+            return self.mean + weights.astype(np.float32) @ self.whitened[:known], self.left
         covariance = self.kernel.between(self.points, points)
         whitened = solve_triangular(self.factor[:n, :n], covariance, lower=True)
-        return weights @ whitened[:known], self.kernel.variance(points) - np.square(whitened).sum(0)
+        mean = self.kernel.mean(points) + weights @ whitened[:known]
+        return mean, self.kernel.variance(points) - np.square(whitened).sum(0)

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 
 from effsearch.architecture import Architecture, parse
 from effsearch.families import FAMILIES
+from effsearch.prior import accuracy as predicted_accuracy
 from effsearch.reward import Reward
 from effsearch.runs.executor import Executor
 from effsearch.runs.folder import Run
@@ -85,8 +86,8 @@ class NasProblem:
 
     def sampler(self, proposals: int) -> SpaceSampler:
         seed = proposal_seed(self.settings.seed, proposals)
-        budget = self.budget
-        known = Known(self.settings.score, budget.cost, budget.confirmed)
+        budget, prior = self.budget, predicted_accuracy if self.settings.prior else None
+        known = Known(self.settings.score, budget.cost, budget.confirmed, prior)
         return make_sampler(self.settings.sampler, self.space, budget.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:

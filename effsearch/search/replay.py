@@ -60,10 +60,18 @@ class _Timed(BaseSampler):
         self._count(self.inner.after_trial, study, trial, state, values)
 
 
-def search(table: Table, reward: Reward, sampler: str, seed: int, trials: int, running: int = 1) -> Course:
+def search(
+    table: Table,
+    reward: Reward,
+    sampler: str,
+    seed: int,
+    trials: int,
+    running: int = 1,
+    prior: Callable[[Entry], float] | None = None,
+) -> Course:
     """One search of a table in memory, with so many trials running at a time; ends early with the table's rows."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    timed = _Timed(make_sampler(sampler, table, always, seed, known=Known(reward, attrgetter("flops"))))
+    timed = _Timed(make_sampler(sampler, table, always, seed, known=Known(reward, attrgetter("flops"), prior=prior)))
     study = optuna.create_study(direction="maximize", sampler=timed)
     choices, best, asked = distributions(table), [], []  # type: ignore[var-annotated]
     while len(best) < trials:

@@ -76,11 +76,13 @@ class Known:
     """What need not be learnt: the cost of a network, and how the reward weighs it.
 
     `confirm` is a second, dear answer to whether a network may be trained, asked only of what is about to be proposed.
+    `prior` is an accuracy that something else predicts of a network, from which learning may begin. It may be wrong.
     """
 
     reward: Reward
-    flops: Callable[[Any], float]
+    cost: Callable[[Any], float]
     confirm: Feasible = always
+    prior: Callable[[Any], float] | None = None
 
 
 def distributions(space: Searchable) -> dict[str, BaseDistribution]:

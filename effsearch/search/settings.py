@@ -24,7 +24,8 @@ class NasSettings:
     `max_latency` (seconds); where latency counts, `latency` says how it is measured. The best `finalists` and the
     baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them the proxy's) only the
     best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted.
-    `start` are notations that are trained first. Raises QuantityError.
+    `prior` lets the auto sampler begin from such predictions. `start` are notations that are trained first. Raises
+    QuantityError.
     """
 
     space: str
@@ -49,10 +50,14 @@ class NasSettings:
     max_params: float | None = None
     max_latency: float | None = None
     latency: LatencyConditions | None = None
+    prior: bool = False
 
     def __post_init__(self) -> None:
         if self.evaluator not in EVALUATORS:
             raise QuantityError(f"--evaluator must be one of {listed(EVALUATORS)}, got {self.evaluator!r}")
+        if self.prior and (self.evaluator, self.sampler) != ("training", "auto"):
+            got = f"sampler {self.sampler}" if self.sampler != "auto" else f"evaluator {self.evaluator}"
+            raise QuantityError(f"--prior is what the auto sampler learns trainings from, got {got}")
         if not 0 <= self.seed < 2**31:
             raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
         if self.classes < 2:

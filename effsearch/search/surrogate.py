@@ -4,13 +4,14 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from effsearch.evaluation.gaussian import Array, Encoding, Points, fit
+from effsearch.evaluation.gaussian import Array, Encoding, Points, fit, unknown
 from effsearch.search.conditioned import Conditioned
 from effsearch.search.proposing import WHOLE, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable
@@ -42,6 +43,22 @@ def fitted_at(count: int, first: int) -> int:
     while (following := at + min(GROWTH, max(2, at // 8))) <= count:
         at = following
     return at
+
+
+@dataclass(frozen=True)
+class Scale:
+    """By which something is standardised."""
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @classmethod
+    def of(cls, values: Array, least: float) -> "Scale":
+        return cls(float(values.mean()), max(float(values.std()), least))
+
+    def __call__(self, values: Array) -> Array:
+        found: Array = (values - self.mean) / self.deviation
+        return found
 
 
 @dataclass(frozen=True)
@@ -78,19 +95,20 @@ class Surrogate:
 
     def __post_init__(self) -> None:
         self.encoding = Encoding(self.space.decisions)
-        self.codes, self.sizes = np.zeros((0, self.encoding.starts[-1])), np.zeros(0)
-        self.centre, self.spread = self._spread()
+        self.points = unknown(np.zeros((0, self.encoding.starts[-1])))
+        self.size, self.expected = self._scales()
         self.whole = self._whole()
         self.place = {} if self.whole is None else {key: index for index, key in enumerate(self.whole.keys)}
 
-    def _spread(self) -> tuple[float, float]:
-        """Mean and deviation of the logarithm of the FLOPs of random networks."""
+    def _scales(self) -> tuple[Scale, Scale]:
+        """Of the logarithm of the FLOPs and of the predictions of the prior, by random networks."""
         if self.known is None:
-            return 0.0, 1.0
+            return Scale(), Scale()
         rng = random.Random(0)
-        draws = [self.known.flops(self.space.decode(self.space.sample(rng))) for _ in range(200)]
-        logs = np.log(np.maximum(draws, 1.0))
-        return float(logs.mean()), max(float(logs.std()), 1e-3)
+        networks = [self.space.decode(self.space.sample(rng)) for _ in range(200)]
+        logs = np.log(np.maximum([self.known.cost(network) for network in networks], 1.0))
+        told = np.array([] if self.known.prior is None else [self.known.prior(network) for network in networks])
+        return Scale.of(logs, 1e-3), Scale.of(told, 1e-9) if len(told) else Scale()
 
     def _whole(self) -> Candidates | None:
         if self.space.size > WHOLE:
@@ -103,24 +121,31 @@ class Surrogate:
 
     def gather(self, values: Iterable[Values], taken: set[str]) -> Candidates:
         """Those of the values that give a feasible network which is not taken, each network once."""
-        found: dict[str, tuple[Values, float]] = {}
+        found: dict[str, tuple[Values, Any]] = {}
         drawn = list(values)
         for point, network in zip(drawn, self.space.decode_all(drawn), strict=True):
             if network is None:
                 continue
             key = network.key
             if key not in taken and key not in found and self.feasible(network):
-                found[key] = point, 1.0 if self.known is None else self.known.flops(network)
-        points = [point for point, _ in found.values()]
-        flops = np.array([flops for _, flops in found.values()])
+                found[key] = point, network
+        points, flops = [point for point, _ in found.values()], self._flops([network for _, network in found.values()])
         slopes, offsets = self._weights(flops)
-        return Candidates(points, list(found), self._points(points, flops), slopes, offsets)
+        encoded = self._points(points, [network for _, network in found.values()], flops)
+        return Candidates(points, list(found), encoded, slopes, offsets)
 
-    def _points(self, values: Sequence[Mapping[str, Value]], flops: Array) -> Points:
-        size = np.zeros(len(values))
-        if self.known is not None and len(values):
-            size = (np.log(np.maximum(flops, 1.0)) - self.centre) / self.spread
-        return Points(self.encoding.encode(values), size)
+    def _flops(self, networks: Sequence[Any]) -> Array:
+        known = self.known
+        return np.ones(len(networks)) if known is None else np.array([known.cost(network) for network in networks])
+
+    def _points(self, values: Sequence[Mapping[str, Value]], networks: Sequence[Any], flops: Array) -> Points:
+        codes, known = self.encoding.encode(values), self.known
+        if known is None or not len(values):
+            return unknown(codes)
+        size, told = self.size(np.log(np.maximum(flops, 1.0))), np.zeros(len(values))
+        if known.prior is not None:
+            told = self.expected(np.array([known.prior(network) for network in networks]))
+        return Points(codes, size, told)
 
     def _weights(self, flops: Array) -> tuple[Array, Array]:
         if self.known is None or not len(flops):
@@ -141,41 +166,39 @@ class Surrogate:
         self.process.forget()
         for index in range(self.fitted + len(self.chosen) - self.base, len(done)):
             self.chosen.append(index)
-            self.process.add(self._at([index]))
+            self.process.add(self.points.at([index]))
         running = [self._read(trial) for trial in pending[:MOST_RUNNING]]
-        points = self._points([values for values, _ in running], np.array([flops for _, flops in running]))
+        networks = [network for _, network in running]
+        points = self._points([values for values, _ in running], networks, self._flops(networks))
         self.process.imagine([points.at([index]) for index in range(len(running))])
 
-    def _read(self, trial: FrozenTrial) -> tuple[Values, float]:
-        """The values of a trial and the FLOPs of its network."""
+    def _read(self, trial: FrozenTrial) -> tuple[Values, Any]:
+        """The values of a trial and its network."""
         values: Values = {decision.name: trial.params[decision.name] for decision in self.space.decisions}
-        return values, 1.0 if self.known is None else self.known.flops(self.space.decode(values))
+        return values, self.space.decode(values)
 
     def _observe(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
         if not trials:
             return
         read = [self._read(trial) for trial in trials]
-        values, flops = [values for values, _ in read], np.array([flops for _, flops in read])
+        values, networks = [values for values, _ in read], [network for _, network in read]
+        flops = self._flops(networks)
         slopes, offsets = self._weights(flops)
         rewards = np.array([goodness(study, trial) for trial in trials])
-        points = self._points(values, flops)
-        self.codes, self.sizes = np.concatenate([self.codes, points.codes]), np.concatenate([self.sizes, points.size])
+        self.points = self.points.with_more(self._points(values, networks, flops))
         self.numbers += [trial.number for trial in trials]
         self.seen += values
         self.rewards += rewards.tolist()
         self.accuracies += ((rewards - offsets) / slopes).tolist()
-
-    def _at(self, rows: Sequence[int]) -> Points:
-        return Points(self.codes[rows], self.sizes[rows])
 
     def _fit(self, count: int) -> None:
         """Fits the process to the first `count` trials, or to the best and a sample of the others."""
         self.chosen = self._sample(count, MOST)
         rows = self._sample(count, MOST_FITTED)
         values, _, _ = self._standardised(rows)
-        kernel = fit(self.encoding, self._at(rows), values)
+        kernel = fit(self.encoding, self.points.at(rows), values)
         whole = None if self.whole is None else self.whole.points
-        self.process = Conditioned(kernel, self._at(self.chosen), whole, GROWTH + MOST_RUNNING)
+        self.process = Conditioned(kernel, self.points.at(self.chosen), whole, GROWTH + MOST_RUNNING)
         self.fitted, self.base = count, len(self.chosen)
 
     def _sample(self, count: int, most: int) -> list[int]:
@@ -193,6 +216,15 @@ class Surrogate:
         found = (values - middle) / spread
         below = np.maximum(LOWEST - found, 0)
         return np.where(below > 0, LOWEST - np.log1p(below), found), float(middle), spread
+
+    @property
+    def has_prior(self) -> bool:
+        return self.known is not None and self.known.prior is not None
+
+    def promised(self, candidates: Candidates) -> Array:
+        """The reward of each if the prior were right."""
+        accuracy = candidates.points.expected * self.expected.deviation + self.expected.mean
+        return candidates.slope * accuracy + candidates.offset
 
     def acquisition(self, candidates: Candidates) -> Array:
         """The logarithm of the improvement of the reward that each may be expected to bring."""

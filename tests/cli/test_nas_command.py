@@ -55,6 +55,19 @@ def test_everything_that_gives_a_trial_meaning_is_in_the_run_file(folder, first)
         assert name in text
 
 
+def test_the_prior_is_of_the_run_and_not_of_the_command(folder):
+    size = ("--epochs", "1", "--proxy-resolution", "32", "--proxy-images", "64", "--workers", "1", "--data", "images")
+    begun = run(
+        folder, "nas", "--space", "b0", "--target-flops", "300M", *size, "--prior", "--trials", "2", "--run", "p"
+    )
+    assert begun.returncode == 0, begun.stderr
+    assert "begins from predicted ImageNet accuracies" in " ".join(begun.stdout.split())
+    assert "prior = true" in (folder / "results" / "p" / "run.toml").read_text()
+    refused = run(folder, "nas", "--resume", "p", "--no-prior")
+    assert refused.returncode == 2
+    assert "prior is True, not False" in refused.stderr
+
+
 def test_a_run_is_continued_by_either_name_and_trains_nothing_twice(folder, first):
     again = run(folder, "nas", "--resume", "first", "--trials", "4")
     assert again.returncode == 0, again.stderr

@@ -29,6 +29,10 @@ def test_the_prior_ranks_without_training_and_says_that_it_predicts(effsearch):
         (("--data", "cifar10"), "trains nothing: leave out what a training has, got data"),
         (("--epochs", "3"), "got epochs"),
         (("--proxy", "quick"), "got proxy"),
+        (("--resolution", "192"), "at 224 px: use --space b0, got b0 at 192 px"),
+        (("--sampler", "auto", "--prior"), "learns trainings from, got evaluator prior"),
+        (("--evaluator", "training", "--space", "b0", "--prior"), "learns trainings from, got sampler random"),
+        (("--evaluator", "training", "--sampler", "auto", "--prior"), "use --space b0, got mbconv"),
         (("--evaluator", "guess"), "must be one of training, prior, got 'guess'"),
     ],
 )

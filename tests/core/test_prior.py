@@ -11,7 +11,7 @@ from scipy import stats
 from effsearch import prior
 from effsearch.architecture import Architecture, Stage
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
-from effsearch.prior import FILE, Prediction, lies_in_skeleton, predict
+from effsearch.prior import FILE, Prediction, accuracy, choices, features, lies_in_skeleton, predict
 from effsearch.space import load
 
 BENCH = os.environ.get("EFFSEARCH_TEST_BENCH")
@@ -49,6 +49,16 @@ def test_more_layers_and_expansion_are_predicted_to_help():
         EFFICIENTNET_B0, stages=tuple(replace(s, expansion=4 if s.expansion > 1 else 1) for s in EFFICIENTNET_B0.stages)
     )
     assert predict(small).accuracy < predict(EFFICIENTNET_B0).accuracy
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_prediction_is_the_sum_of_the_coefficients_that_hold(rng):
+    space = load("b0")
+    network = space.decode(space.sample(rng))
+    held = features([choices(s.expansion, s.kernel, s.layers, s.se_ratio) for s in network.stages])
+    known = prior.load()
+    expected = known.intercept + sum(known.coefficients.get(name, 0.0) for name in held)
+    assert accuracy(network) == pytest.approx(expected, abs=1e-12)
 
 
 def test_another_operator_is_not_in_the_skeleton():

@@ -16,7 +16,8 @@ def some_points(count: int, seed: int = 0) -> tuple[Encoding, Points, np.ndarray
     values = [{d.name: d.choices[rng.integers(len(d.choices))] for d in DECISIONS} for _ in range(count)]
     size = np.array([float(point["kernel"] * point["layers"]) for point in values])
     truth = np.array([0.3 * p["layers"] - 0.5 * (p["op"] == "sep") * (p["kernel"] == 7) for p in values])
-    return encoding, Points(encoding.encode(values), (size - size.mean()) / size.std()), truth
+    expected = truth + rng.normal(0, 0.2, count)
+    return encoding, Points(encoding.encode(values), (size - size.mean()) / size.std(), expected), truth
 
 
 def test_numbers_have_an_order_and_texts_do_not():
@@ -45,6 +46,24 @@ def test_it_learns_an_interaction_and_knows_what_it_does_not_know():
     assert posterior.mean(others) * spread + centre == pytest.approx(expected, abs=0.15)
     left_out = posterior.left_out() * spread + centre
     assert np.corrcoef(left_out, truth)[0, 1] > 0.95
+
+
+def test_a_prediction_that_is_right_is_trusted_and_one_that_is_wrong_is_not():
+    encoding, points, truth = some_points(40)
+    values = (truth - truth.mean()) / truth.std()
+    wrong = np.random.default_rng(5).permutation(values)
+    right, misled = (fit(encoding, Points(points.codes, points.size, told), values).trust for told in (values, wrong))
+    assert right > 0.5
+    assert misled < 0.5 * right
+
+
+def test_an_expected_value_moves_what_is_believed_before_anything_is_known():
+    encoding, points, truth = some_points(12)
+    kernel = fit(encoding, points, (truth - truth.mean()) / truth.std())
+    told = Points(points.codes, points.size, points.expected + 1)
+    assert kernel.mean(told) - kernel.mean(points) == pytest.approx(kernel.trust)
+    assert kernel.mean(points).mean() == pytest.approx(0, abs=1e-9)
+    assert np.diag(kernel.between(points, points)) == pytest.approx(kernel.variance(points))
 
 
 def test_what_is_left_out_is_predicted_as_by_a_fit_without_it():

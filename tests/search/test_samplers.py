@@ -126,7 +126,8 @@ class TestContract:
         with pytest.raises(SpaceExhausted, match="already tried"):
             propose(name, few.size + 1, space=few, feasible=always)
 
-    def test_goes_on_alike_when_it_is_made_anew_for_each_proposal(self, name):
+    @pytest.mark.parametrize("prior", [None, flops], ids=["cold", "prior"])
+    def test_goes_on_alike_when_it_is_made_anew_for_each_proposal(self, name, prior):
         if name not in OWN:
             pytest.skip("their state is not in the study")
 
@@ -135,7 +136,7 @@ class TestContract:
             study = optuna.create_study(direction="maximize")
             for number in range(30):
                 memory = memory if share_memory else Memory()
-                known = Known(Reward(5e7), flops)
+                known = Known(Reward(5e7), flops, prior=prior)
                 study.sampler = make_sampler(name, TABLE, within, number, memory, known)
                 trial = study.ask(distributions(TABLE))
                 study.tell(trial, known.reward(TABLE.decode(trial.params).accuracy, 5e7))
@@ -190,6 +191,25 @@ def test_auto_proposes_in_a_space_too_large_to_be_looked_at():
     found = propose("auto", 20, space=MBCONV, feasible=feasible, known=known)
     assert all(map(feasible, found))
     assert len({network.key for network in found}) == 20
+
+
+def test_auto_begins_where_the_prior_says_and_still_finds_the_best_if_that_is_wrong():
+    table = toy_table(noise=0.0)
+    rewards = {entry.key: Reward(5e7)(entry.accuracy, entry.flops) for entry in table.entries.values()}
+    best = max(rewards.values())
+
+    def needed(prior, seed: int) -> int:
+        found = propose("auto", 60, seed, table, always, known=Known(Reward(5e7), flops, prior=prior))
+        return next(index for index, entry in enumerate(found, 1) if rewards[entry.key] >= 0.999 * best)
+
+    def right(entry: Entry) -> float:
+        return entry.accuracy
+
+    def wrong(entry: Entry) -> float:
+        return 1 - entry.accuracy
+
+    assert all(needed(right, seed) <= 10 for seed in range(3))
+    assert all(needed(wrong, seed) <= 60 for seed in range(3))
 
 
 def test_auto_survives_values_that_are_all_the_same():
