@@ -172,7 +172,8 @@
     if (row === null || row === undefined) return "";
     if (!hovers.has(row)) {
       const of = (heading) => ranking.cells[row][ranking.headings.indexOf(heading)];
-      const cost = of("FLOPs") + " FLOPs, " + of("params") + " parameters";
+      const latency = of("ms") ? ", " + of("ms") + " ms" : "";
+      const cost = of("FLOPs") + " FLOPs, " + of("params") + " parameters" + latency;
       hovers.set(row, "<b>rank " + escape(of("rank")) + "</b>: " + escape(of("acc %")) + " %, reward " + escape(of("reward")) +
         "<br>" + escape(cost) + "<br>" + wrapped(ranking.notations[row]));
     }
