@@ -23,6 +23,7 @@ from search_tables import MADE, accel, boosted
 
 from effsearch import space as spaces
 from effsearch.cost import cost
+from effsearch.prior import accuracy
 from effsearch.report.replay import replay_grid
 from effsearch.reward import Reward
 from effsearch.runs.courses import summarise
@@ -38,8 +39,9 @@ TARGETS = {"soft": 0.5, "hard": 0.4}
 def main() -> None:
     arguments = parse()
     if arguments.cost:
-        for name, trials in (("additive", 500), ("additive", 10_000), ("mbconv", 500), ("mbconv", 10_000)):
-            measure_cost(name, trials)
+        for name in ("additive", "mbconv", "b0"):
+            for trials in (500, 10_000):
+                measure_cost(name, trials)
         return
     for name, made in tables(arguments.bench):
         if arguments.tables is None or name in arguments.tables.split(","):
@@ -94,7 +96,7 @@ def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
 
 
 def measure_cost(name: str, trials: int, proposals: int = 60) -> None:
-    """Random trials, then proposals of auto after them."""
+    """Random trials, then proposals of auto after them, in space b0 with the prior."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if name in MADE:
         searched: Any = MADE[name]()
@@ -102,7 +104,8 @@ def measure_cost(name: str, trials: int, proposals: int = 60) -> None:
         feasible: Callable[[Any], bool] = always
     else:
         searched = spaces.load(name).at(224)
-        known = Known(Reward(400e6), lambda network: cost(network).flops)
+        prior = accuracy if name == "b0" else None
+        known = Known(Reward(400e6), lambda network: cost(network).flops, prior)
 
         def feasible(network: Any) -> bool:
             return 200e6 <= known.cost(network) <= 500e6
