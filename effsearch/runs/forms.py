@@ -24,7 +24,7 @@ def fault(value: object, form: Form, where: str) -> str | None:
 
 
 def fits(value: Any, form: Form) -> bool:
-    """Whether a value is of a type; a whole number serves as a number, and both are below MOST."""
+    """Whether a value is of a type; a whole number serves as a number, both below MOST; nan is one too."""
     origin: Any = get_origin(form)
     if origin in (Union, UnionType):
         return any(fits(value, each) for each in get_args(form))
@@ -36,7 +36,7 @@ def fits(value: Any, form: Form) -> bool:
         return value is None
     if form in (int, float):
         known = (int, float) if form is float else (int,)
-        return type(value) in known and -MOST < value < MOST
+        return type(value) in known and (value != value or -MOST < value < MOST)
     return type(value) is form
 
 
@@ -67,7 +67,6 @@ MANIFEST = {
         "classes": int,
         "evaluator": str,
         "seed": int,
-        "rungs": list[int],
         "proxy": {"name": str, "resolution": int, "width": float, "epochs": int},
         "notation": str,
         "baseline": str,
