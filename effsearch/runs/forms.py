@@ -75,7 +75,6 @@ MANIFEST = {
         "classes": int,
         "evaluator": str,
         "seed": int,
-        "rungs": list[int],
         "proxy": {"name": str, "resolution": int, "width": float, "epochs": int},
         "notation": str,
         "baseline": str,
