@@ -32,6 +32,8 @@ def fits(value: Any, form: Form) -> bool:
         return any(fits(value, each) for each in get_args(form))
     if origin is Literal:
         return type(value) is str and value in get_args(form)
+    if origin is dict:
+        return isinstance(value, dict)
     if origin is list:
         return isinstance(value, list) and all(fits(item, get_args(form)[0]) for item in value)
     if form is None or form is NoneType:
