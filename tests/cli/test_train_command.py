@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -104,6 +105,26 @@ def test_an_export_says_whether_the_network_is_trained(folder, first):
     fresh = run(folder, "export", ARCH, "--to", "safetensors", "--classes", "5")
     assert fresh.returncode == 0, fresh.stderr
     assert "NOT TRAINED" in fresh.stdout
+
+
+READ_EVENTS = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1]).Reload()
+print(json.dumps({tag: [[e.step, e.value] for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}))
+"""
+
+
+def test_tensorboard_gets_what_the_metrics_have(folder):
+    done = run(folder, "train", ARCH, *OPTIONS, "--epochs", "2", "--run", "events", "--tensorboard")
+    assert (done.returncode, done.stderr) == (0, "")
+    written = folder / "results" / "events"
+    # In a process of its own: TensorBoard warns of what it imports.
+    command = [sys.executable, "-c", READ_EVENTS, str(written / "tensorboard")]
+    read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    metrics = [json.loads(line) for line in (written / "metrics.jsonl").read_text().splitlines()]
+    for tag, name in (("loss/train", "loss"), ("accuracy/validation", "accuracy")):
+        assert read[tag] == [[line["epoch"], pytest.approx(line[name], rel=1e-5)] for line in metrics]
 
 
 def test_another_training_is_not_made_of_a_run(folder, first):
