@@ -48,7 +48,7 @@ def show(
     from effsearch.report.failed import show_failed
     from effsearch.report.fidelity import show_fidelity
     from effsearch.report.grid import console
-    from effsearch.report.summary import print_ranking
+    from effsearch.report.summary import measure_of, print_ranking
     from effsearch.report.tables import ranking_grid
     from effsearch.report.training import print_training
     from effsearch.runs.folder import find
@@ -80,7 +80,8 @@ def show(
     elif format_ is Format.csv:
         typer.echo(ranked.frame(chosen).to_csv(index=False), nl=False)
     elif format_ is Format.markdown:
-        typer.echo(ranking_grid(chosen).markdown())
+        measure = measure_of(found.manifest().get("settings", {}))
+        typer.echo(ranking_grid(chosen, measure=measure).markdown())
     elif found.kind == "grid":
         print_grid(found, rows, chosen)
     elif found.kind == "curves":

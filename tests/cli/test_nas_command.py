@@ -129,6 +129,7 @@ def test_a_search_for_latency_measures_what_it_trains(folder):
     rows = json.loads(run(folder, "show", "timed", "--format", "json").stdout)
     assert all(row["latency"] > 0 and row["params"] <= 200e3 for row in rows)
     assert all(row["target_ratio"] == pytest.approx(row["latency"] / 2e-3) for row in rows)
+    assert "| FLOPs | LAT/T | params | ms |" in run(folder, "show", "timed", "--format", "markdown").stdout
     kept = json.loads((folder / "results" / "timed" / "latency.json").read_text())
     assert {row["notation"] for row in rows} <= kept["latencies"].keys()
     again = run(folder, "nas", "--resume", "timed", "--trials", "4")
