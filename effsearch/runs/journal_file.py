@@ -38,10 +38,14 @@ class JournalFile(BaseJournalBackend):
         yield from new
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Brings lines to the disk, or lets them wait for others that belong `together` with them."""
+        """Writes lines, or lets them wait for others that belong `together` with them.
+
+        They need not have reached the disk itself: the end of any trial, which does, brings there what is before it,
+        and what begins is begun again where the power fails before that.
+        """
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         if self._waiting is None:
-            self._write(lines)
+            self._write(lines, sync=False)
         else:
             self._waiting += lines
         self._new += map(json.loads, lines)
@@ -55,22 +59,26 @@ class JournalFile(BaseJournalBackend):
             yield
         finally:
             self._waiting = None
-        self._write(waiting)
+        self._write(waiting, sync=True)
 
-    def _write(self, lines: list[str]) -> None:
+    def _write(self, lines: list[str], sync: bool) -> None:
         data = memoryview("".join(f"{line}\n" for line in lines).encode())
         end = os.fstat(self._file.fileno()).st_size
         try:
             while data:
                 data = data[os.write(self._file.fileno(), data) :]
-            os.fsync(self._file.fileno())
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError:
             os.ftruncate(self._file.fileno(), end)
             raise
 
     def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        """Brings to the disk what was written, and closes the file."""
+        try:
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
 
 
 class ReadOnlyJournal(BaseJournalBackend):
