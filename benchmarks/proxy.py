@@ -201,7 +201,16 @@ def report(results: dict[str, dict[str, Any]], seeds: int, growth_seeds: int) ->
         line = f"{what} x{GROWTH}: {gain:+.1f} points, standard error {error:.1f}"
         line += f", {gain / sd:+.1f} deviations of B0, {gain / pooled:+.1f} pooled ones"
         print(f"{line}; its own seed standard deviation {own:.2f}, {growth_seeds} seeds")
+    report_longer(results)
+    report_looks([row for name, row in results.items() if name == "b0 seed0" or name.startswith("short ")])
+
+
+def report_longer(results: dict[str, dict[str, Any]]) -> None:
+    """How the ranking of the architectures that were trained longer too agrees with that of the proxy."""
     names = [name.removeprefix("long ") for name in results if name.startswith("long ")]
+    if len(names) < 3:
+        print("too few architectures were trained longer to compare their ranking")
+        return
     short = np.array([results["b0 seed0" if name == "b0" else f"short {name}"]["accuracy"] for name in names])
     long = np.array([results[f"long {name}"]["accuracy"] for name in names])
     tau, (low, high) = kendall(short, long), bootstrap(short, long)
@@ -210,7 +219,6 @@ def report(results: dict[str, dict[str, Any]], seeds: int, growth_seeds: int) ->
     for name, values in (("short", 100 * short), ("long", 100 * long)):
         spread = values.std(ddof=1)
         print(f"{name} trainings: {values.min():.1f} to {values.max():.1f} %, standard deviation {spread:.1f} points")
-    report_looks([row for name, row in results.items() if name == "b0 seed0" or name.startswith("short ")])
 
 
 def report_looks(rows: Sequence[dict[str, Any]]) -> None:

@@ -59,10 +59,9 @@ def _answers(rows: Sequence[Row]) -> list[Row]:
 
 
 def coefficients_of(row: Row) -> Coefficients:
-    """What a network was grown by."""
-    assert row.alpha is not None
-    assert row.beta is not None
-    assert row.gamma is not None
+    """What a network was grown by; raises RunError where the ranking does not say."""
+    if row.alpha is None or row.beta is None or row.gamma is None:
+        raise RunError(f"network {row.key} of the ranking does not say what it was grown by")
     return Coefficients(row.alpha, row.beta, row.gamma)
 
 

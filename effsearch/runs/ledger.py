@@ -10,6 +10,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from effsearch.errors import EffsearchError, RunError
@@ -53,6 +54,8 @@ class Ledger:
         self.study = optuna.create_study(
             storage=storage, study_name=study, sampler=sampler, direction="maximize", load_if_exists=True
         )
+        if self.study.directions != [StudyDirection.MAXIMIZE]:
+            raise RunError(f"study {study} is not one of a search, which maximises its reward")
         self._storage, self._study_id = self.study._storage, self.study._study_id
         for trial in self.study.get_trials(deepcopy=False):
             self._note(trial)
