@@ -43,7 +43,7 @@ def nas(
     latency_batch: Annotated[int | None, typer.Option(help="Images at a time of that [default: 1]")] = None,
     latency_threads: Annotated[int | None, typer.Option(help="CPU threads of that [default: 1]")] = None,
     space: Annotated[
-        str | None, typer.Option(help="A search space: mbconv, tiny or a .toml file [default: mbconv]")
+        str | None, typer.Option(help="A search space: mbconv, b0, tiny or a .toml file [default: mbconv]")
     ] = None,
     data: Data = None,
     table: Annotated[

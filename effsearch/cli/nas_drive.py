@@ -113,5 +113,5 @@ def _baseline_line(session: Session, rows: list[Row]) -> str:
         return f"EfficientNet-B0 for comparison: rank {row.rank}, {100 * row.accuracy:.1f} %, {flops} FLOPs"
     if row is not None:
         return f"EfficientNet-B0 ({flops} FLOPs): {row.state}{f', {row.reason}' if row.reason else ''}"
-    why = "outside the window" if session.space.contains(b0) else f"not in space {session.space.name}"
+    why = "outside the window or the limits" if session.space.contains(b0) else f"not in space {session.space.name}"
     return f"EfficientNet-B0 ({flops} FLOPs) is {why}: not trained"

@@ -163,9 +163,12 @@ def _begin(request: Request, out: Console) -> Session:
         _check_skeleton(space)
     _check_window(space, settings)
     settings.proxy.check(space)
+    if not settings.timed:
+        _check_known(space, Budget(settings))
+    images = None if prior else pack(settings.data, settings.proxy.resolution, out)
     meter = _measured(space, settings, out) if settings.timed else None
     try:
-        return _make(request, space, settings, meter, file, out)
+        return _make(request, space, settings, images, meter, file)
     except BaseException:
         if meter is not None:
             meter.close()
@@ -173,14 +176,14 @@ def _begin(request: Request, out: Console) -> Session:
 
 
 def _make(
-    request: Request, space: Space, settings: NasSettings, meter: Meter | None, file: Path, out: Console
+    request: Request, space: Space, settings: NasSettings, images: Path | None, meter: Meter | None, file: Path
 ) -> Session:
     """The run's folder, once nothing is wrong with what was asked for."""
     prior = settings.evaluator == "prior"
     budget = Budget(settings, meter)
-    _check_known(space, budget)
+    if meter is not None:
+        _check_known(space, budget)
     settings = replace(settings, start=starts(request.start, space, budget, request.results))
-    images = None if prior else pack(settings.data, settings.proxy.resolution, out)
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     started = None if images is None else start(request.workers, request.cluster, images)
     manifest = {
@@ -277,7 +280,7 @@ def _check_known(space: Space, budget: Budget) -> None:
     ):
         raise SpaceError(
             f"none of {DRAWS:,} random architectures of space {space.name} has {budget.settings.allowance}; "
-            "widen --flops-window"
+            "widen --flops-window or the limits"
         )
 
 
@@ -290,9 +293,13 @@ def _measured(space: Space, settings: NasSettings, out: Console) -> Meter:
     if len(sample) < TIMED:
         raise SpaceError(f"space {space.name} is too small to learn its latency: {len(sample)} of {TIMED} networks")
     meter = Meter(settings.latency, settings.classes)
-    with out.status(f"measuring the latency of {TIMED} networks") as status:
-        for count, network in enumerate(sample, 1):
-            meter.measure(network)
-            status.update(f"measuring the latency of {TIMED} networks: {count} done")
-    meter.learn(sample)
+    try:
+        with out.status(f"measuring the latency of {TIMED} networks") as status:
+            for count, network in enumerate(sample, 1):
+                meter.measure(network)
+                status.update(f"measuring the latency of {TIMED} networks: {count} done")
+        meter.learn(sample)
+    except BaseException:
+        meter.close()
+        raise
     return meter

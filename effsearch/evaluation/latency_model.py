@@ -9,6 +9,9 @@ from scipy.optimize import nnls
 from effsearch.architecture import Architecture, Stage
 from effsearch.cost import cost, out_side, stage_cost
 
+LEAST_SECONDS = 1e-6
+"""That any network takes: rates of all kinds of work that one has may have been fitted to 0."""
+
 LEAST = 12
 """Networks that a model may be fitted to."""
 
@@ -25,7 +28,7 @@ class LatencyModel:
 
     def predict(self, architecture: Architecture, classes: int) -> float:
         """The latency in seconds."""
-        return float(np.dot(work(architecture, classes), self.weights))
+        return max(LEAST_SECONDS, float(np.dot(work(architecture, classes), self.weights)))
 
 
 def fit_latency(architectures: Sequence[Architecture], seconds: Sequence[float], classes: int) -> LatencyModel:

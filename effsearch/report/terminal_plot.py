@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from rich.text import Text
 
 from effsearch.report.grid import console
-from effsearch.report.labels import accuracy_label, axis_of
+from effsearch.report.labels import accuracy_label, axis_of, measures
 from effsearch.report.pareto import REFERENCES, Cloud, cloud, finished
 from effsearch.report.summary import measure_of
 from effsearch.runs.folder import Run
@@ -26,7 +26,8 @@ COLOURS = {"·": "blue", "o": "red", "#": "green", "@": "magenta"}
 def print_front(run: Run, rows: Sequence[Row]) -> None:
     """Accuracy against cost with the Pareto front, in colours in a terminal; raises RunError where there is none."""
     done, out = finished(run, rows), console(wide=False)
-    measure = measure_of(run.manifest().get("settings", {}))
+    aim = measure_of(run.manifest().get("settings", {}))
+    measure = aim if aim in measures(done) else "flops"
     shown = cloud(done, measure)
     scale, label = axis_of(done, measure)
 

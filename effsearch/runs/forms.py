@@ -32,6 +32,10 @@ def fits(value: Any, form: Form) -> bool:
         return any(fits(value, each) for each in get_args(form))
     if origin is Literal:
         return type(value) is str and value in get_args(form)
+    if origin is tuple:
+        kinds = get_args(form)
+        kinds = (kinds[0],) * len(value) if kinds[1:] == (...,) and isinstance(value, tuple) else kinds
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(fits, value, kinds))
     if origin is dict:
         return isinstance(value, dict)
     if origin is list:

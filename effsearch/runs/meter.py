@@ -1,6 +1,7 @@
 """Latencies of the networks of a search, each measured once and with no training beside it, and kept with the run."""
 
 import json
+import math
 import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,17 @@ from effsearch.architecture import Architecture, parse
 from effsearch.errors import EffsearchError, RunError
 from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.latency_model import LatencyModel, fit_latency
-from effsearch.runs.executor import LocalExecutor, call
+from effsearch.runs.executor import LocalExecutor, call, wake
 from effsearch.runs.files import write_atomically
 
 SECONDS = 1.0
 """Of runs that are timed, for one network (at least 20 runs)."""
 
 MOST_SECONDS = 300.0
+"""That one network may take."""
+
+FAILURES = 3
+"""Networks in a row that cannot be measured before that is taken for what the machine is."""
 
 
 class Meter:
@@ -31,6 +36,7 @@ class Meter:
         self._found: dict[str, float] = {}
         self._known: dict[str, float] = {}
         self._sample: list[str] = []
+        self._failed = 0
         self._model: LatencyModel | None = None
         self._executor: LocalExecutor | None = None
 
@@ -40,8 +46,11 @@ class Meter:
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             meter = cls(conditions, classes)
-            meter._found = {str(text): float(seconds) for text, seconds in document["latencies"].items()}
+            found = document["latencies"].items()
+            meter._found = {str(text): math.inf if seconds is None else float(seconds) for text, seconds in found}
             meter._known = {parse(text).key: seconds for text, seconds in meter._found.items()}
+            if not set(document["sample"]) <= meter._found.keys():
+                raise ValueError("the sample was not measured")
             meter.learn([parse(text) for text in document["sample"]])
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
             raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
@@ -71,29 +80,34 @@ class Meter:
         assert self._model is not None
         return self._model.predict(architecture, self._classes)
 
-    def known(self, architecture: Architecture) -> float:
-        """The latency as it was measured, else as it is predicted."""
-        found = self._known.get(architecture.key)
-        return self.expect(architecture) if found is None else found
-
     def measure(self, architecture: Architecture) -> float:
-        """The median latency, measured now unless that was done before."""
+        """The median latency, measured now unless that was done before; infinite for a network that cannot be measured.
+
+        Raises RunError where several in a row cannot, which is not for what the networks are.
+        """
         key = architecture.key
         if key not in self._known:
-            seconds = self._measure(architecture)
+            try:
+                seconds, self._failed = self._measure(architecture), 0
+            except RunError:
+                seconds, self._failed = math.inf, self._failed + 1
+                if self._failed == FAILURES or self._model is None:
+                    raise
             self._known[key] = self._found[architecture.notation] = seconds
             if self.file is not None:
                 write_atomically(self.file, self.document())
         return self._known[key]
 
     def document(self) -> str:
-        """What is kept with the run."""
-        return json.dumps({"sample": self._sample, "latencies": self._found}, indent=1) + "\n"
+        """What is kept with the run: seconds by notation, null where a network cannot be measured."""
+        found = {text: None if math.isinf(seconds) else seconds for text, seconds in self._found.items()}
+        return json.dumps({"sample": self._sample, "latencies": found}, indent=1) + "\n"
 
     def _measure(self, architecture: Architecture) -> float:
         how = self.conditions
         if self._executor is None:
             self._executor = LocalExecutor([0 if how.device == "cuda" else None])
+        beside: list[int | None] = []
         try:
             own = self._executor.submit(call, "os", "getpid").result()
             beside = [process.pid for process in multiprocessing.active_children() if process.pid != own]
@@ -103,4 +117,7 @@ class Meter:
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise RunError(f"the latency of {architecture.notation} cannot be measured: {reason}") from error
+        finally:
+            # The process that measures wakes them, unless it was killed.
+            wake(beside)
         return float(found.median)

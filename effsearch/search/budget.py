@@ -29,9 +29,13 @@ class Budget:
     meter: Meter | None = None
 
     def cost(self, architecture: Architecture) -> float:
-        """What the reward weighs, as far as it is known before it is measured."""
-        latency = None if self.meter is None else self.meter.known(architecture)
+        """What the reward weighs, a latency as it is predicted, so that nothing depends on what was measured when."""
+        latency = None if self.meter is None else self.meter.expect(architecture)
         return self.settings.score.cost(self._costs(architecture, latency))
+
+    def spent(self, architecture: Architecture) -> float:
+        """What the reward of a network that was trained has weighed."""
+        return self.settings.score.cost(self.measured(architecture))
 
     def feasible(self, architecture: Architecture) -> bool:
         """Whether an architecture is within the window and the limits, its latency as predicted."""

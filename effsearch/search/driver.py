@@ -198,8 +198,10 @@ class _Driver:
     def close(self) -> None:
         try:
             self.executor.stop()
-            self.ledger.settle(self.problem.candidate, self.problem.score)
-            self.write_ranking()
+            try:
+                self.ledger.settle(self.problem.candidate, self.problem.score)
+            finally:
+                self.write_ranking()
         finally:
             self.ledger.close()
 

@@ -87,7 +87,7 @@ class NasProblem:
     def sampler(self, proposals: int) -> SpaceSampler:
         seed = proposal_seed(self.settings.seed, proposals)
         budget, prior = self.budget, predicted_accuracy if self.settings.prior else None
-        known = Known(self.settings.score, budget.cost, budget.confirmed, prior)
+        known = Known(self.settings.score, budget.cost, budget.confirmed, prior, budget.spent)
         return make_sampler(self.settings.sampler, self.space, budget.feasible, seed, self.memory, known)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:

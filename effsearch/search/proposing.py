@@ -18,6 +18,9 @@ from effsearch.space import Value, Values
 TRIES = 20_000
 """Proposals in a row that may be infeasible or known before a sampler turns to random ones, and then gives up."""
 
+REFUSALS = 20
+"""Networks that may be outside the limits when measured before a sampler gives up a proposal: each takes seconds."""
+
 WHOLE = 32_768
 """A space of at most so many networks may be looked at as a whole; of a larger one, candidates are drawn."""
 
@@ -73,6 +76,7 @@ class SpaceSampler(BaseSampler):
         self.memory = Memory() if memory is None else memory
         self.known = known
         self.distributions = distributions(space)
+        self._refused = 0
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         """What this sampler proposes, best first, given the study's other trials."""
@@ -87,7 +91,7 @@ class SpaceSampler(BaseSampler):
         if "fixed_params" in trial.system_attrs:  # Enqueued by hand: Optuna would throw our proposal away.
             return {}
         trials = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        taken = self.taken(trials, trial.number)
+        taken, self._refused = self.taken(trials, trial.number), 0
         for source in (self.candidates(study, trial, trials), self._random()):
             for _, values in zip(range(TRIES), source, strict=False):
                 if self._may_be_proposed(values, taken):
@@ -109,7 +113,15 @@ class SpaceSampler(BaseSampler):
     def _may_be_proposed(self, values: Mapping[str, Value], taken: set[str]) -> bool:
         if not self.is_new(values, taken):
             return False
-        return self.known is None or self.known.confirm(self.space.decode(values))
+        if self.known is None or self.known.confirm(self.space.decode(values)):
+            return True
+        self._refused += 1
+        if self._refused == REFUSALS:
+            raise SpaceExhausted(
+                f"space {self.space.name}: {REFUSALS} networks in a row were outside the limits when they were "
+                "measured; widen the window or the limits"
+            )
+        return False
 
     def is_new(self, values: Mapping[str, Value], taken: set[str]) -> bool:
         """Whether there is such a network, not taken yet and feasible."""

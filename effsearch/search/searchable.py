@@ -76,6 +76,7 @@ class Known:
     """What need not be learnt: the cost of a network, and how the reward weighs it.
 
     `confirm` is a second, dear answer to whether a network may be trained, asked only of what is about to be proposed.
+    `spent` is the cost that the reward of a trained network has weighed, where that is not what was known before.
     `prior` is an accuracy that something else predicts of a network, from which learning may begin. It may be wrong.
     """
 
@@ -83,6 +84,7 @@ class Known:
     cost: Callable[[Any], float]
     confirm: Feasible = always
     prior: Callable[[Any], float] | None = None
+    spent: Callable[[Any], float] | None = None
 
 
 def distributions(space: Searchable) -> dict[str, BaseDistribution]:

@@ -10,6 +10,7 @@ from effsearch.errors import QuantityError, RunError, listed
 from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.proxy import Proxy
 from effsearch.reward import Costed, Kind, Measure, Reward, format_cost
+from effsearch.runs.forms import check_fields
 from effsearch.training.recipe import Recipe
 
 EVALUATORS = ("training", "prior")
@@ -115,7 +116,9 @@ class NasSettings:
             lists = {name: tuple(values.get(name, ())) for name in ("rungs", "start")}
             latency = LatencyConditions(**values["latency"]) if "latency" in values else None
             read = {"proxy": read_proxy(values["proxy"]), "window": window, "latency": latency}
-            return cls(**{**values, **lists, **read})
+            made = cls(**{**values, **lists, **read})
+            check_fields(made)
+            return made
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"the settings in run.toml cannot be read: {error}") from None
 

@@ -33,6 +33,12 @@ DRAWN, PARENTS, MUTANTS, ROUNDS, KEPT, NEAR = 40, 5, 12, 2, 3, 30
 """Candidates of a large space: random networks, and mutants of the best trials; in each round, of what is expected to
 improve the most the best few are kept, with mutants of theirs."""
 
+SHORTLIST = 30
+"""Of a space that is looked at as a whole, the networks that are proposed in turn until one may be trained."""
+
+LEAST = 1e-12
+"""The least cost whose logarithm is taken, in FLOPs, parameters or seconds."""
+
 LOWEST = -2.5
 """Accuracies so many deviations below the median tell that a network is bad, and not how bad."""
 
@@ -101,12 +107,12 @@ class Surrogate:
         self.place = {} if self.whole is None else {key: index for index, key in enumerate(self.whole.keys)}
 
     def _scales(self) -> tuple[Scale, Scale]:
-        """Of the logarithm of the FLOPs and of the predictions of the prior, by random networks."""
+        """Of the logarithm of the cost and of the predictions of the prior, by random networks."""
         if self.known is None:
             return Scale(), Scale()
         rng = random.Random(0)
         networks = [self.space.decode(self.space.sample(rng)) for _ in range(200)]
-        logs = np.log(np.maximum([self.known.cost(network) for network in networks], 1.0))
+        logs = np.log(np.maximum([self.known.cost(network) for network in networks], LEAST))
         told = np.array([] if self.known.prior is None else [self.known.prior(network) for network in networks])
         return Scale.of(logs, 1e-3), Scale.of(told, 1e-9) if len(told) else Scale()
 
@@ -129,28 +135,28 @@ class Surrogate:
             key = network.key
             if key not in taken and key not in found and self.feasible(network):
                 found[key] = point, network
-        points, flops = [point for point, _ in found.values()], self._flops([network for _, network in found.values()])
-        slopes, offsets = self._weights(flops)
-        encoded = self._points(points, [network for _, network in found.values()], flops)
+        points, costs = [point for point, _ in found.values()], self._costs([network for _, network in found.values()])
+        slopes, offsets = self._weights(costs)
+        encoded = self._points(points, [network for _, network in found.values()], costs)
         return Candidates(points, list(found), encoded, slopes, offsets)
 
-    def _flops(self, networks: Sequence[Any]) -> Array:
+    def _costs(self, networks: Sequence[Any]) -> Array:
         known = self.known
         return np.ones(len(networks)) if known is None else np.array([known.cost(network) for network in networks])
 
-    def _points(self, values: Sequence[Mapping[str, Value]], networks: Sequence[Any], flops: Array) -> Points:
+    def _points(self, values: Sequence[Mapping[str, Value]], networks: Sequence[Any], costs: Array) -> Points:
         codes, known = self.encoding.encode(values), self.known
         if known is None or not len(values):
             return unknown(codes)
-        size, told = self.size(np.log(np.maximum(flops, 1.0))), np.zeros(len(values))
+        size, told = self.size(np.log(np.maximum(costs, LEAST))), np.zeros(len(values))
         if known.prior is not None:
             told = self.expected(np.array([known.prior(network) for network in networks]))
         return Points(codes, size, told)
 
-    def _weights(self, flops: Array) -> tuple[Array, Array]:
-        if self.known is None or not len(flops):
-            return np.ones(len(flops)), np.zeros(len(flops))
-        slopes, offsets = zip(*map(self.known.reward.weights, flops.tolist()), strict=True)
+    def _weights(self, costs: Array) -> tuple[Array, Array]:
+        if self.known is None or not len(costs):
+            return np.ones(len(costs)), np.zeros(len(costs))
+        slopes, offsets = zip(*map(self.known.reward.weights, costs.tolist()), strict=True)
         return np.array(slopes), np.array(offsets)
 
     def follows(self, done: Sequence[FrozenTrial]) -> bool:
@@ -169,7 +175,7 @@ class Surrogate:
             self.process.add(self.points.at([index]))
         running = [self._read(trial) for trial in pending[:MOST_RUNNING]]
         networks = [network for _, network in running]
-        points = self._points([values for values, _ in running], networks, self._flops(networks))
+        points = self._points([values for values, _ in running], networks, self._costs(networks))
         self.process.imagine([points.at([index]) for index in range(len(running))])
 
     def _read(self, trial: FrozenTrial) -> tuple[Values, Any]:
@@ -182,10 +188,11 @@ class Surrogate:
             return
         read = [self._read(trial) for trial in trials]
         values, networks = [values for values, _ in read], [network for _, network in read]
-        flops = self._flops(networks)
-        slopes, offsets = self._weights(flops)
+        spent = None if self.known is None else self.known.spent
+        costs = self._costs(networks)
+        slopes, offsets = self._weights(costs if spent is None else np.array([spent(network) for network in networks]))
         rewards = np.array([goodness(study, trial) for trial in trials])
-        self.points = self.points.with_more(self._points(values, networks, flops))
+        self.points = self.points.with_more(self._points(values, networks, costs))
         self.numbers += [trial.number for trial in trials]
         self.seen += values
         self.rewards += rewards.tolist()
@@ -243,7 +250,9 @@ class Surrogate:
             free[[self.place[key] for key in taken if key in self.place]] = False
             if free.any():
                 scores = np.where(free, self.acquisition(self.whole), -np.inf)
-                yield self.whole.values[int(scores.argmax())]
+                # More than one, since the first may turn out to be outside the limits when it is measured.
+                order = np.argsort(-scores, kind="stable")[: min(SHORTLIST, int(free.sum()))]
+                yield from (self.whole.values[int(index)] for index in order)
             return
         pool = self.gather(self._drawn(rng), taken)
         best: list[Values] = []

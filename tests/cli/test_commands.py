@@ -218,7 +218,7 @@ MISTAKES = {
     "nas --target-flops 400M --exponent 1": "below 0",
     "nas --target-flops 400M --exponent nan": "nan",
     "nas --target-flops 400M --flops-window 2:1": "LOW:HIGH",
-    "nas --target-flops 400M --flops-window 0.999999:1.000001": "widen --flops-window|proposals",
+    "nas --target-flops 400M --flops-window 0.999999:1.000001": "widen --flops-window or the limits|proposals",
     "nas --target-params 5M --target-flops 400M": "one target, got --target-flops and --target-params",
     "nas --target-params 1": "no architecture of space mbconv has 0.5 to 1.25 parameters: it spans",
     "nas --target-params x": "--target-params must be a number above 0",

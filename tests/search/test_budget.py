@@ -1,13 +1,15 @@
 """Searches that aim at parameters or at latency, and what no network may exceed."""
 
+import random
 from pathlib import Path
 
 import pytest
 from toys import TINY, InProcess, new_run, settings, toy
 
 from effsearch.cost import cost
-from effsearch.errors import QuantityError
+from effsearch.errors import EffsearchError, QuantityError, RunError
 from effsearch.evaluation.conditions import LatencyConditions
+from effsearch.evaluation.latency_model import LEAST, fit_latency
 from effsearch.runs.meter import Meter
 from effsearch.runs.ranking import from_csv
 from effsearch.search.budget import Budget
@@ -73,12 +75,82 @@ def test_limits_hold_besides_the_target(tmp_path):
 def test_a_stopped_search_for_latency_goes_on_with_what_it_had_measured(tmp_path):
     chosen = settings(target=1e-3, measure="latency", latency=LATENCY)
     whole, _ = drive(tmp_path, chosen, 10, "whole", Formula(LATENCY, 1000))
-    run, meter = new_run(tmp_path, "stopped"), Formula(LATENCY, 1000)
+    run = new_run(tmp_path, "stopped")
     for trials in (4, 10):
+        meter = Formula(LATENCY, 1000)
         for _ in search(run, TINY, chosen, Limits(trials), toy, InProcess(), meter=meter):
             pass
     stopped = from_csv(run.ranking.read_text())
     assert {row.key for row in stopped} == {row.key for row in whole}
+
+
+class Fickle(Formula):
+    """A machine that was quick while the sample was measured, and is slow since."""
+
+    def _measure(self, architecture) -> float:
+        return 4 * super()._measure(architecture)
+
+    def expect(self, architecture) -> float:
+        return super()._measure(architecture)
+
+
+@pytest.mark.parametrize("sampler", ["auto", "random", "tpe"])
+def test_measurements_that_refuse_everything_end_a_search_soon(tmp_path, sampler):
+    chosen = settings(target=1e-3, measure="latency", latency=LATENCY, sampler=sampler, window=(0.9, 1.1))
+    meter = Fickle(LATENCY, 1000)
+    rows, status = drive(tmp_path, chosen, 8, meter=meter)
+    assert not rows
+    assert "outside the limits when they were measured; widen the window or the limits" in status.problem
+    assert len(meter._known) <= 25
+
+
+class Failing(Formula):
+    """Cannot measure every third network, and says so once for each."""
+
+    tries = 0
+
+    def __init__(self, share: int) -> None:
+        super().__init__(LATENCY, 1000)
+        self.share, self._model = share, fit_latency(SAMPLE, [1.0] * len(SAMPLE), 1000)
+
+    def _measure(self, architecture) -> float:
+        self.tries += 1
+        if int(architecture.key, 16) % self.share == 0:
+            raise RunError("out of memory")
+        return super()._measure(architecture)
+
+    def expect(self, architecture) -> float:
+        return cost(architecture, classes=self._classes).flops / 8e9
+
+
+RNG = random.Random(0)
+SAMPLE = [TINY.decode(TINY.sample(RNG)) for _ in range(LEAST)]
+
+
+def test_a_network_that_cannot_be_measured_is_not_trained_and_ends_nothing(tmp_path):
+    chosen = settings(target=1e-3, measure="latency", latency=LATENCY)
+    meter = Failing(5)
+    rows, status = drive(tmp_path, chosen, 12, meter=meter)
+    assert status.problem is None
+    assert len(rows) == 12
+    assert all(int(row.key, 16) % 5 for row in rows)
+    assert "null" in meter.document()
+
+
+def test_a_machine_on_which_nothing_can_be_measured_ends_the_search_in_one_line(tmp_path):
+    chosen = settings(target=1e-3, measure="latency", latency=LATENCY)
+    with pytest.raises(RunError, match="out of memory"):
+        drive(tmp_path, chosen, 12, meter=Failing(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("finalists", "x"), ("repeats", "x"), ("warm_start", 3), ("window", "ab"), ("window", [1.0]), ("rungs", ["x"])],
+)
+def test_settings_of_a_stranger_are_refused_in_one_line(name, value):
+    with pytest.raises(EffsearchError) as error:
+        NasSettings.from_dict({**settings().to_dict(), name: value})
+    assert "\n" not in str(error.value)
 
 
 def test_settings_with_limits_are_read_back_and_told_apart():
@@ -108,4 +180,4 @@ def test_an_unmeasured_latency_has_no_reward():
     chosen = settings(target=1e-3, measure="latency", latency=LATENCY)
     network = TINY.decode(next(iter(TINY.walk())))
     with pytest.raises(QuantityError, match="latency of a network is not known"):
-        Budget(chosen).cost(network)
+        Budget(chosen).spent(network)
