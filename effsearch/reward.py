@@ -13,6 +13,9 @@ Measure = Literal["flops", "params", "latency"]
 """What a network costs: FLOPs (multiply-adds), parameters, or seconds from a batch to its logits."""
 
 SYMBOLS: dict[Measure, str] = {"flops": "F", "params": "P", "latency": "LAT"}
+RATIOS: dict[Measure, str] = {measure: f"{symbol}/T" for measure, symbol in SYMBOLS.items()}
+"""What the cost over the target is called."""
+
 NAMES: dict[Measure, str] = {"flops": "FLOPs", "params": "parameters", "latency": "latency"}
 
 
@@ -105,7 +108,7 @@ class Reward:
     @property
     def ratio(self) -> str:
         """What the cost over the target is called."""
-        return f"{SYMBOLS[self.measure]}/T"
+        return RATIOS[self.measure]
 
     @property
     def formula(self) -> str:

@@ -8,13 +8,12 @@ import typer
 
 from effsearch.architecture import Architecture
 from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, resolve
+from effsearch.conditions import check_conditions
 from effsearch.cost import CONVENTION, cost
-from effsearch.errors import QuantityError, listed
+from effsearch.errors import QuantityError
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import Grid, console
 from effsearch.runs.executor import child
-
-DEVICES = ("cpu", "cuda")
 
 
 def latency(
@@ -57,16 +56,10 @@ def latency(
 
 
 def _check(device: str, batch: int, threads: int, resolution: int | None, classes: int) -> None:
-    if device not in DEVICES:
-        raise QuantityError(f"--device must be one of {listed(DEVICES)}, got {device!r}")
+    check_conditions(device, batch, threads, "--")
     check_classes(classes)
-    for name, value, low, most in (
-        ("batch", batch, 1, 4096),
-        ("threads", threads, 1, 256),
-        ("resolution", resolution or 8, 8, 2048),
-    ):
-        if not low <= value <= most:
-            raise QuantityError(f"--{name} must be from {low} to {most:,}, got {value}")
+    if resolution is not None and not 8 <= resolution <= 2048:
+        raise QuantityError(f"--resolution must be from 8 to 2,048, got {resolution}")
     if device == "cuda":
         with child() as ask:
             if not ask("effsearch.evaluation.devices", "gpus"):

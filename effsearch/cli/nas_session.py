@@ -28,10 +28,10 @@ from effsearch.cli.session import (
     refuse_changes,
 )
 from effsearch.cli.workers import Started, start
+from effsearch.conditions import LatencyConditions
 from effsearch.cost import cost_range
 from effsearch.errors import QuantityError, SpaceError, listed
 from effsearch.evaluation import QUICK
-from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.prior import lies_in_skeleton
 from effsearch.quantities import format_count
 from effsearch.reward import format_cost

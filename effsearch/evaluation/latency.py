@@ -1,11 +1,9 @@
 """How long a network takes to answer, and how much memory that needs: what FLOPs do not tell."""
 
-import os
 import re
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from effsearch.architecture import Architecture
 from effsearch.network import build
+from effsearch.processes import send
 from effsearch.training.loop import precision
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5
@@ -85,18 +84,12 @@ def measure_alone(
     # Ctrl-C reaches every process of the terminal: the one that asked decides what becomes of this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        _send(beside, signal.SIGSTOP)
+        send(beside, signal.SIGSTOP)
         if device == "cuda" and beside:
             time.sleep(GPU_REST_SECONDS)
         return measure_latency(architecture, device, batch, threads, resolution, classes, seconds)
     finally:
-        _send(beside, signal.SIGCONT)
-
-
-def _send(processes: Sequence[int], what: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, what)
+        send(beside, signal.SIGCONT)
 
 
 def _times(run: Callable[[], Tensor], device: torch.device, seconds: float) -> list[float]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from effsearch.report.ranked import BEST_LAST
-from effsearch.report.tables import RATIOS, ranking_grid
-from effsearch.reward import Measure
+from effsearch.report.tables import ranking_grid
+from effsearch.reward import RATIOS, Measure
 from effsearch.runs.ranking import Noise, Row
 
 SORTED_BY = {

@@ -116,8 +116,8 @@ def _latency_captions(settings: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"ms: latency of a batch of {how['batch']} on {how['name']}, {where}: median, no training beside it"
         )
-    limits: list[tuple[str, Measure]] = [("max_flops", "flops"), ("max_params", "params"), ("max_latency", "latency")]
-    found = [f"at most {format_cost(settings[name], measure)}" for name, measure in limits if name in settings]
+    limits = {measure: settings[f"max_{measure}"] for measure in NAMES if f"max_{measure}" in settings}
+    found = [f"at most {format_cost(limit, measure)}" for measure, limit in limits.items()]
     return lines + ([f"limits: {', '.join(found)}"] if found else [])
 
 

@@ -7,11 +7,8 @@ from scipy import stats
 
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import Grid
-from effsearch.reward import NAMES, SYMBOLS, Measure
+from effsearch.reward import NAMES, RATIOS, Measure
 from effsearch.runs.ranking import TIE, Noise, Row, measure_noise
-
-RATIOS = {measure: f"{symbol}/T" for measure, symbol in SYMBOLS.items()}
-"""The column of cost over target, by what the target is of."""
 
 
 def ranking_grid(

@@ -3,10 +3,10 @@
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import get_context
 from threading import Thread
 from typing import Any, Protocol, TypeVar
@@ -141,14 +141,6 @@ def child() -> Iterator[Callable[..., Any]]:
     """Gives a function that calls MODULE, NAME, *args in one other process: what torch tells, without importing it."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         yield lambda module, name, *args: pool.submit(call, module, name, *args).result()
-
-
-def wake(processes: Iterable[int | None]) -> None:
-    """Lets processes that were stopped go on."""
-    for process in processes:
-        if process is not None:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
 
 
 def call(module: str, name: str, *args: Any) -> Any:

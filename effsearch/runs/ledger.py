@@ -20,7 +20,7 @@ from effsearch.runs.folder import Run
 from effsearch.runs.forms import check_fields
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
 from effsearch.runs.storage import close_storage, end_trial, open_storage
-from effsearch.runs.trainings import Trainings
+from effsearch.runs.trainings import Training, Trainings, training_of
 
 STUDY = "effsearch"
 """The name of the study in a run's own journal."""
@@ -71,17 +71,15 @@ class Ledger:
     @property
     def failures(self) -> list[Failure]:
         """What is told of each training that has failed, with all its attempts."""
-        groups: dict[tuple[str, int, int | None], list[FrozenTrial]] = {}
+        groups: dict[Training, list[FrozenTrial]] = {}
         for trial in self._failed:
             record = self.records.at(trial.number)
             if record is not None and record.state == "failed":
-                candidate = record.candidate
-                groups.setdefault((candidate.key, candidate.seed, candidate.epochs), []).append(trial)
+                groups.setdefault(training_of(record), []).append(trial)
         return [self._failure(group) for group in groups.values()]
 
     def _failure(self, group: list[FrozenTrial]) -> Failure:
-        record = self.records.at(group[-1].number)
-        assert record is not None
+        record = self._record(group[-1])
         candidate = record.candidate
         return Failure(
             key=candidate.key,

@@ -3,14 +3,16 @@
 import json
 import math
 import multiprocessing
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from effsearch.architecture import Architecture, parse
+from effsearch.conditions import LatencyConditions
 from effsearch.errors import EffsearchError, RunError
-from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.latency_model import LatencyModel, fit_latency
-from effsearch.runs.executor import LocalExecutor, call, wake
+from effsearch.processes import send
+from effsearch.runs.executor import LocalExecutor, call
 from effsearch.runs.files import write_atomically
 
 SECONDS = 1.0
@@ -33,8 +35,8 @@ class Meter:
     def __init__(self, conditions: LatencyConditions, classes: int) -> None:
         self.conditions, self._classes = conditions, classes
         self.file: Path | None = None
-        self._found: dict[str, float] = {}
-        self._known: dict[str, float] = {}
+        self._known: dict[str, tuple[str, float]] = {}
+        """Notations and seconds, by key."""
         self._sample: list[str] = []
         self._failed = 0
         self._model: LatencyModel | None = None
@@ -46,10 +48,9 @@ class Meter:
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             meter = cls(conditions, classes)
-            found = document["latencies"].items()
-            meter._found = {str(text): math.inf if seconds is None else float(seconds) for text, seconds in found}
-            meter._known = {parse(text).key: seconds for text, seconds in meter._found.items()}
-            if not set(document["sample"]) <= meter._found.keys():
+            for text, seconds in document["latencies"].items():
+                meter._known[parse(text).key] = text, math.inf if seconds is None else float(seconds)
+            if not set(document["sample"]) <= document["latencies"].keys():
                 raise ValueError("the sample was not measured")
             meter.learn([parse(text) for text in document["sample"]])
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
@@ -93,24 +94,25 @@ class Meter:
                 seconds, self._failed = math.inf, self._failed + 1
                 if self._failed == FAILURES or self._model is None:
                     raise
-            self._known[key] = self._found[architecture.notation] = seconds
+            self._known[key] = architecture.notation, seconds
             if self.file is not None:
                 write_atomically(self.file, self.document())
-        return self._known[key]
+        return self._known[key][1]
 
     def document(self) -> str:
         """What is kept with the run: seconds by notation, null where a network cannot be measured."""
-        found = {text: None if math.isinf(seconds) else seconds for text, seconds in self._found.items()}
+        found = {text: None if math.isinf(seconds) else seconds for text, seconds in self._known.values()}
         return json.dumps({"sample": self._sample, "latencies": found}, indent=1) + "\n"
 
     def _measure(self, architecture: Architecture) -> float:
         how = self.conditions
         if self._executor is None:
             self._executor = LocalExecutor([0 if how.device == "cuda" else None])
-        beside: list[int | None] = []
+        beside: list[int] = []
         try:
             own = self._executor.submit(call, "os", "getpid").result()
-            beside = [process.pid for process in multiprocessing.active_children() if process.pid != own]
+            processes = (process.pid for process in multiprocessing.active_children())
+            beside = [process for process in processes if process not in (None, own)]
             where = ("effsearch.evaluation.latency", "measure_alone")
             task = (beside, architecture, how.device, how.batch, how.threads, None, self._classes, SECONDS)
             found = self._executor.submit(call, *where, *task, timeout=MOST_SECONDS).result()
@@ -119,5 +121,5 @@ class Meter:
             raise RunError(f"the latency of {architecture.notation} cannot be measured: {reason}") from error
         finally:
             # The process that measures wakes them, unless it was killed.
-            wake(beside)
+            send(beside, signal.SIGCONT)
         return float(found.median)

@@ -30,8 +30,7 @@ class Budget:
 
     def cost(self, architecture: Architecture) -> float:
         """What the reward weighs, a latency as it is predicted, so that nothing depends on what was measured when."""
-        latency = None if self.meter is None else self.meter.expect(architecture)
-        return self.settings.score.cost(self._costs(architecture, latency))
+        return self.settings.score.cost(self._expected(architecture))
 
     def spent(self, architecture: Architecture) -> float:
         """What the reward of a network that was trained has weighed."""
@@ -39,8 +38,7 @@ class Budget:
 
     def feasible(self, architecture: Architecture) -> bool:
         """Whether an architecture is within the window and the limits, its latency as predicted."""
-        latency = None if self.meter is None else self.meter.expect(architecture)
-        return self.settings.allows(self._costs(architecture, latency))
+        return self.settings.allows(self._expected(architecture))
 
     def confirmed(self, architecture: Architecture) -> bool:
         """The same by the latency as it is measured, now if need be."""
@@ -49,6 +47,10 @@ class Budget:
     def measured(self, architecture: Architecture) -> Costs:
         """All costs, the latency measured now if need be."""
         return self._costs(architecture, None if self.meter is None else self.meter.measure(architecture))
+
+    def _expected(self, architecture: Architecture) -> Costs:
+        """All costs, the latency as it is predicted."""
+        return self._costs(architecture, None if self.meter is None else self.meter.expect(architecture))
 
     def _costs(self, architecture: Architecture, latency: float | None) -> Costs:
         total = cost(architecture, classes=self.settings.classes)

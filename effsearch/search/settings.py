@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from effsearch.conditions import LatencyConditions
 from effsearch.data.augmentation import Augmentation
 from effsearch.errors import QuantityError, RunError, listed
-from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.proxy import Proxy
-from effsearch.reward import Costed, Kind, Measure, Reward, format_cost
+from effsearch.reward import NAMES, Costed, Kind, Measure, Reward, format_cost
 from effsearch.runs.forms import check_fields
 from effsearch.training.recipe import Recipe
 
@@ -77,12 +77,7 @@ class NasSettings:
     @property
     def limits(self) -> dict[Measure, float]:
         """What no network may exceed, of the measures that have a limit."""
-        limits: dict[Measure, float | None] = {
-            "flops": self.max_flops,
-            "params": self.max_params,
-            "latency": self.max_latency,
-        }
-        return {measure: limit for measure, limit in limits.items() if limit is not None}
+        return {measure: limit for measure in NAMES if (limit := getattr(self, f"max_{measure}")) is not None}
 
     @property
     def allowance(self) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from effsearch import space
+from effsearch.conditions import LatencyConditions
 from effsearch.errors import QuantityError, RunError
-from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.latency_model import LEAST
 from effsearch.runs import meter as meters
 from effsearch.runs.executor import LocalExecutor

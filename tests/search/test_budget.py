@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from toys import TINY, InProcess, new_run, settings, toy
 
+from effsearch.conditions import LatencyConditions
 from effsearch.cost import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError
-from effsearch.evaluation.conditions import LatencyConditions
 from effsearch.evaluation.latency_model import LEAST, fit_latency
 from effsearch.runs.meter import Meter
 from effsearch.runs.ranking import from_csv
