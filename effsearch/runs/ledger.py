@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -143,6 +143,14 @@ class Ledger:
         if candidate is not None and all(read_candidate(other) != candidate for other in self._queue):
             self.queue(candidate, trial.params, trial.system_attrs)
         self.fail(trial, INTERRUPTED)
+
+    def forgive(self) -> None:
+        """Queues what has failed at every attempt again, and takes those attempts as interrupted from here on."""
+        for group in self.records.failing():
+            candidate = group[-1].candidate
+            self.queue(candidate, self.params[candidate.key])
+            for record in group:
+                self.records.note(record.number, replace(record, state="interrupted"))
 
     def settle(
         self,

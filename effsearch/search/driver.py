@@ -176,7 +176,10 @@ class _Driver:
         """Yields the status as it changes, and returns what went wrong, if anything."""
         self.ledger.settle(self.problem.candidate, self.problem.score)
         self._queue_first()
-        step: Step = Wait()
+        step = self._next_step()
+        if isinstance(step, Done) and step.problem is not None:
+            # It was given up, and whoever goes on with it has mended what was wrong.
+            self.ledger.forgive()
         while True:
             while len(self.pending) < self.executor.workers and not stopping():
                 step = self._begin_next()
@@ -232,9 +235,7 @@ class _Driver:
 
     def _begin_next(self) -> Step:
         """Begins what the problem and the clock allow, and returns what that was."""
-        known = self.ledger.records
-        clock = Clock(self._seconds_left(), known.typical, self.executor.workers, bool(self.pending))
-        step = self.problem.next_step(known, clock)
+        known, clock, step = self.ledger.records, self._clock(), self._next_step()
         if isinstance(step, Wait | Done):
             return step
         if clock.left < clock.expected:
@@ -245,6 +246,12 @@ class _Driver:
             return Wait() if self.pending else Done(str(error))
         self._submit(trial, clock.expected)
         return step
+
+    def _next_step(self) -> Step:
+        return self.problem.next_step(self.ledger.records, self._clock())
+
+    def _clock(self) -> Clock:
+        return Clock(self._seconds_left(), self.ledger.records.typical, self.executor.workers, bool(self.pending))
 
     def _begin(self, step: Propose | Train, known: Trainings) -> FrozenTrial:
         """The trial of a known candidate, of what is queued, or else of what the sampler proposes."""

@@ -128,6 +128,26 @@ def test_a_search_whose_workers_are_lost_again_and_again_is_given_up(workers, af
     assert len(executor.tasks) == tried
 
 
+@pytest.mark.parametrize("fails", [0, 4])
+def test_a_search_that_was_given_up_goes_on_once_what_was_wrong_is_mended(fails, tmp_path):
+    run, chosen, tried = new_run(tmp_path), settings(), []
+
+    def broken(architecture, seed) -> Evaluation:
+        tried.append(architecture.key)
+        if len(tried) > fails:
+            raise OSError("the images are gone")
+        return toy(architecture, seed)
+
+    for _ in range(2):  # It may not be mended yet.
+        assert "the images are gone" in (drive(run, chosen, 24, broken).problem or "")
+    assert read_failures(run)
+    status = drive(run, chosen, 24)
+    assert status.problem is None
+    assert len(keys(status)) == 24 == len(set(keys(status)))
+    assert set(tried) <= set(keys(status))
+    assert not read_failures(run)
+
+
 def test_a_killed_worker_is_tried_again_and_leaves_the_search_as_it_would_have_been(tmp_path):
     seen: Counter[str] = Counter()
 
