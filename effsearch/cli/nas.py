@@ -141,7 +141,7 @@ def nas(
         if warm_start is False:  # There is nothing to start from, so a table is always searched cold.
             del asked["warm_start"]
         trained: dict[str, object] = {"proxy": proxy, "proxy_resolution": proxy_resolution, "proxy_width": proxy_width}
-        trained |= {"proxy_images": proxy_images, "epochs": epochs, "start": start, "storage": storage}
+        trained |= {"proxy_images": proxy_images, "epochs": epochs, "start": start}
         trained |= {"latency_device": latency_device, "latency_batch": latency_batch}
         trained |= {"latency_threads": latency_threads, "ray": ray, "gpus_per_trial": gpus_per_trial}
         asked |= given(**trained)
@@ -149,7 +149,7 @@ def nas(
 
         from effsearch.cli.table_drive import execute_table
 
-        execute_table(TableRequest(asked, table, pool, names, trials, seconds, workers, run, resume, results))
+        execute_table(TableRequest(asked, table, pool, names, trials, seconds, workers, storage, run, resume, results))
         return
     if pool or measurements is not None:
         raise QuantityError("--pool and --measurements are for a --table")

@@ -11,13 +11,14 @@ from rich.console import Console
 
 from effsearch.cli.arguments import check_limits, plain_name
 from effsearch.cli.budget import NO_TARGET, short
-from effsearch.cli.session import existing_run, free_name, refuse_changes
+from effsearch.cli.session import create_stored, existing_run, free_name, refuse_changes
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation.completion import Quality, complete
 from effsearch.evaluation.tables import Listing, read_table, to_csv
 from effsearch.quantities import counted
 from effsearch.reward import format_cost
-from effsearch.runs.folder import Run, create, environment
+from effsearch.runs.folder import Run, environment
+from effsearch.runs.storage import stored as stored_run
 from effsearch.search.samplers import SAMPLERS
 from effsearch.search.settings import Limits
 from effsearch.search.table_search import TableSettings
@@ -39,6 +40,7 @@ class TableRequest:
     trials: int | None
     seconds: float | None
     workers: int | None
+    storage: str | None
     run: str | None
     resume: str | None
     results: Path
@@ -133,7 +135,7 @@ def _begin(request: TableRequest, out: Console) -> TableSession:
     }
     stem = plain_name(table.name, "table")
     name = request.run or free_name(request.results, f"{stem}-{short(settings.score)}")
-    run = create(request.results, name, manifest, {"table.csv": rows})
+    run = create_stored(request.results, name, manifest, request.storage, {"table.csv": rows})
     return TableSession(run, listing, table, settings, limits, qualities)
 
 
@@ -142,6 +144,7 @@ def _continue(request: TableRequest, run: Run, out: Console) -> TableSession:
     stored = manifest.get("settings", {})
     if "table" not in stored:
         raise RunError(f"run {run.name} is not on a table; choose another --run name")
+    run = stored_run(run, manifest, request.storage)
     settings = TableSettings.from_dict(stored)
     wanted = replace(settings, **request.asked)
     if request.table is not None:

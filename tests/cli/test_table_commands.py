@@ -79,6 +79,18 @@ def test_a_run_on_a_table_goes_on_as_if_it_had_not_ended(folder, first):
     assert shown(folder, "first") == shown(folder, "whole")
 
 
+def test_trials_on_a_table_may_be_in_a_database(folder, first):
+    asked = ["--table", "toy.csv", "--target-flops", "50M", "--trials", "10", "--run", "stored"]
+    begun = run(folder, "nas", *asked, "--storage", "sqlite:///trials.db")
+    again = run(folder, "nas", "--resume", "stored", "--trials", "15")
+    assert [(done.returncode, done.stderr) for done in (begun, again)] == [(0, "")] * 2
+    assert not (folder / "results" / "stored" / "journal.log").exists()
+    assert (folder / "results" / "first" / "journal.log").exists()
+    keys = {row["key"] for row in shown(folder, "stored")}
+    assert len(keys) == 15
+    assert keys <= {row["key"] for row in shown(folder, "first")}
+
+
 def test_a_run_on_a_table_is_not_continued_under_other_settings(folder, first):
     other = run(folder, "nas", "--resume", "first", "--reward", "hard")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
