@@ -1,8 +1,9 @@
-"""Benchmark tables of different character, by formula and seed, and two made of Accel-NASBench's ImageNet trainings."""
+"""Benchmark tables of different character: some by formula and seed, three made of Accel-NASBench's trainings."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from effsearch.cost import cost
 from effsearch.evaluation.tables import read_table
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.space import Decision
+from effsearch.space import Decision, Row, Values
 from effsearch.table import Entry, Table, notation
 
 Codes = NDArray[np.int64]
@@ -185,48 +186,98 @@ def boost(codes: Array, target: Array, trees: int = 150, depth: int = 5, rate: f
 
 
 VARIED = (*(f"stage{stage}_expansion" for stage in range(2, 7)), *(f"stage{stage}_layers" for stage in range(4, 7)))
+FIELDS = ("expansion", "kernel", "layers", "se_ratio")
+B0 = {
+    f"stage{index}_{name}": getattr(stage, name)
+    for index, stage in enumerate(EFFICIENTNET_B0.stages, 1)
+    for name in FIELDS
+}
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """Accuracies in B0's skeleton by boosted trees that are fitted to all rows of Accel-NASBench; FLOPs are exact."""
+
+    pool: Table
+    trees: list[Tree]
+    centre: float
+
+    @classmethod
+    def fitted(cls, folder: Path) -> "Boosted":
+        pool = accel(folder)
+        points = list(pool.walk())
+        target = np.array([pool.decode(point).accuracy for point in points])
+        return cls(pool, boost(placed(pool.decisions, points), target), float(target.mean()))
+
+    def __call__(self, points: Sequence[Values]) -> list[Entry]:
+        """What each network would reach, without the noise of a training."""
+        codes = placed(self.pool.decisions, points)
+        accuracy = self.centre + sum(tree(codes) for tree in self.trees)
+        return [predicted(point, reached) for point, reached in zip(points, accuracy.tolist(), strict=True)]
+
+
+def placed(decisions: Sequence[Decision], points: Sequence[Values]) -> Array:
+    """The places of the choices among those of their decisions."""
+    places = {d.name: {choice: index for index, choice in enumerate(d.choices)} for d in decisions}
+    return np.array([[places[name][point[name]] for name in places] for point in points], float)
+
+
+def predicted(point: Values, accuracy: float) -> Entry:
+    """A network of B0's skeleton by its choices."""
+    stages = tuple(
+        replace(stage, op="mbconv", **{name: point[f"stage{index}_{name}"] for name in FIELDS})
+        for index, stage in enumerate(EFFICIENTNET_B0.stages, 1)
+    )
+    total = cost(replace(EFFICIENTNET_B0, stages=stages))
+    return Entry(notation(point), accuracy, total.flops, total.params, predicted=True)
 
 
 def boosted(folder: Path, seed: int = 0, noise: float = 0.0025) -> Table:
-    """Eight decisions of Accel-NASBench, the others as in B0: accuracy by boosted trees, plus the noise of a seed.
-
-    FLOPs are those of the networks. The trees are fitted to all rows.
-    """
-    pool = accel(folder)
-    values = list(pool.walk())
-    target = np.array([pool.decode(point).accuracy for point in values])
-    places = {d.name: {choice: index for index, choice in enumerate(d.choices)} for d in pool.decisions}
-    trees = boost(np.array([[places[name][point[name]] for name in places] for point in values], float), target)
-    b0 = {
-        f"stage{index}_{field}": getattr(stage, field)
-        for index, stage in enumerate(EFFICIENTNET_B0.stages, 1)
-        for field in ("expansion", "kernel", "layers", "se_ratio")
-    }
-    decisions = tuple(decision for decision in pool.decisions if decision.name in VARIED)
+    """Eight decisions of Accel-NASBench, the others as in B0: accuracy by boosted trees, plus the noise of a seed."""
+    predictor = Boosted.fitted(folder)
+    decisions = tuple(decision for decision in predictor.pool.decisions if decision.name in VARIED)
     names = [decision.name for decision in decisions]
     rows = list(itertools.product(*(decision.choices for decision in decisions)))
-    points = [b0 | dict(zip(names, row, strict=True)) for row in rows]
-    codes = np.array([[places[name][point[name]] for name in places] for point in points], float)
-    accuracy = target.mean() + sum(tree(codes) for tree in trees)
-    accuracy = accuracy + np.random.default_rng(seed).normal(0, noise, len(rows))
-    entries = {}
-    for row, point, reached in zip(rows, points, accuracy.tolist(), strict=True):
-        network = replace(
-            EFFICIENTNET_B0,
-            stages=tuple(
-                replace(
-                    stage,
-                    op="mbconv",
-                    expansion=point[f"stage{index}_expansion"],
-                    layers=point[f"stage{index}_layers"],
-                )
-                for index, stage in enumerate(EFFICIENTNET_B0.stages, 1)
-            ),
-        )
-        text = notation(dict(zip(names, row, strict=True)))
-        total = cost(network)
-        entries[row] = Entry(text, reached, total.flops, total.params, predicted=True)
+    chosen = [dict(zip(names, row, strict=True)) for row in rows]
+    found = predictor([B0 | point for point in chosen])
+    drawn = np.random.default_rng(seed).normal(0, noise, len(rows)).tolist()
+    entries = {
+        row: replace(entry, notation=notation(point), accuracy=entry.accuracy + luck)
+        for row, point, entry, luck in zip(rows, chosen, found, drawn, strict=True)
+    }
     return Table("accel boosted", decisions, entries)
+
+
+@dataclass
+class Completion(Mapping[Row, Entry]):
+    """All combinations of Accel-NASBench's 28 decisions, each predicted when it is asked for."""
+
+    predictor: Boosted
+    found: dict[Row, Entry] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return math.prod(len(decision.choices) for decision in self.predictor.pool.decisions)
+
+    def __iter__(self) -> Iterator[Row]:
+        return itertools.product(*(decision.choices for decision in self.predictor.pool.decisions))
+
+    def __getitem__(self, row: Row) -> Entry:
+        self.prepare([row])
+        return self.found[row]
+
+    def prepare(self, rows: Iterable[Row]) -> None:
+        """Predicts many at once."""
+        names = [decision.name for decision in self.predictor.pool.decisions]
+        missing = [row for row in rows if row not in self.found]
+        if missing:
+            entries = self.predictor([dict(zip(names, row, strict=True)) for row in missing])
+            self.found.update(zip(missing, entries, strict=True))
+
+
+def completed(folder: Path) -> Table:
+    """Accel-NASBench's whole space, completed by boosted trees."""
+    predictor = Boosted.fitted(folder)
+    return Table("accel completed", predictor.pool.decisions, Completion(predictor))
 
 
 def accel(folder: Path) -> Table:
