@@ -102,8 +102,12 @@ class Trainings(Sequence[Record]):
 
     def failing(self) -> list[list[Record]]:
         """All attempts of each training of which every attempt has failed, the first begun first."""
-        groups = [self._attempts[training] for training in self._failing]
-        return [[group[number] for number in sorted(group)] for group in sorted(groups, key=min)]
+        return [self.attempts(training) for training in sorted(self._failing, key=lambda t: min(self._attempts[t]))]
+
+    def attempts(self, training: Training) -> list[Record]:
+        """All attempts of a training, the first begun first; one that was interrupted is none."""
+        group = self._attempts.get(training, {})
+        return [group[number] for number in sorted(group)]
 
     @property
     def typical(self) -> float:

@@ -9,7 +9,7 @@ from pebble import ProcessExpired
 from effsearch.printable import printable
 from effsearch.runs.executor import WorkerLost
 from effsearch.runs.records import Candidate, Fault, Record
-from effsearch.runs.trainings import Training, Trainings, training_of
+from effsearch.runs.trainings import Trainings, training_of
 from effsearch.training import Diverged
 
 ATTEMPTS = 3
@@ -26,10 +26,6 @@ HOPELESS = 2
 
 STREAK = 12
 """Attempts that fail one after the other after which a search gives up, whatever was finished before."""
-
-
-Attempts = dict[Training, list[Record]]
-"""All attempts of each training, by network, seed and epochs."""
 
 
 def fault_of(error: BaseException) -> tuple[Fault, str]:
@@ -67,15 +63,6 @@ def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
     """The candidate as it is to be trained after the attempts of `group`."""
     short = any(record.fault == "memory" for record in group)
     return replace(candidate, accumulation=2 if short else candidate.accumulation)
-
-
-def attempts(records: Iterable[Record]) -> Attempts:
-    """The trainings of a search; one that was interrupted is no attempt."""
-    groups: Attempts = {}
-    for record in records:
-        if record.state != "interrupted":
-            groups.setdefault(training_of(record), []).append(record)
-    return groups
 
 
 def due_again(records: Iterable[Record]) -> Candidate | None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import Attempts, attempt, attempts, is_due
+from effsearch.runs.trainings import Trainings
+from effsearch.search.faults import attempt, is_due
 
 ETA = 2
 """One in ETA goes on."""
@@ -25,7 +26,7 @@ class Ladder:
 
     def next(self, records: Sequence[Record]) -> Candidate | None:
         """The training to begin now, or None where all that is left is running, or done."""
-        here, tried = self.candidates, attempts(records)
+        here, tried = self.candidates, Trainings.of(records)
         for index, epochs in enumerate(self.rungs):
             known = self._on_rung(tried, epochs)
             for candidate in here:
@@ -40,14 +41,14 @@ class Ladder:
 
     def survivors(self, records: Sequence[Record]) -> list[Candidate]:
         """Those that reached the last rung, if all rungs below are finished."""
-        here, tried = self.candidates, attempts(records)
+        here, tried = self.candidates, Trainings.of(records)
         for epochs in self.rungs[:-1]:
             here = self._promoted(here, self._on_rung(tried, epochs))
         return list(here)
 
-    def _on_rung(self, tried: Attempts, epochs: int) -> dict[str, list[Record]]:
+    def _on_rung(self, tried: Trainings, epochs: int) -> dict[str, list[Record]]:
         """The attempts of each candidate under its seed to come to a rung, by key."""
-        return {each.key: tried.get((each.key, each.seed, epochs), []) for each in self.candidates}
+        return {each.key: tried.attempts((each.key, each.seed, epochs)) for each in self.candidates}
 
     def _promoted(self, here: Sequence[Candidate], known: dict[str, list[Record]]) -> tuple[Candidate, ...]:
         rewards = {

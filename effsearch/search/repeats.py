@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import attempt, attempts, is_due
+from effsearch.runs.trainings import Trainings
+from effsearch.search.faults import attempt, is_due
 from effsearch.search.steps import Done, Step, Train, Wait
 
 
@@ -20,10 +21,10 @@ def next_due(
     chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int
 ) -> Candidate | None:
     """The first training that is still to be begun, or tried again, seed by seed, so that a stop leaves pairs."""
-    tried = attempts(records)
+    known = Trainings.of(records)
     for seed in seeds:
         for candidate in chosen:
-            group = tried.get((candidate.key, seed, epochs), [])
+            group = known.attempts((candidate.key, seed, epochs))
             if is_due(group):
                 return replace(attempt(candidate, group), seed=seed, epochs=epochs)
     return None

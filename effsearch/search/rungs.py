@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from effsearch.runs.records import Candidate, Record, epochs_alone
-from effsearch.search.faults import attempt, attempts, is_due
+from effsearch.runs.trainings import Trainings
+from effsearch.search.faults import attempt, is_due
 
 ETA = 4
 """One in ETA goes on."""
@@ -79,9 +80,9 @@ class Climb:
         return {record.candidate.key for record in self._on(index) if record.state in held}
 
     def _due(self, records: Sequence[Record], index: int) -> Iterator[Candidate]:
-        tried = attempts(self._on(index))
+        known = Trainings.of(self.records)
         for record in records:
-            group = tried.get((record.candidate.key, self.seed, self.rungs[index]), [])
+            group = known.attempts((record.candidate.key, self.seed, self.rungs[index]))
             if is_due(group):
                 yield replace(attempt(record.candidate, group), epochs=self.rungs[index])
 
