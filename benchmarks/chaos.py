@@ -1,30 +1,35 @@
 """Kills drivers and workers of a real search with SIGKILL at random moments, and counts what came of it.
 
     python benchmarks/chaos.py --kills 100
+    python benchmarks/chaos.py --kills 100 --ray
 
 The search is `effsearch nas` of the space tiny on scenes: trainings of one epoch of a few images, two at a time, in a
 folder that is thrown away. After every kill of a driver the run is resumed, and at the end it is driven to its end.
-Linux only, since workers are found in /proc. Exit status 1 if anything was lost, repeated or hung.
+With --ray it trains on a Ray cluster that is begun here, of which whole nodes are killed too, and replaced after a
+while. Linux only, since workers are found in /proc. Exit status 1 if anything was lost, repeated or hung.
 """
 
 import argparse
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from victims import Kind, LocalVictims, RayVictims, Victims, left
 
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.records import Record
 
-SHARE = 0.5
-"""Of the kills that hit the driver; the others hit one of its workers."""
+PATIENT = 0.5
+"""Of the kills of a driver that wait for a training to end before: at once, they would hide that it hangs."""
 
 Training = tuple[str, int, int | None]
 
@@ -33,10 +38,10 @@ Training = tuple[str, int, int | None]
 class Outcome:
     """What kills came to: trainings that were finished and are no longer, were begun again, or did not end."""
 
-    drivers: int = 0
-    workers: int = 0
+    killed: Counter[Kind] = field(default_factory=Counter)
     finished: int = 0
     interrupted: int = 0
+    failed: int = 0
     lost: int = 0
     repeated: int = 0
     hung: int = 0
@@ -48,9 +53,10 @@ class Outcome:
         return not (self.lost or self.repeated or self.hung or self.left)
 
     def __str__(self) -> str:
+        killed = ", ".join(f"{count} {kind}s" for kind, count in sorted(self.killed.items()))
         return (
-            f"{self.drivers} drivers and {self.workers} workers killed in {self.seconds:.0f} s; {self.finished} "
-            f"trainings finished, {self.interrupted} interrupted and begun again; {self.lost} finished ones lost, "
+            f"{killed} killed in {self.seconds:.0f} s; {self.finished} trainings finished, {self.interrupted} "
+            f"interrupted and begun again, {self.failed} failed and tried again; {self.lost} finished ones lost, "
             f"{self.repeated} repeated, {self.hung} searches hung, {self.left} worker processes left"
         )
 
@@ -70,76 +76,93 @@ class Chaos:
     patience: float = 300.0
     cwd: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    victims: Victims = field(default_factory=LocalVictims)
 
     def __call__(self) -> Outcome:
         """Kills, resumes and counts; raises RuntimeError where the command itself fails."""
         rng, outcome, began = random.Random(self.seed), Outcome(), time.monotonic()
+        kinds, shares = zip(*self.victims.shares.items(), strict=True)
         known: dict[Training, float | None] = {}
         ever: set[int] = set()
         driver = self._start()
         try:
-            while outcome.drivers + outcome.workers < self.kills:
-                at_driver = rng.random() < SHARE
-                if not at_driver:
-                    self._await_workers(driver)
-                time.sleep(rng.uniform(0, self.pause))
-                workers = workers_of(driver.pid)
-                ever |= workers
+            while outcome.killed.total() < self.kills:
+                (kind,) = rng.choices(kinds, shares)
+                patient = kind == "driver" and rng.random() < PATIENT
+                outcome.hung += not (self._goes_on(driver) if patient else self._await(kind, driver))
+                self._rest(rng.uniform(0, self.pause))
+                ever |= self.victims.workers(driver.pid)
                 if driver.poll() is not None:
                     break
-                if at_driver:
-                    driver.kill()
-                    driver.communicate()
-                    outcome.drivers += 1
+                kills = self.victims.kills(kind, driver.pid)
+                if not kills:
+                    continue
+                rng.choice(kills)()
+                outcome.killed[kind] += 1
+                if kind == "driver":
+                    driver.wait()
                     known |= finished(records(self.run))
                     driver = self._start()
-                elif workers:
-                    os.kill(rng.choice(sorted(workers)), signal.SIGKILL)
-                    outcome.workers += 1
             outcome.hung += not self._ends(driver)
         finally:
             driver.kill()
-            driver.communicate()
+            driver.wait()
         found = records(self.run)
         outcome.finished = len(finished(found))
         outcome.interrupted = sum(record.state == "interrupted" for record in found)
+        outcome.failed = sum(record.state == "failed" for record in found)
         outcome.lost = sum(finished(found).get(training, "gone") != accuracy for training, accuracy in known.items())
         outcome.repeated = repeated(found)
         outcome.left = left(ever)
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def _await_workers(self, driver: subprocess.Popen[str]) -> None:
-        """Waits until there is a worker that can be killed, or the search has ended."""
+    def _await(self, kind: Kind, driver: subprocess.Popen[bytes]) -> bool:
+        """Waits until one of a kind can be killed or the search has ended, and says whether that came."""
         deadline = time.monotonic() + self.patience
-        while driver.poll() is None and not workers_of(driver.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while driver.poll() is None and not self.victims.kills(kind, driver.pid):
+            if time.monotonic() > deadline:
+                return False
+            self._rest(0.05)
+        return True
 
-    def _ends(self, driver: subprocess.Popen[str]) -> bool:
-        """Whether a search comes to its end; it hangs if no training ends for `patience` (s)."""
-        count, since = -1, time.monotonic()
-        while time.monotonic() - since < self.patience:
-            try:
-                _, told = driver.communicate(timeout=2.0)
-            except subprocess.TimeoutExpired:
-                ended = sum(record.state in ("complete", "failed") for record in records(self.run))
-                if ended != count:
-                    count, since = ended, time.monotonic()
-                continue
-            if driver.returncode:
-                raise RuntimeError(f"the search ended with status {driver.returncode}: {told}")
-            return True
-        return False
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (rest := until - time.monotonic()) > 0:
+            self.victims.tend()
+            time.sleep(min(rest, 0.2))
 
-    def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command,
-            cwd=self.cwd,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def _goes_on(self, driver: subprocess.Popen[bytes]) -> bool:
+        """Whether another training ends, or the search; it hangs if neither comes for `patience` (s)."""
+        count, deadline = self._ended(), time.monotonic() + self.patience
+        while driver.poll() is None and self._ended() == count:
+            if time.monotonic() > deadline:
+                return False
+            self._rest(1.0)
+        return True
+
+    def _ends(self, driver: subprocess.Popen[bytes]) -> bool:
+        """Whether a search comes to its end."""
+        while driver.poll() is None:
+            if not self._goes_on(driver):
+                return False
+        if driver.returncode:
+            raise RuntimeError(f"the search ended with status {driver.returncode}: {self._errors.read_text()}")
+        return True
+
+    def _ended(self) -> int:
+        return sum(record.state in ("complete", "failed") for record in records(self.run))
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # In a file, since nobody reads a pipe while there are kills.
+        with self._errors.open("wb") as errors:
+            return subprocess.Popen(
+                self.command, cwd=self.cwd, env=self.environment, stdout=subprocess.DEVNULL, stderr=errors
+            )
+
+    @property
+    def _errors(self) -> Path:
+        return self.run.path.with_suffix(".err")
 
 
 def records(run: Run) -> list[Record]:
@@ -173,36 +196,14 @@ def _training(record: Record) -> Training:
     return record.candidate.key, record.candidate.seed, record.candidate.epochs
 
 
-def workers_of(driver: int) -> set[int]:
-    """The processes that a driver trains in."""
-    try:
-        children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
-    except OSError:
-        return set()
-    return {int(child) for child in children if b"spawn_main" in _command(int(child))}
-
-
-def left(workers: set[int], patience: float = 30.0) -> int:
-    """How many of the processes are still there after a while."""
-    deadline = time.monotonic() + patience
-    while (alive := sum(b"spawn_main" in _command(worker) for worker in workers)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return alive
-
-
-def _command(process: int) -> bytes:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--pause", type=float, default=8.0, help="longest time (s) between two kills")
     parser.add_argument("--trials", type=int, help="networks to finish [default: 2 a kill]")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ray", action="store_true", help="on a Ray cluster that is begun here")
+    parser.add_argument("--absence", type=float, default=10.0, help="longest time (s) until a node is replaced")
     arguments = parser.parse_args()
     options = [
         "--space",
@@ -218,11 +219,14 @@ def main() -> None:
         "--workers",
         "2",
     ]
-    with tempfile.TemporaryDirectory() as folder:
+    victims = RayVictims(arguments.absence, arguments.seed) if arguments.ray else nullcontext(LocalVictims())
+    with tempfile.TemporaryDirectory() as folder, victims as victims:
         code = "from effsearch.cli import main; main()"
         command = [sys.executable, "-c", code, "nas", *options, "--run", "chaos", "--results", folder]
         command += ["--trials", str(arguments.trials or 2 * arguments.kills)]
-        outcome = Chaos(command, Run(Path(folder) / "chaos"), arguments.kills, arguments.pause, arguments.seed)()
+        command += ["--ray", victims.address] if arguments.ray else []
+        run = Run(Path(folder) / "chaos")
+        outcome = Chaos(command, run, arguments.kills, arguments.pause, arguments.seed, victims=victims)()
     print(outcome)
     sys.exit(0 if outcome.sound else 1)
 

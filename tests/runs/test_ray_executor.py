@@ -5,8 +5,11 @@ import sys
 from collections import Counter
 
 import pytest
+import toy_driver
+from chaos import Chaos
 from ray_tasks import die, fail, sleep, square
 from toys import drive, new_run, settings, slow_toy, toy
+from victims import RayVictims
 
 from effsearch.errors import ExecutorError
 from effsearch.runs.executor import WorkerLost
@@ -69,6 +72,19 @@ def test_a_search_over_two_nodes_survives_the_death_of_one_and_ends_as_a_local_o
     assert max(Counter(trained(status)).values()) == 1
     local = drive(new_run(tmp_path, "local"), chosen, 24, toy)
     assert sorted(trained(status)) == sorted(trained(local))
+
+
+# Here, as the tests of one file run one after another: `auto` finds every cluster of the machine.
+def test_kills_of_drivers_workers_and_nodes_lose_repeat_and_hang_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", toy_driver.environment()["PYTHONPATH"])
+    run = new_run(tmp_path)
+    with RayVictims(absence=1.0) as victims:
+        command = [sys.executable, toy_driver.__file__, str(run.path), victims.address]
+        outcome = Chaos(command, run, 3, 2.0, seed=9, patience=60, victims=victims)()
+    assert outcome.sound, outcome
+    assert outcome.killed["node"] >= 1, outcome
+    assert outcome.killed.total() >= 2, outcome
+    assert outcome.finished == 16
 
 
 def test_a_lost_worker_is_one_fault_wherever_it_was():
