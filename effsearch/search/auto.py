@@ -34,8 +34,8 @@ class AutoSampler(EvolutionSampler):
         memory: Memory | None = None,
         known: Known | None = None,
         *,
-        startup: int = 6,
-        moves: int = 10,
+        startup: int = 4,
+        moves: int = 20,
     ) -> None:
         super().__init__(space, feasible, seed, memory, known, startup=startup)
         self.moves = moves
