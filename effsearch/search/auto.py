@@ -7,7 +7,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.search.evolution import EvolutionSampler
-from effsearch.search.proposing import Memory, finished, goodness
+from effsearch.search.proposing import Memory, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.search.surrogate import Surrogate
 from effsearch.space import Values
@@ -43,7 +43,7 @@ class AutoSampler(EvolutionSampler):
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         if not self.space.decisions:
             return
-        done = [other for other in finished(trials) if np.isfinite(goodness(study, other))]
+        done = [other for other in self.memory.finished(trials) if np.isfinite(goodness(study, other))]
         surrogate = self._surrogate(done)
         if len(done) < self.startup:
             yield from self._start(surrogate, trials, self.taken(trials, trial.number))

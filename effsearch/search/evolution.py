@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.search.proposing import TRIES, UNBORN, Memory, SpaceSampler, finished, goodness
+from effsearch.search.proposing import TRIES, UNBORN, Memory, SpaceSampler, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.space import Values
 
@@ -36,7 +36,7 @@ class EvolutionSampler(SpaceSampler):
         self.population, self.sample, self.startup = population, sample, startup
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
-        alive = finished(trials)[-self.population :]
+        alive = self.memory.finished(trials)[-self.population :]
         if len(alive) < min(self.startup, self.population) or not self.space.decisions:
             return
         for attempt in range(TRIES):
@@ -54,7 +54,7 @@ class LocalSearchSampler(SpaceSampler):
     """
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
-        done = finished(trials)
+        done = self.memory.finished(trials)
         if not done or not self.space.decisions:
             return
         climb = max(other.system_attrs.get(CLIMB, 0) for other in trials)

@@ -1,6 +1,7 @@
 """The ground that all samplers share: nothing infeasible, and nothing twice."""
 
 import random
+from bisect import insort
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,13 +43,40 @@ class Memory:
 
     All of it follows from the space, the limits and the trials, so a sampler without it proposes the same, only later.
     `keys` are those of the trials by number, `taken` all of them; trials before `read` need not be looked at again.
-    `notes` are a sampler's own.
+    `ended` are the numbers of trials that have ended, all before `unended` among them. `notes` are a sampler's own.
     """
 
+    study: str = ""
     keys: dict[int, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     read: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
+    unended: int = 0
+    _finished: list[FrozenTrial] = field(default_factory=list)
+
+    def begin(self, study: str) -> None:
+        """Forgets what is of another study than this."""
+        if study != self.study:
+            vars(self).update(vars(Memory(study)))
+
+    def finished(self, trials: Sequence[FrozenTrial]) -> Sequence[FrozenTrial]:
+        """Those that have a value, in the order in which they got it; of networks trained further, the first."""
+        unended = trials[-1].number + 1 if trials else self.unended
+        for trial in reversed(trials):
+            number = trial.number
+            if number < self.unended:
+                break
+            if number in self.ended:
+                continue
+            if not trial.state.is_finished():
+                unended = number
+                continue
+            self.ended.add(number)
+            if trial.state == TrialState.COMPLETE and AGAIN not in trial.system_attrs:
+                insort(self._finished, trial, key=lambda other: (other.datetime_complete, other.number))
+        self.unended = unended
+        return self._finished
 
 
 class SpaceSampler(BaseSampler):
@@ -90,7 +118,10 @@ class SpaceSampler(BaseSampler):
     ) -> dict[str, Any]:
         if "fixed_params" in trial.system_attrs:  # Enqueued by hand: Optuna would throw our proposal away.
             return {}
-        trials = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        self.memory.begin(study.study_name)
+        trials = study.get_trials(deepcopy=False)
+        if trials and trials[-1].number >= trial.number:
+            trials = [other for other in trials if other.number != trial.number]
         taken, self._refused = self.taken(trials, trial.number), 0
         for source in (self.candidates(study, trial, trials), self._random()):
             for _, values in zip(range(TRIES), source, strict=False):
@@ -161,12 +192,6 @@ class SpaceSampler(BaseSampler):
         for trial in trials:
             if trial.params.keys() >= names:
                 yield from self.space.neighbours(trial.params)
-
-
-def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that have a value, in the order in which they got it; of networks trained further, the first."""
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and AGAIN not in t.system_attrs]
-    return sorted(complete, key=lambda trial: (trial.datetime_complete, trial.number))
 
 
 def goodness(study: Study, trial: FrozenTrial) -> float:

@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from effsearch.evaluation.gaussian import Encoding
-from effsearch.search.proposing import WHOLE, Memory, SpaceSampler, finished, goodness
+from effsearch.search.proposing import WHOLE, Memory, SpaceSampler, goodness
 from effsearch.search.searchable import Feasible, Known, Searchable, always
 from effsearch.space import Values
 
@@ -95,7 +95,7 @@ class ReinforceSampler(SpaceSampler):
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         if not self.space.decisions:
             return
-        policy, rng = self._policy(study, finished(trials)), np.random.default_rng(self.rng.getrandbits(64))
+        policy, rng = self._policy(study, self.memory.finished(trials)), np.random.default_rng(self.rng.getrandbits(64))
         rows = self._rows()
         if rows is not None:
             values, codes = rows

@@ -235,6 +235,17 @@ def test_an_enqueued_trial_is_taken_as_it_is_and_not_proposed_again():
     assert len({SMALL.decode(trial.params).key for trial in proposed}) == SMALL.size
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_what_one_study_saw_is_nothing_to_another(name):
+    sampler = make_sampler(name, SMALL, always, 0)
+    for _ in range(2):
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for _ in range(SMALL.size):
+            trial = study.ask(distributions(SMALL))
+            study.tell(trial, accuracy(SMALL.decode(trial.params)))
+        assert len({SMALL.decode(trial.params).key for trial in study.trials}) == SMALL.size
+
+
 def test_unknown_sampler_is_named_with_those_there_are():
     with pytest.raises(SpaceError, match=r"auto, evolution.*got 'foo'"):
         make_sampler("foo", TINY, within, 0)
