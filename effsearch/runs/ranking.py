@@ -197,4 +197,6 @@ def _parse_row(cells: dict[str, str]) -> Row:
             values[name] = _READ.get(first, first)(cell)
     row = Row(**values)
     check_fields(row)
+    if len({row.rank is None, row.accuracy is None, row.reward is None}) > 1:
+        raise ValueError("a row has all of rank, accuracy and reward, or none")
     return row

@@ -103,6 +103,13 @@ def test_a_file_that_is_no_ranking_is_refused_in_one_line(text):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["rank", "accuracy", "reward"])
+def test_a_row_that_lacks_a_part_of_its_result_is_refused_in_one_line(name):
+    (row,) = ranking([record("a", 0.61)], REWARD)
+    with pytest.raises(RunError, match="all of rank, accuracy and reward"):
+        from_csv(to_csv([replace(row, **{name: None})]))
+
+
 def test_rows_carry_what_programs_need():
     needed = {"rank", "key", "notation", "state", "accuracy", "flops", "params", "reward", "epochs", "seconds"}
     assert needed <= set(Row.__dataclass_fields__)
