@@ -176,10 +176,11 @@ class _Driver:
         """Yields the status as it changes, and returns what went wrong, if anything."""
         self.ledger.settle(self.problem.candidate, self.problem.score)
         self._queue_first()
-        step = self._next_step()
-        if isinstance(step, Done) and step.problem is not None:
+        found = self.problem.next_step(self.ledger.records, self._clock())
+        if isinstance(found, Done) and found.problem is not None:
             # It was given up, and whoever goes on with it has mended what was wrong.
             self.ledger.forgive()
+        step: Step = Wait()
         while True:
             while len(self.pending) < self.executor.workers and not stopping():
                 step = self._begin_next()
@@ -235,7 +236,8 @@ class _Driver:
 
     def _begin_next(self) -> Step:
         """Begins what the problem and the clock allow, and returns what that was."""
-        known, clock, step = self.ledger.records, self._clock(), self._next_step()
+        known, clock = self.ledger.records, self._clock()
+        step = self.problem.next_step(known, clock)
         if isinstance(step, Wait | Done):
             return step
         if clock.left < clock.expected:
@@ -246,9 +248,6 @@ class _Driver:
             return Wait() if self.pending else Done(str(error))
         self._submit(trial, clock.expected)
         return step
-
-    def _next_step(self) -> Step:
-        return self.problem.next_step(self.ledger.records, self._clock())
 
     def _clock(self) -> Clock:
         return Clock(self._seconds_left(), self.ledger.records.typical, self.executor.workers, bool(self.pending))

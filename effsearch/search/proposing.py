@@ -42,8 +42,9 @@ class Memory:
     """What the samplers of one study need not work out again.
 
     All of it follows from the space, the limits and the trials, so a sampler without it proposes the same, only later.
-    `keys` are those of the trials by number, `taken` all of them; trials before `read` need not be looked at again.
-    `ended` are the numbers of trials that have ended, all before `unended` among them. `notes` are a sampler's own.
+    `study` is the name of that study. `keys` are those of the trials by number, `taken` all of them; trials before
+    `read` need not be looked at again. `ended` are the numbers of trials that have ended, all before `unended` among
+    them. `notes` are a sampler's own.
     """
 
     study: str = ""
