@@ -5,15 +5,17 @@ import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import fmean, median, stdev
 from typing import Any, get_args, get_type_hints
 
-from effsearch.errors import RunError
+from effsearch.errors import QuantityError, RunError
 from effsearch.printable import printable
 from effsearch.reward import Measure, Reward
 from effsearch.runs.forms import check_fields
 from effsearch.runs.records import Record
+from effsearch.scaling import Coefficients
 
 TIE = 2.0
 """Standard errors of a difference within which two accuracies are a tie."""
@@ -90,7 +92,7 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
     first = group[0].candidate
     accuracies = [_number(record.accuracy) for record in done]
     grown = first.coefficients
-    accuracy = mean(accuracies) if accuracies else None
+    accuracy = fmean(accuracies) if accuracies else None
     return Row(
         rank=None,
         key=first.key,
@@ -158,9 +160,9 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def to_csv(rows: Sequence[Row]) -> str:
     """The ranking as CSV; an empty cell is a value that is not known."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(vars, rows))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(map(attrgetter(*COLUMNS), rows))
     return text.getvalue()
 
 
@@ -179,11 +181,22 @@ def from_csv(text: str) -> list[Row]:
     reader = csv.DictReader(io.StringIO(text))
     try:
         return [_parse_row(cells) for cells in reader]
-    except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, csv.Error, QuantityError) as error:
         raise RunError(f"not a ranking as a run writes it: line {reader.line_num}: {error!r}") from None
 
 
-_READ: dict[type, Callable[[str], Any]] = {bool: {"True": True, "False": False}.__getitem__, str: printable}
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell} where a number belongs")
+    return value
+
+
+_READ: dict[type, Callable[[str], Any]] = {
+    bool: {"True": True, "False": False}.__getitem__,
+    float: _finite,
+    str: printable,
+}
 
 
 def _parse_row(cells: dict[str, str]) -> Row:
@@ -199,4 +212,7 @@ def _parse_row(cells: dict[str, str]) -> Row:
     check_fields(row)
     if len({row.rank is None, row.accuracy is None, row.reward is None}) > 1:
         raise ValueError("a row has all of rank, accuracy and reward, or none")
+    grown: Any = (row.alpha, row.beta, row.gamma)
+    if grown != (None, None, None):
+        Coefficients(*grown)
     return row

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -108,6 +109,21 @@ def test_a_row_that_lacks_a_part_of_its_result_is_refused_in_one_line(name):
     (row,) = ranking([record("a", 0.61)], REWARD)
     with pytest.raises(RunError, match="all of rank, accuracy and reward"):
         from_csv(to_csv([replace(row, **{name: None})]))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"alpha": 1.2, "gamma": 1.1},
+        {"alpha": 1.2, "beta": 0.0, "gamma": 1.1},
+        {"accuracy": math.nan},
+        {"target_ratio": math.nan},
+    ],
+)
+def test_a_row_with_numbers_that_no_run_has_is_refused_in_one_line(values):
+    (row,) = ranking([record("a", 0.61)], REWARD)
+    with pytest.raises(RunError, match="not a ranking as a run writes it: line 2"):
+        from_csv(to_csv([replace(row, **values)]))
 
 
 def test_rows_carry_what_programs_need():
