@@ -3,7 +3,6 @@
 import itertools
 import math
 import random
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -25,6 +24,7 @@ from effsearch.architecture import (
     Stem,
 )
 from effsearch.errors import SpaceError, listed
+from effsearch.toml import read_toml
 
 Value = int | float | str
 Values = dict[str, Value]
@@ -239,9 +239,10 @@ def load(name_or_path: str) -> Space:
     """Reads a space that ships, by name, or any TOML file; raises SpaceError that names file, stage and key."""
     path = locate(name_or_path)
     try:
-        return read(tomllib.loads(path.read_text(encoding="utf-8")), path.stem, str(path))
-    except (ValueError, RecursionError, OSError) as error:  # ValueError: not TOML, not UTF-8, or a number without end
+        document = read_toml(path)
+    except (ValueError, OSError) as error:
         raise SpaceError(f"{path}: not a TOML file: {error}") from None
+    return read(document, path.stem, str(path))
 
 
 def read(document: Mapping[str, Any], name: str, file: str = "space") -> Space:

@@ -62,7 +62,7 @@ def read_weights(path: Path) -> Weights:
     try:
         architecture = parse(about[NOTATION])
         classes = tuple(str(name) for name in json.loads(about[CLASSES]))
-    except (KeyError, ValueError, TypeError, NotationError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError, NotationError) as error:
         raise WeightsError(f"{path} does not say which network its weights are of: {error}") from None
     check_fit(architecture, len(classes), tensors, str(path))
     return Weights(architecture, classes, tensors, about.get(TRAINED, ""))

@@ -19,7 +19,6 @@ import re
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +38,7 @@ from effsearch.runs.files import write_atomically
 from effsearch.runs.forms import MANIFEST, fault
 from effsearch.runs.secrets import without_passwords
 from effsearch.scaling import Coefficients
+from effsearch.toml import read_toml
 
 _log = logging.getLogger(__name__)
 LATENCIES = "latency.json"
@@ -109,14 +109,16 @@ class Run:
         write_atomically(self.path / "coefficients.json", json.dumps(document, indent=2) + "\n")
 
     def _checkpoint(self, key: str, seed: int) -> Path:
+        if not key.isalnum():  # A journal that was tampered with may name a file anywhere.
+            raise RunError(f"{key!r:.80} is not the key of a network")
         return self.path / "checkpoints" / f"{key}-seed{seed}.safetensors"
 
     def manifest(self) -> dict[str, Any]:
         """What run.toml says; raises RunError if it cannot be read."""
         file = self.path / "run.toml"
         try:
-            document = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number without end
+            document = read_toml(file)
+        except (OSError, ValueError) as error:
             raise RunError(f"{file} cannot be read: {error}") from None
         wrong = fault(document, MANIFEST, "")
         if wrong is not None:

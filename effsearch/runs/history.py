@@ -12,9 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import ReadOnlyJournal
-from effsearch.runs.ledger import STUDY, read_record
+from effsearch.runs.ledger import STUDY
 from effsearch.runs.records import EVALUATION, Record
 from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
+from effsearch.runs.trials import read_record
 
 LEAST = 20
 """Trainings below which nothing is said of what mattered: the best tenth would be a single one."""

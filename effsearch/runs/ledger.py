@@ -13,14 +13,14 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from effsearch.errors import EffsearchError, RunError
+from effsearch.errors import RunError
 from effsearch.reward import Reward
 from effsearch.runs.failures import Failure
 from effsearch.runs.folder import Run
-from effsearch.runs.forms import check_fields
-from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record, State
+from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Fault, Record
 from effsearch.runs.storage import close_storage, end_trial, open_storage
 from effsearch.runs.trainings import Training, Trainings, training_of
+from effsearch.runs.trials import FIXED, check_decisions, fitting, read_candidate, read_record
 
 STUDY = "effsearch"
 """The name of the study in a run's own journal."""
@@ -59,6 +59,7 @@ class Ledger:
         self._storage, self._study_id = self.study._storage, self.study._study_id
         for trial in self.study.get_trials(deepcopy=False):
             self._note(trial)
+            check_decisions(trial, self.distributions)
             if trial.state == TrialState.WAITING:
                 self._queue.append(trial)
             elif trial.state == TrialState.FAIL:
@@ -167,26 +168,26 @@ class Ledger:
                 found = asdict(candidate_of(trial.params))
                 self._storage.set_trial_user_attr(trial._trial_id, CANDIDATE, found)
                 trial = self._reread(trial)
-            candidate, evaluation = read_candidate(trial), trial.user_attrs.get(EVALUATION)
+            candidate = read_candidate(trial)
             if candidate is not None and score is None:
                 continue
-            if candidate is not None and score is not None and evaluation is not None:
-                self.complete(trial, evaluation, score.of(evaluation["accuracy"], candidate))
+            accuracy = None if candidate is None else self._record(trial).accuracy
+            if candidate is not None and score is not None and accuracy is not None:
+                self.complete(trial, trial.user_attrs[EVALUATION], score.of(accuracy, candidate))
             else:
                 self.interrupt(trial)
 
     def _add(
         self, candidate: Candidate, params: Mapping[str, Any], state: TrialState, notes: Mapping[str, Any]
     ) -> FrozenTrial:
-        kinds = self.distributions
-        fitting = {name: value for name, value in params.items() if _fits(kinds[name], value)}
+        chosen = fitting(self.distributions, params)
         trial = create_trial(
             state=state,
-            params=fitting,
-            distributions={name: kinds[name] for name in fitting},
+            params=chosen,
+            distributions={name: self.distributions[name] for name in chosen},
             user_attrs={CANDIDATE: asdict(candidate)},
             # Optuna's samplers let a trial with fixed parameters alone.
-            system_attrs={**notes, "fixed_params": dict(params)},
+            system_attrs={**notes, FIXED: dict(params)},
         )
         return self._note(self._storage.get_trial(self._storage.create_new_trial(self._study_id, trial)))
 
@@ -206,61 +207,3 @@ class Ledger:
             if trial.params:
                 self.params.setdefault(record.candidate.key, trial.params)
         return trial
-
-
-def _fits(kind: BaseDistribution, value: Any) -> bool:
-    try:
-        return bool(kind._contains(kind.to_internal_repr(value)))
-    except ValueError:
-        return False
-
-
-def read_candidate(trial: FrozenTrial) -> Candidate | None:
-    """What is trained in a trial, if that is known; raises RunError for a trial that says nothing of a network."""
-    found = trial.user_attrs.get(CANDIDATE)
-    try:
-        return None if found is None else Candidate.from_dict(found)
-    except (EffsearchError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"trial {trial.number} of the study says nothing of a network: {error}") from None
-
-
-def read_record(trial: FrozenTrial) -> Record | None:
-    """What a trial says of a training, or None before its candidate is known; raises RunError."""
-    candidate = read_candidate(trial)
-    if candidate is None:
-        return None
-    evaluation = trial.user_attrs.get(EVALUATION, {})
-    failure = trial.user_attrs.get(FAILURE, {})
-    complete = trial.state == TrialState.COMPLETE
-    # A journal that was tampered with may have several values, or none.
-    if not isinstance(evaluation, dict) or not isinstance(failure, dict) or (complete and len(trial.values or ()) != 1):
-        raise RunError(f"trial {trial.number} of the study says nothing of a training")
-    found = Record(
-        number=trial.number,
-        state=_state(trial, failure),
-        candidate=candidate,
-        accuracy=evaluation.get("accuracy"),
-        reward=trial.value if complete else None,
-        epochs=evaluation.get("epochs"),
-        seconds=evaluation.get("seconds"),
-        reason=failure.get("reason"),
-        fault=failure.get("fault"),
-        finished=trial.datetime_complete,
-    )
-    try:
-        check_fields(found)
-    except TypeError as error:
-        raise RunError(f"trial {trial.number} of the study is not one of a training: {error}") from None
-    if found.state == "complete" and (found.reward is None or found.accuracy is None):
-        raise RunError(f"trial {trial.number} of the study is complete and has no accuracy")
-    return found
-
-
-def _state(trial: FrozenTrial, failure: dict[str, Any]) -> State:
-    if trial.state == TrialState.COMPLETE:
-        return "complete"
-    if trial.state == TrialState.RUNNING:
-        return "running"
-    if trial.state == TrialState.WAITING:
-        return "queued"
-    return "interrupted" if failure.get("reason") == INTERRUPTED else "failed"

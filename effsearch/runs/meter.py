@@ -53,7 +53,16 @@ class Meter:
             if not set(document["sample"]) <= document["latencies"].keys():
                 raise ValueError("the sample was not measured")
             meter.learn([parse(text) for text in document["sample"]])
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+            EffsearchError,
+        ) as error:
             raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
         meter.file = file
         return meter

@@ -14,6 +14,7 @@ from effsearch.architecture import Architecture
 from effsearch.candidates import CoefficientGrid, solve_gamma
 from effsearch.errors import QuantityError
 from effsearch.runs.records import CANDIDATE
+from effsearch.runs.trials import FIXED
 from effsearch.scaling import Coefficients, grow
 from effsearch.search.samplers import SpaceExhausted
 
@@ -63,7 +64,7 @@ class CoefficientSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if "fixed_params" in trial.system_attrs:
+        if FIXED in trial.system_attrs:
             return {}
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         known = {other.user_attrs[CANDIDATE]["key"] for other in others if CANDIDATE in other.user_attrs}

@@ -24,11 +24,12 @@ from effsearch.runs.executor import Executor
 from effsearch.runs.failures import to_json
 from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
-from effsearch.runs.ledger import Ledger, read_candidate
+from effsearch.runs.ledger import Ledger
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import Candidate, Record
 from effsearch.runs.storage import scrubbed
 from effsearch.runs.trainings import Trainings
+from effsearch.runs.trials import read_candidate
 from effsearch.search.faults import fault_of
 from effsearch.search.proposing import AGAIN
 from effsearch.search.samplers import SpaceExhausted

@@ -13,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.errors import SpaceError
+from effsearch.runs.trials import FIXED
 from effsearch.search.searchable import Feasible, Known, Searchable, always, distributions
 from effsearch.space import Value, Values
 
@@ -117,7 +118,7 @@ class SpaceSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if "fixed_params" in trial.system_attrs:  # Enqueued by hand: Optuna would throw our proposal away.
+        if FIXED in trial.system_attrs:  # Enqueued by hand: Optuna would throw our proposal away.
             return {}
         self.memory.begin(study.study_name)
         trials = study.get_trials(deepcopy=False)
@@ -174,7 +175,7 @@ class SpaceSampler(BaseSampler):
                 memory.taken.add(memory.keys[trial.number])
             elif not trial.state.is_finished():
                 read = min(read, trial.number)
-                waiting = trial.system_attrs.get("fixed_params", {})
+                waiting = trial.system_attrs.get(FIXED, {})
                 if waiting.keys() >= names:
                     queued.add(self.space.decode({name: waiting[name] for name in names}).key)
         memory.read = read

@@ -1,13 +1,13 @@
 """How a network is trained, as a value."""
 
 import math
-import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from effsearch.data.augmentation import Augmentation
 from effsearch.errors import QuantityError, RecipeError, listed
+from effsearch.toml import read_toml
 
 Optimizer = Literal["sgd", "rmsprop"]
 Schedule = Literal["cosine", "exponential"]
@@ -126,8 +126,8 @@ def read_recipe(path: Path) -> tuple[Recipe, int | None]:
     `epochs` may stand there too. Raises RecipeError that names file and key.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        values = read_toml(path)
+    except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from None
     epochs = values.pop("epochs", None)
     if epochs is not None and (type(epochs) is not int or epochs < 1):

@@ -69,7 +69,7 @@ def test_a_missing_run_is_named_with_those_there_are(tmp_path):
         find(tmp_path, "../" + tmp_path.name + "/unknown")
 
 
-@pytest.mark.parametrize("content", [b"not = [toml", b"\xff\xfe", b"a = " + b"[" * 5000])
+@pytest.mark.parametrize("content", [b"not = [toml", b"\xff\xfe", b"a = " + b"[" * 5000, b"a = 0x" + b"f" * 5000])
 def test_a_broken_manifest_is_one_line_and_does_not_hide_the_other_runs(tmp_path, content):
     make(tmp_path, "good")
     bad = make(tmp_path, "bad")

@@ -99,6 +99,60 @@ def test_a_truncated_checkpoint_is_set_aside_and_its_training_begins_anew(tmp_pa
     assert not [record for record in resumed.records if record.state == "failed"]
 
 
+def without_a_decision(entry) -> None:
+    del entry["params"]["stage1_op"]
+
+
+def with_another_choice(entry) -> None:
+    kind = json.loads(entry["distributions"]["stage1_layers"])
+    kind["attributes"]["choices"] = ["many", "few"]
+    entry["distributions"]["stage1_layers"] = json.dumps(kind)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: entry.update(system_attrs=False),
+        lambda entry: entry.update(user_attrs=[]),
+        lambda entry: entry["system_attrs"].update(fixed_params=3),
+        lambda entry: entry["system_attrs"].update({"effsearch:climb": "first"}),
+        without_a_decision,
+        with_another_choice,
+    ],
+)
+def test_a_trial_that_no_search_has_made_is_refused_in_one_line(change, tmp_path):
+    run = new_run(tmp_path)
+    drive(run, settings(), 3)
+    lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
+    change(next(line for line in lines if line.get("params")))
+    run.journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with pytest.raises(RunError, match="trial 0 of the study has|not a journal") as refused:
+        drive(run, settings(), 4)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_trial_that_was_left_running_with_an_evaluation_that_has_no_accuracy_is_trained_again(tmp_path):
+    whole = keys(drive(new_run(tmp_path, "whole"), settings(), 3))
+    run = new_run(tmp_path)
+    drive(run, settings(), 3)
+    lines = run.journal.read_text().splitlines()
+    *before, noted, _ = lines
+    found = json.loads(noted)
+    found["user_attr"]["evaluation"]["accuracy"] = None
+    run.journal.write_text("".join(f"{line}\n" for line in [*before, json.dumps(found)]))
+    assert keys(drive(run, settings(), 3)) == whole
+
+
+@pytest.mark.parametrize("key", ["../../there", "/tmp/there", "a/b", ""])
+def test_no_checkpoint_is_read_or_written_elsewhere(key, tmp_path):
+    run = new_run(tmp_path)
+    with pytest.raises(RunError, match="not the key of a network"):
+        run.write_checkpoint(key, 0, b"state")
+    with pytest.raises(RunError, match="not the key of a network"):
+        run.read_checkpoint(key, 0)
+    assert not list(tmp_path.rglob("*there*"))
+
+
 @pytest.mark.parametrize("room", [0, 1, 150, 700])
 def test_a_full_disk_ends_in_one_line_and_keeps_what_was_finished(tmp_path, room):
     whole = keys(drive(new_run(tmp_path, "whole"), settings(), 8))

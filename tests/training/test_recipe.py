@@ -75,6 +75,9 @@ def test_a_recipe_file_changes_the_short_recipe(tmp_path):
         ("augmentation = 3", "augmentation must be a table"),
         ("[augmentation]\ncrop = 'most'", "crop is 'most'"),
         ("not toml", "cannot be read as a recipe"),
+        ("warmup = " + "9" * 400, "a whole number past 64 bits"),
+        ("batch = 0x" + "f" * 5000, "a whole number past 64 bits"),
+        ("batch = " + "9" * 5000, "cannot be read as a recipe"),
     ],
 )
 def test_a_recipe_file_that_is_none_says_so(tmp_path, text, says):
