@@ -126,7 +126,7 @@ def test_a_trial_that_no_search_has_made_is_refused_in_one_line(change, tmp_path
     lines = [json.loads(line) for line in run.journal.read_text().splitlines()]
     change(next(line for line in lines if line.get("params")))
     run.journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    with pytest.raises(RunError, match="trial 0 of the study has|not a journal") as refused:
+    with pytest.raises(RunError, match=r"trial 0 of the study has|not a journal") as refused:
         drive(run, settings(), 4)
     assert "\n" not in str(refused.value)
 
