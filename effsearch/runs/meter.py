@@ -14,6 +14,7 @@ from effsearch.evaluation.latency_model import LatencyModel, fit_latency
 from effsearch.processes import send
 from effsearch.runs.executor import LocalExecutor, call
 from effsearch.runs.files import write_atomically
+from effsearch.runs.forms import fits
 
 SECONDS = 1.0
 """Of runs that are timed, for one network (at least 20 runs)."""
@@ -49,20 +50,13 @@ class Meter:
             document = json.loads(file.read_text(encoding="utf-8"))
             meter = cls(conditions, classes)
             for text, seconds in document["latencies"].items():
+                if not fits(seconds, float | None) or (seconds is not None and not seconds > 0):
+                    raise ValueError(f"{seconds!r:.80} is no latency")
                 meter._known[parse(text).key] = text, math.inf if seconds is None else float(seconds)
-            if not set(document["sample"]) <= document["latencies"].keys():
+            if any(document["latencies"].get(text) is None for text in document["sample"]):
                 raise ValueError("the sample was not measured")
             meter.learn([parse(text) for text in document["sample"]])
-        except (
-            OSError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-            EffsearchError,
-        ) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
             raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
         meter.file = file
         return meter

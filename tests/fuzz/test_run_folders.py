@@ -1,11 +1,14 @@
 """Run folders that someone else made: each file in turn nearly right, looked at by every command that looks."""
 
 import json
+import random
 import shutil
 import sys
 import tomllib
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +21,23 @@ from fuzzing import changed, fuzz, garbled, harmless, texts, whole
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import font_manager
-from toys import drive, new_run, settings, toy
+from toys import TINY, InProcess, drive, new_run, settings, toy
 
+from effsearch.architecture import Architecture
 from effsearch.candidates import CoefficientGrid
 from effsearch.cli import main
+from effsearch.conditions import LatencyConditions
 from effsearch.data.packed import DamagedError, PackedInfo, check, write_meta
-from effsearch.evaluation import QUICK, Evaluation
+from effsearch.evaluation import QUICK
+from effsearch.evaluation.latency_model import LEAST
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.failures import Failure, to_json
 from effsearch.runs.folder import Run
-from effsearch.search.curves import CurvesSettings
-from effsearch.search.grid_settings import GridSettings
+from effsearch.runs.meter import Meter
+from effsearch.search import driver as search
+from effsearch.search.curves import CurvesProblem, CurvesSettings
+from effsearch.search.grid import GridProblem
+from effsearch.search.grid_settings import GridSettings, Method
 from effsearch.search.settings import NasSettings
 from effsearch.training.checkpoint import history_of, pack
 from effsearch.training.damage import DamagedCheckpoint
@@ -150,29 +159,80 @@ def _known(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
+SMALL = (
+    "64px-stem_k3_s2_c16-ds_r1_k5_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c16_se0.25-ir_r2_k5_s2_e6_c64_se0.25-head_c128-silu"
+)
+
+
+def sometimes(architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None) -> Any:
+    """An accuracy at once, or a failure."""
+    if int(architecture.key, 16) % 3 == 0:
+        raise ValueError("a mistake")
+    return replace(toy(architecture, seed), epochs=until or 1)
+
+
+def go_on_with_nas(run: Run, trials: int) -> None:
+    drive(run, settings(), trials, sometimes)
+
+
+def go_on_with_grid(run: Run, trials: int, method: Method = "halving") -> None:
+    chosen = GridSettings(SMALL, "small", CoefficientGrid(step=0.2), "scenes", QUICK, method=method)
+    for _ in search.drive(run, GridProblem(chosen, trials), sometimes, InProcess()):
+        pass
+
+
+def go_on_with_curves(run: Run, trials: int) -> None:
+    chosen = CurvesSettings(SMALL, "small", "scenes", QUICK, points=(1.0, float(trials)))
+    for _ in search.drive(run, CurvesProblem(chosen), sometimes, InProcess()):
+        pass
+
+
+GO_ON: dict[str, Callable[[Run, int], None]] = {
+    "nas": go_on_with_nas,
+    "grid": go_on_with_grid,
+    "tpe": partial(go_on_with_grid, method="tpe"),
+    "curves": go_on_with_curves,
+}
+
+
 @pytest.fixture(scope="module")
-def driven(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A search of a few networks, one of which failed, that can go on."""
-
-    def sometimes(architecture, seed) -> Evaluation:
-        if int(architecture.key, 16) % 3 == 0:
-            raise ValueError("a mistake")
-        return toy(architecture, seed)
-
-    run = new_run(tmp_path_factory.mktemp("driven"))
-    drive(run, settings(), 3, sometimes)
-    return run
+def driven(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Searches of a few networks, some of which failed, that were killed midway."""
+    folder = tmp_path_factory.mktemp("driven")
+    found = {kind: new_run(folder, kind) for kind in GO_ON}
+    for kind, run in found.items():
+        GO_ON[kind](run, 3)
+        lines = run.journal.read_bytes().splitlines(keepends=True)
+        run.journal.write_bytes(b"".join(lines[: 2 * len(lines) // 3]))
+    return found
 
 
 @given(st.data())
 @fuzz
 def test_the_journal_of_a_run_that_is_continued(driven, tmp_path_factory, data):
+    kind = data.draw(st.sampled_from(sorted(GO_ON)))
     results = tmp_path_factory.getbasetemp() / "journals"
     shutil.rmtree(results, ignore_errors=True)
-    run = Run(Path(shutil.copytree(driven.path, results / "run")))
+    run = Run(Path(shutil.copytree(driven[kind].path, results / "run")))
     run.journal.write_bytes(mutated(data.draw, run.journal))
     with harmless(results):
-        drive(run, settings(), 4)
+        GO_ON[kind](run, 4)
+
+
+MEASURED = [TINY.decode(TINY.sample(random.Random(seed))) for seed in range(LEAST)]
+LATENCIES = {
+    "sample": [network.notation for network in MEASURED],
+    "latencies": {network.notation: 1e-9 * network.layers * network.resolution for network in MEASURED},
+}
+
+
+@given(changed(LATENCIES))
+@fuzz
+def test_latencies(tmp_path_factory, document):
+    file = tmp_path_factory.getbasetemp() / "latency.json"
+    file.write_text(json.dumps(document))
+    with harmless(tmp_path_factory.getbasetemp()):
+        Meter.read(LatencyConditions(), 10, file)
 
 
 def trained() -> bytes:
