@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from effsearch.architecture import Architecture, parse
 from effsearch.conditions import LatencyConditions
@@ -21,6 +22,9 @@ SECONDS = 1.0
 
 MOST_SECONDS = 300.0
 """That one network may take."""
+
+LEAST_SECONDS = 1e-9
+"""Below which nothing is the latency of a network."""
 
 FAILURES = 3
 """Networks in a row that cannot be measured before that is taken for what the machine is."""
@@ -50,9 +54,7 @@ class Meter:
             document = json.loads(file.read_text(encoding="utf-8"))
             meter = cls(conditions, classes)
             for text, seconds in document["latencies"].items():
-                if not fits(seconds, float | None) or (seconds is not None and not seconds > 0):
-                    raise ValueError(f"{seconds!r:.80} is no latency")
-                meter._known[parse(text).key] = text, math.inf if seconds is None else float(seconds)
+                meter._known[parse(text).key] = text, math.inf if seconds is None else _latency(seconds)
             if any(document["latencies"].get(text) is None for text in document["sample"]):
                 raise ValueError("the sample was not measured")
             meter.learn([parse(text) for text in document["sample"]])
@@ -126,3 +128,9 @@ class Meter:
             # The process that measures wakes them, unless it was killed.
             send(beside, signal.SIGCONT)
         return float(found.median)
+
+
+def _latency(seconds: Any) -> float:
+    if not fits(seconds, float) or not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{seconds!r:.80} is no latency")
+    return float(seconds)

@@ -31,10 +31,12 @@ def _fits(kind: BaseDistribution, value: Any) -> bool:
 
 
 def check_decisions(trial: FrozenTrial, kinds: Mapping[str, BaseDistribution]) -> None:
-    """Raises RunError unless a trial takes each decision, all of them where it was not stopped over that."""
+    """Raises RunError unless a trial takes these decisions alone, all of them where it was not stopped over that."""
     fixed = trial.system_attrs.get(FIXED, {})
     whole = bool(fixed) or trial.state == TrialState.COMPLETE
     for found in filter(None, (fixed, trial.params)):
+        if unknown := found.keys() - kinds.keys():
+            raise RunError(f"trial {trial.number} of the study has decisions that are none: {list(unknown)!r:.80}")
         for name, kind in kinds.items():
             missing = whole and isinstance(kind, CategoricalDistribution)
             if missing if name not in found else not _may_be(kind, found[name]):

@@ -149,8 +149,9 @@ READ: dict[str, tuple[Callable[[dict[str, Any]], Any], dict[str, Any]]] = {
 @fuzz
 def test_the_settings_of_a_run_that_is_continued(kind, tmp_path_factory, data):
     read, document = READ[kind]
+    found = _table(data.draw(changed(tomllib.loads(tomli_w.dumps(_known(document))))))
     with harmless(tmp_path_factory.getbasetemp()):
-        read(_table(data.draw(changed(tomllib.loads(tomli_w.dumps(_known(document)))))))
+        read(found)
 
 
 def _known(document: dict[str, Any]) -> dict[str, Any]:

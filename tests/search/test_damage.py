@@ -116,6 +116,7 @@ def with_another_choice(entry) -> None:
         lambda entry: entry.update(user_attrs=[]),
         lambda entry: entry["system_attrs"].update(fixed_params=3),
         lambda entry: entry["system_attrs"].update({"effsearch:climb": "first"}),
+        lambda entry: entry["system_attrs"].update(fixed_params={"width": 3}),
         without_a_decision,
         with_another_choice,
     ],
