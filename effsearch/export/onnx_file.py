@@ -3,11 +3,13 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from torch.torch_version import TorchVersion
 
 from effsearch.errors import ExportError
 from effsearch.export.program import about
@@ -22,19 +24,7 @@ def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], s
     name, side = "network.onnx", weights.architecture.resolution
     network = weights.network()
     path = folder / name
-    with tempfile.TemporaryDirectory() as temporary:
-        first = Path(temporary) / name
-        torch.onnx.export(
-            network,
-            (torch.zeros(2, 3, side, side),),
-            str(first),
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
-        model = onnx.load(first)
+    model = _converted(network, side)
     for key, value in about(weights).items():
         model.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
     onnx.save(model, path)
@@ -53,3 +43,26 @@ def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], s
         f"{side}, {side})"
     )
     return (name,), usage
+
+
+def _converted(network: torch.nn.Module, side: int) -> onnx.ModelProto:
+    # The newer converter of torch 2.6 does not know the batch norm of today's onnxscript (onnxscript#2651).
+    newer = TorchVersion(torch.__version__) >= "2.7"
+    batch: dict[str, Any] = (
+        {"dynamic_shapes": ({0: torch.export.Dim("batch")},)}
+        if newer
+        else {"dynamic_axes": {"image": {0: "batch"}, "logits": {0: "batch"}}}
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "network.onnx"
+        torch.onnx.export(
+            network,
+            (torch.zeros(2, 3, side, side),),
+            str(file),
+            input_names=["image"],
+            output_names=["logits"],
+            dynamo=newer,
+            verbose=False,
+            **batch,
+        )
+        return onnx.load(file)

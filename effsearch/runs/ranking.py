@@ -185,18 +185,7 @@ def from_csv(text: str) -> list[Row]:
         raise RunError(f"not a ranking as a run writes it: line {reader.line_num}: {error!r}") from None
 
 
-def _finite(cell: str) -> float:
-    value = float(cell)
-    if not math.isfinite(value):
-        raise ValueError(f"{cell} where a number belongs")
-    return value
-
-
-_READ: dict[type, Callable[[str], Any]] = {
-    bool: {"True": True, "False": False}.__getitem__,
-    float: _finite,
-    str: printable,
-}
+_READ: dict[type, Callable[[str], Any]] = {bool: {"True": True, "False": False}.__getitem__, str: printable}
 
 
 def _parse_row(cells: dict[str, str]) -> Row:
