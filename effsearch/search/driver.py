@@ -219,9 +219,9 @@ class _Driver:
                 self.ledger.queue(first[key], self.problem.params(first[key]))
 
     def _write_ranking_if_due(self) -> None:
-        """Spends no more than a tenth of the time on it, however long the ranking has become."""
+        """Spends no more than a fiftieth of the time on it, however long the ranking has become."""
         since = time.monotonic() - self.written
-        if self.changed and since >= 10 * self.writing:
+        if self.changed and since >= 50 * self.writing:
             self.write_ranking()
 
     def write_ranking(self) -> None:
