@@ -77,10 +77,11 @@ class Reward:
         return self(accuracy, self.cost(network))
 
     def cost(self, network: Costed) -> float:
-        """The cost of a network in the measure of the target; raises QuantityError where it was not measured."""
+        """The cost of a network in the measure of the target; raises QuantityError where there is none above 0."""
         found: float | None = getattr(network, self.measure)
-        if found is None:
-            raise QuantityError(f"the {self.measure} of a network is not known, so it has no reward")
+        if found is None or not found > 0:
+            known = "not known" if found is None else f"{found!r:.40}"
+            raise QuantityError(f"the {self.measure} of a network is {known}, so it has no reward")
         return found
 
     def within(self, window: tuple[float, float] | None, cost: float) -> bool:

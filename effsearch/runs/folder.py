@@ -77,18 +77,18 @@ class Run:
         return self.path / "space.toml"
 
     def read_checkpoint(self, key: str, seed: int) -> bytes | None:
-        """The state of a training that was stopped before its end, or None."""
+        """The state of a training that was stopped before its end, or None; raises RunError for what is no key."""
         file = self._checkpoint(key, seed)
         return file.read_bytes() if file.is_file() else None
 
     def write_checkpoint(self, key: str, seed: int, state: bytes) -> None:
-        """Keeps the state of a training, whole or not at all."""
+        """Keeps the state of a training, whole or not at all; raises RunError for what is no key."""
         file = self._checkpoint(key, seed)
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, state)
 
     def set_checkpoint_aside(self, key: str, seed: int) -> None:
-        """Renames a damaged checkpoint, and says so; its training then begins anew."""
+        """Renames a damaged checkpoint, and says so; its training then begins anew. Raises RunError for no key."""
         file = self._checkpoint(key, seed)
         if file.is_file():
             _log.warning("%s is damaged: set aside as %s; its training begins anew", file, set_aside(file).name)

@@ -171,9 +171,10 @@ class Ledger:
             candidate = read_candidate(trial)
             if candidate is not None and score is None:
                 continue
-            accuracy = None if candidate is None else self._record(trial).accuracy
-            if candidate is not None and score is not None and accuracy is not None:
-                self.complete(trial, trial.user_attrs[EVALUATION], score.of(accuracy, candidate))
+            record = read_record(trial)
+            if record is not None and score is not None and record.accuracy is not None:
+                value = score.of(record.accuracy, record.candidate)
+                self.complete(trial, trial.user_attrs[EVALUATION], value)
             else:
                 self.interrupt(trial)
 

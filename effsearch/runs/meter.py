@@ -23,7 +23,7 @@ SECONDS = 1.0
 MOST_SECONDS = 300.0
 """That one network may take."""
 
-LEAST_SECONDS = 1e-9
+SHORTEST = 1e-9
 """Below which nothing is the latency of a network."""
 
 FAILURES = 3
@@ -131,6 +131,6 @@ class Meter:
 
 
 def _latency(seconds: Any) -> float:
-    if not fits(seconds, float) or not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+    if not fits(seconds, float) or not SHORTEST <= seconds <= MOST_SECONDS:
         raise ValueError(f"{seconds!r:.80} is no latency")
     return float(seconds)

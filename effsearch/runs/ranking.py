@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import mean, median, stdev
 from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import QuantityError, RunError
@@ -92,7 +92,7 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
     first = group[0].candidate
     accuracies = [_number(record.accuracy) for record in done]
     grown = first.coefficients
-    accuracy = fmean(accuracies) if accuracies else None
+    accuracy = _mean(accuracies) if accuracies else None
     return Row(
         rank=None,
         key=first.key,
@@ -116,6 +116,11 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         gamma=None if grown is None else grown.gamma,
         latency=first.latency,
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    # Exact, so that seeds which agree give what one of them does; most networks have one, and it takes its time.
+    return values[0] if len(values) == 1 else mean(values)
 
 
 def _seconds(group: Iterable[Record], seed: int) -> float:

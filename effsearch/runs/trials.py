@@ -32,14 +32,20 @@ def _fits(kind: BaseDistribution, value: Any) -> bool:
 
 def check_decisions(trial: FrozenTrial, kinds: Mapping[str, BaseDistribution]) -> None:
     """Raises RunError unless a trial takes these decisions alone, all of them where it was not stopped over that."""
-    fixed = trial.system_attrs.get(FIXED, {})
-    whole = bool(fixed) or trial.state == TrialState.COMPLETE
-    for found in filter(None, (fixed, trial.params)):
+    fixed = trial.system_attrs.get(FIXED)
+    # What is fixed of a trial that waits is what it will take; Optuna asks for the decisions of others one by one.
+    whole = fixed is not None or trial.state == TrialState.COMPLETE
+    for found in (trial.params,) if fixed is None else (fixed, trial.params):
         if unknown := found.keys() - kinds.keys():
-            raise RunError(f"trial {trial.number} of the study has decisions that are none: {list(unknown)!r:.80}")
+            raise RunError(
+                f"trial {trial.number} of the study has decisions that are none: {sorted(unknown, key=str)!r:.80}"
+            )
         for name, kind in kinds.items():
-            missing = whole and isinstance(kind, CategoricalDistribution)
-            if missing if name not in found else not _may_be(kind, found[name]):
+            if name in found:
+                wrong = not _may_be(kind, found[name])
+            else:
+                wrong = whole and isinstance(kind, CategoricalDistribution)
+            if wrong:
                 raise RunError(f"trial {trial.number} of the study has {found.get(name)!r:.80} for {name}")
 
 

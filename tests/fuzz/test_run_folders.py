@@ -28,7 +28,7 @@ from effsearch.candidates import CoefficientGrid
 from effsearch.cli import main
 from effsearch.conditions import LatencyConditions
 from effsearch.data.packed import DamagedError, PackedInfo, check, write_meta
-from effsearch.evaluation import QUICK
+from effsearch.evaluation import QUICK, Evaluation
 from effsearch.evaluation.latency_model import LEAST
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.failures import Failure, to_json
@@ -165,7 +165,9 @@ SMALL = (
 )
 
 
-def sometimes(architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None) -> Any:
+def sometimes(
+    architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
+) -> Evaluation:
     """An accuracy at once, or a failure."""
     if int(architecture.key, 16) % 3 == 0:
         raise ValueError("a mistake")

@@ -11,11 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from toys import drive, new_run, settings
 
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
+from effsearch.runs.ledger import Ledger
+from effsearch.runs.records import CANDIDATE
 from effsearch.runs.storage import about, check_free, stored, without_password
 
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
@@ -121,3 +125,26 @@ def test_a_run_stays_where_its_trials_are(tmp_path):
     run = new_run(tmp_path, "plain")
     with pytest.raises(RunError, match="keeps its trials in its own folder"):
         stored(run, run.manifest(), f"sqlite:///{tmp_path}/other.db")
+
+
+def test_a_connection_that_is_lost_after_a_proposal_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
+    run, whole = begun(tmp_path, f"sqlite:///{tmp_path}/trials.db", "lost"), new_run(tmp_path, "whole")
+    asked, read = RDBStorage.get_trial, Ledger.ask
+
+    def ask(ledger, *arguments):
+        with monkeypatch.context() as lost:
+            if ledger.trials >= 3:
+                lost.setattr(RDBStorage, "get_trial", gone)
+            return read(ledger, *arguments)
+
+    def gone(storage, number):
+        if CANDIDATE in (found := asked(storage, number)).user_attrs:
+            raise StorageInternalError("the connection was lost")
+        return found
+
+    chosen = settings(sampler="tpe")
+    with monkeypatch.context() as failing:
+        failing.setattr(Ledger, "ask", ask)
+        with pytest.raises(RunError, match="its storage cannot be written: the connection was lost"):
+            drive(run, chosen, 6)
+    assert len(keys(drive(run, chosen, 6))) == len(keys(drive(whole, chosen, 6)))

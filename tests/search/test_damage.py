@@ -118,6 +118,7 @@ def with_another_choice(entry) -> None:
         lambda entry: entry["system_attrs"].update({"effsearch:climb": "first"}),
         lambda entry: entry["system_attrs"].update(fixed_params={"width": 3}),
         without_a_decision,
+        lambda entry: entry.update(params={}, distributions={}),
         with_another_choice,
     ],
 )
