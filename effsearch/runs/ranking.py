@@ -206,6 +206,8 @@ def _parse_row(cells: dict[str, str]) -> Row:
     check_fields(row)
     if len({row.rank is None, row.accuracy is None, row.reward is None}) > 1:
         raise ValueError("a row has all of rank, accuracy and reward, or none")
+    if row.accuracy is not None and row.seeds < 1:
+        raise ValueError("a row with an accuracy has one seed at least")
     grown: Any = (row.alpha, row.beta, row.gamma)
     if grown != (None, None, None):
         Coefficients(*grown)

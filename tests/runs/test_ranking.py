@@ -118,6 +118,13 @@ def test_a_row_that_was_grown_by_no_coefficients_is_refused_in_one_line(beta):
         from_csv(to_csv([replace(row, alpha=1.2, beta=beta, gamma=1.1)]))
 
 
+@pytest.mark.parametrize("seeds", [0, -1])
+def test_an_accuracy_under_no_seed_is_refused_in_one_line(seeds):
+    (row,) = ranking([record("a", 0.61)], REWARD)
+    with pytest.raises(RunError, match="has one seed at least"):
+        from_csv(to_csv([replace(row, seeds=seeds)]))
+
+
 def test_rows_carry_what_programs_need():
     needed = {"rank", "key", "notation", "state", "accuracy", "flops", "params", "reward", "epochs", "seconds"}
     assert needed <= set(Row.__dataclass_fields__)
