@@ -168,10 +168,9 @@ class Ledger:
                 found = asdict(candidate_of(trial.params))
                 self._storage.set_trial_user_attr(trial._trial_id, CANDIDATE, found)
                 trial = self._reread(trial)
-            candidate = read_candidate(trial)
-            if candidate is not None and score is None:
-                continue
             record = read_record(trial)
+            if record is not None and score is None:
+                continue
             if record is not None and score is not None and record.accuracy is not None:
                 value = score.of(record.accuracy, record.candidate)
                 self.complete(trial, trial.user_attrs[EVALUATION], value)

@@ -51,10 +51,8 @@ def check_decisions(trial: FrozenTrial, kinds: Mapping[str, BaseDistribution]) -
 
 def _may_be(kind: BaseDistribution, value: Any) -> bool:
     """A number may be out of its range, as those of a network are that was not proposed."""
-    return _fits(kind, value) if isinstance(kind, CategoricalDistribution) else _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
+    if isinstance(kind, CategoricalDistribution):
+        return _fits(kind, value)
     return fits(value, float) and math.isfinite(value)
 
 

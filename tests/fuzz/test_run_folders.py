@@ -180,13 +180,15 @@ def go_on_with_nas(run: Run, trials: int) -> None:
 
 def go_on_with_grid(run: Run, trials: int, method: Method = "halving") -> None:
     chosen = GridSettings(SMALL, "small", CoefficientGrid(step=0.2), "scenes", QUICK, method=method)
-    for _ in search.drive(run, GridProblem(chosen, trials), sometimes, InProcess()):
-        pass
+    to_the_end(run, GridProblem(chosen, trials))
 
 
 def go_on_with_curves(run: Run, trials: int) -> None:
-    chosen = CurvesSettings(SMALL, "small", "scenes", QUICK, points=(1.0, float(trials)))
-    for _ in search.drive(run, CurvesProblem(chosen), sometimes, InProcess()):
+    to_the_end(run, CurvesProblem(CurvesSettings(SMALL, "small", "scenes", QUICK, points=(1.0, float(trials)))))
+
+
+def to_the_end(run: Run, problem: search.Problem) -> None:
+    for _ in search.drive(run, problem, sometimes, InProcess()):
         pass
 
 
