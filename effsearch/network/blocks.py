@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
+from torchvision.ops import StochasticDepth
 
 from effsearch.architecture import Activation, Stage
 from effsearch.cost import squeeze_channels
+from effsearch.network.layers import Layer, SqueezeExcitation
 
 ACTIVATION_LAYERS: dict[Activation, Callable[..., nn.Module]] = {
     "silu": nn.SiLU,
@@ -15,6 +16,11 @@ ACTIVATION_LAYERS: dict[Activation, Callable[..., nn.Module]] = {
     "relu6": nn.ReLU6,
     "hardswish": nn.Hardswish,
 }
+
+
+def in_place(activation: Activation) -> bool:
+    """Whether an activation overwrites its input: for SiLU and hardswish autograd would have to copy that first."""
+    return activation in ("relu", "relu6")
 
 
 class Block(nn.Module):
@@ -26,7 +32,7 @@ class Block(nn.Module):
     def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
         super().__init__()
         act = ACTIVATION_LAYERS[activation]
-        layer = partial(Conv2dNormActivation, norm_layer=nn.BatchNorm2d)
+        layer = partial(Layer, inplace=in_place(activation))
         middle = stage.middle(channels)
         parts: list[nn.Module] = []
         if stage.op == "conv":
@@ -40,7 +46,7 @@ class Block(nn.Module):
                 parts.append(layer(middle, middle, stage.kernel, stride, groups=middle, activation_layer=act))
             if stage.se_ratio:
                 squeeze = squeeze_channels(channels, stage.se_ratio)
-                parts.append(SqueezeExcitation(middle, squeeze, activation=partial(act, inplace=True)))
+                parts.append(SqueezeExcitation(middle, squeeze, activation=partial(act, inplace=in_place(activation))))
             last = act if stage.op == "plain_separable" else None
             parts.append(layer(middle, stage.channels, 1, activation_layer=last))
         self.block = nn.Sequential(*parts)
@@ -63,7 +69,7 @@ class Bottleneck(nn.Module):
     def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
         super().__init__()
         act = ACTIVATION_LAYERS[activation]
-        layer = partial(Conv2dNormActivation, norm_layer=nn.BatchNorm2d)
+        layer = partial(Layer, inplace=in_place(activation))
         middle = stage.middle(channels)
         self.block = nn.Sequential(
             layer(channels, middle, 1, activation_layer=act),
@@ -73,7 +79,7 @@ class Bottleneck(nn.Module):
         same = stride == 1 and channels == stage.channels
         self.projection = nn.Identity() if same else layer(channels, stage.channels, 1, stride, activation_layer=None)
         self.stochastic_depth = StochasticDepth(drop_path, "row")
-        self.activation = act(inplace=True)
+        self.activation = act(inplace=in_place(activation))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.activation(self.projection(x) + self.stochastic_depth(self.block(x)))

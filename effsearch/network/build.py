@@ -1,13 +1,14 @@
 """Builds the module of an architecture and initialises it."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation
 
 from effsearch.architecture import Architecture
-from effsearch.network.blocks import ACTIVATION_LAYERS, Block, Bottleneck
+from effsearch.network.blocks import ACTIVATION_LAYERS, Block, Bottleneck, in_place
+from effsearch.network.layers import Layer
 
 
 class Network(nn.Module):
@@ -34,7 +35,8 @@ def build(
     then learns from its first steps.
     """
     stem, activation = architecture.stem, ACTIVATION_LAYERS[architecture.activation]
-    first = Conv2dNormActivation(3, stem.channels, stem.kernel, stem.stride, activation_layer=activation)
+    layer_of = partial(Layer, activation_layer=activation, inplace=in_place(architecture.activation))
+    first = layer_of(3, stem.channels, stem.kernel, stem.stride)
     if stem.pool:
         first.append(nn.MaxPool2d(3, 2, 1))
     parts: list[nn.Module] = [first]
@@ -48,7 +50,7 @@ def build(
             channels, done = stage.channels, done + 1
         parts.append(nn.Sequential(*blocks))
     if architecture.head:
-        parts.append(Conv2dNormActivation(channels, architecture.head, 1, activation_layer=activation))
+        parts.append(layer_of(channels, architecture.head, 1))
     network = Network(nn.Sequential(*parts), architecture.features, classes, dropout)
     network.apply(_initialise)
     if zero_init:

@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from effsearch.training.average import Average
 from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.epoch import Epoch
 
@@ -16,7 +17,7 @@ _SUM = "check.sum"
 
 
 def pack(
-    network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator, history: Iterable[Epoch]
+    network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator, history: Iterable[Epoch]
 ) -> bytes:
     """All that a training needs to go on as if it had not been stopped."""
     device = generator.device
@@ -38,7 +39,7 @@ def pack(
 
 
 def unpack(
-    state: bytes, network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator
+    state: bytes, network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
     """Brings a fresh training to the state that was packed, and returns its epochs; raises DamagedCheckpoint."""
     try:
@@ -48,7 +49,7 @@ def unpack(
 
 
 def _unpack(
-    tensors: dict[str, Tensor], network: nn.Module, average: nn.Module, optimizer: Optimizer, generator: torch.Generator
+    tensors: dict[str, Tensor], network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
     network.load_state_dict(_part(tensors, "network."))
     average.load_state_dict(_part(tensors, "average."))

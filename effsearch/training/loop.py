@@ -2,23 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split
 from effsearch.data.splits import epoch_order
+from effsearch.network.layers import fast, folded
+from effsearch.training.average import Average
+from effsearch.training.batches import Batches
 from effsearch.training.checkpoint import pack, unpack
 from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.epoch import Diverged, Epoch
 from effsearch.training.recipe import Recipe
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 CHECK_EVERY = 50
 """Steps between two looks at the loss: a look makes a GPU wait."""
@@ -59,12 +59,13 @@ def train(
     makes one step all the same. Raises Diverged, and DamagedCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(network, multi_avg_fn=_ema(recipe.ema), use_buffers=True)
+    parameters = [*network.parameters()]
+    average = Average(network, recipe.ema)
     optimizer = _optimizer(network, recipe)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     generator = torch.Generator(device).manual_seed(seed)
     torch.manual_seed(seed)
-    source = Source(images.train, device)
+    source, validation = Batches(images.train, device), Batches(images.validation, device)
     steps_per_epoch = max(1, len(images.train) // recipe.batch)
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
@@ -74,27 +75,28 @@ def train(
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()
         order = epoch_order(len(images.train), seed, epoch)
-        for batch in range(steps_per_epoch):
-            pixels, labels = source.batch(order[batch * recipe.batch : (batch + 1) * recipe.batch])
-            x = augment(pixels, resolution, recipe.augmentation, generator)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
-            optimizer.zero_grad(set_to_none=True)
-            for part, truth in zip(x.tensor_split(accumulation), labels.tensor_split(accumulation), strict=True):
-                with precision(device):
-                    loss = criterion(network(part), truth) * (len(part) / len(x))
-                loss.backward()
-                total += loss.detach()
-            optimizer.step()
-            average.update_parameters(network)
-            step += 1
-            if batch % CHECK_EVERY == 0 or batch + 1 == steps_per_epoch:
-                if not torch.isfinite(total):
-                    raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch + 1} of {steps_per_epoch}")
-                if on_step is not None:
-                    on_step(step, steps)
+        with fast(network) if device.type == "cpu" else nullcontext():
+            for batch, (pixels, labels) in enumerate(source.of(order, recipe.batch, steps_per_epoch), 1):
+                x = augment(pixels, resolution, recipe.augmentation, generator)
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
+                for parameter in parameters:
+                    parameter.grad = None
+                for part, truth in zip(x.tensor_split(accumulation), labels.tensor_split(accumulation), strict=True):
+                    with precision(device):
+                        loss = criterion(network(part), truth) * (len(part) / len(x))
+                    loss.backward()
+                    total += loss.detach()
+                optimizer.step()
+                average.update()
+                step += 1
+                if batch % CHECK_EVERY == 1 or batch == steps_per_epoch:
+                    if not torch.isfinite(total):
+                        raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch} of {steps_per_epoch}")
+                    if on_step is not None:
+                        on_step(step, steps)
         measured = every_epoch or epoch == last
-        reached = accuracy(average, images.validation, resolution, device) if measured else None
+        reached = _right(average.network, validation, resolution, device, 1) if measured else None
         seconds = time.perf_counter() - start
         history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
         if keep is not None and epoch < epochs:
@@ -102,7 +104,7 @@ def train(
         if on_epoch is not None:
             on_epoch(history[-1])
     state = pack(network, average, optimizer, generator, history) if last < epochs else None
-    return Trained(history, average.module, state)
+    return Trained(history, average.network, state)
 
 
 def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256) -> float:
@@ -110,46 +112,43 @@ def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.de
     return top_accuracy(network, split, resolution, device, 1, batch)
 
 
-@torch.inference_mode()
 def top_accuracy(
     network: nn.Module, split: Split, resolution: int, device: torch.device, top: int, batch: int = 256
 ) -> float:
     """The share of images whose class is among the `top` that the network thinks likeliest."""
+    return _right(network, Batches(split, device), resolution, device, top, batch)
+
+
+@torch.inference_mode()
+def _right(
+    network: nn.Module, images: Batches, resolution: int, device: torch.device, top: int, batch: int = 256
+) -> float:
     network.eval()
-    source = Source(split, device)
     right = torch.zeros((), device=device)
-    for first in range(0, len(split), batch):
-        pixels, labels = source.batch(np.arange(first, min(first + batch, len(split))))
-        with precision(device):
-            logits = network(normalise(pixels, resolution))
-        right += (logits.topk(top).indices == labels[:, None]).sum()
-    return right.item() / len(split)
+    with _validating(network) if device.type == "cpu" else nullcontext():
+        for pixels, labels in images.of(np.arange(len(images)), batch):
+            with precision(device):
+                logits = network(normalise(pixels, resolution))
+            right += (logits.topk(top).indices == labels[:, None]).sum()
+    return right.item() / len(images)
 
 
-class Source:
-    """Batches of a split on the training device; a GPU keeps the whole split if it fits in a quarter of its memory."""
-
-    def __init__(self, split: Split, device: torch.device) -> None:
-        self.split = split
-        self.device = device
-        self.labels = torch.from_numpy(split.labels).to(device)
-        self.resident: Tensor | None = None
-        size = len(split) * split.pixels[0].nbytes
-        if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 4:
-            self.resident = torch.from_numpy(split.images(np.arange(len(split)))).to(device)
-
-    def batch(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Pixels uint8 (N, H, W, 3) and labels (N,) of the images at `index`."""
-        there = torch.from_numpy(index).to(self.device)
-        if self.resident is not None:
-            return self.resident[there], self.labels[there]
-        return torch.from_numpy(self.split.images(index)).to(self.device), self.labels[there]
+@contextmanager
+def _validating(network: nn.Module) -> Iterator[None]:
+    """On a CPU a network is validated with its norms folded away."""
+    with folded(network), fast(network):
+        yield
 
 
 def precision(device: torch.device) -> AbstractContextManager[object]:
-    """What networks compute in on a device: bf16 autocast on a GPU, float32 on a CPU."""
+    """What networks compute in on a device: bf16 autocast on a GPU that has it, else float32."""
     # On a CPU bf16 trains slower than float32: the backward pass of depthwise convolutions has no fast bf16 kernel.
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+    return torch.autocast("cuda", torch.bfloat16) if has_bf16(device) else nullcontext()
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device is a GPU that computes in bf16 itself: a T4 or an RTX 20 only emulates it, many times slower."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -158,9 +157,10 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             module.momentum = recipe.norm_momentum
     groups = _decayed(network, recipe.weight_decay)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     # As TensorFlow has it in the paper's code: decay 0.9, and an epsilon as large as that.
-    return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum)
+    return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum, foreach=True)
 
 
 def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
@@ -168,17 +168,3 @@ def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, obje
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     yield {"params": weights, "weight_decay": weight_decay}
     yield {"params": others, "weight_decay": 0.0}
-
-
-def _ema(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """An exponential average that starts short, so that the first random weights are soon forgotten."""
-
-    def update(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
-        count = int(updates)
-        share = 1 - min(decay, (1 + count) / (10 + count))
-        if averaged[0].is_floating_point():
-            torch._foreach_lerp_(averaged, current, share)
-        else:
-            torch._foreach_copy_(averaged, current)
-
-    return update

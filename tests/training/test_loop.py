@@ -12,7 +12,8 @@ from effsearch.data import Augmentation, ImageSet, Split
 from effsearch.data.augment import MEAN, STD, normalise
 from effsearch.network import build
 from effsearch.training import Diverged, Recipe
-from effsearch.training.loop import Source, accuracy, train
+from effsearch.training.batches import Batches
+from effsearch.training.loop import accuracy, train
 
 CPU = torch.device("cpu")
 CLASSES = 4
@@ -386,11 +387,11 @@ def test_accuracy_on_a_gpu():
 @needs_gpu
 def test_a_gpu_keeps_a_split_that_fits_and_gives_the_same_batches():
     split, index = noise().train, np.array([3, 1, 4, 1, 5])
-    source = Source(split, torch.device("cuda"))
-    assert source.resident is not None
-    for got, wanted in zip(source.batch(index), Source(split, CPU).batch(index), strict=True):
-        assert got.device.type == "cuda"
-        assert torch.equal(got.cpu(), wanted)
+    here, there = (list(Batches(split, device).of(index, 2)) for device in (CPU, torch.device("cuda")))
+    assert [len(labels) for _, labels in here] == [2, 2, 1]
+    for wanted, got in zip(here, there, strict=True):
+        assert all(tensor.device.type == "cuda" for tensor in got)
+        assert all(map(torch.equal, (tensor.cpu() for tensor in got), wanted))
 
 
 @pytest.mark.gpu

@@ -1,0 +1,76 @@
+"""A convolution with norm and activation, and squeeze-and-excitation: plain, or by the ways that are fast on a CPU.
+
+They are torchvision's modules with torchvision's names. A training on a CPU switches them over while it lasts, and
+folds their norms away while it validates; exports, counters and other devices see the plain modules.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision import ops
+
+from effsearch.network.convolution import convolve
+
+
+class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
+    """A convolution, its norm, and an activation if there is one."""
+
+    fast = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fast:
+            out: Tensor = super().forward(x)
+            return out
+        convolution, *others = self
+        assert isinstance(convolution, nn.Conv2d)
+        x = convolve(x, convolution)
+        for module in others:
+            x = module(x)
+        return x
+
+
+class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
+    """Channels scaled by what two layers make of their means (1709.01507)."""
+
+    fast = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fast:
+            out: Tensor = super().forward(x)
+            return out
+        # Of a mean the gradient is divided at every pixel, of a sum it is not.
+        means = x.sum((2, 3)) / (x.shape[2] * x.shape[3])
+        squeezed = self.activation(functional.linear(means, self.fc1.weight.flatten(1), self.fc1.bias))
+        scale = functional.linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias)
+        scaled: Tensor = x * self.scale_activation(scale)[:, :, None, None]
+        return scaled
+
+
+@contextmanager
+def fast(network: nn.Module) -> Iterator[None]:
+    """Within it the layers of a network go the ways that are fast on a CPU, with the same results but for rounding."""
+    layers = [module for module in network.modules() if isinstance(module, Layer | SqueezeExcitation)]
+    for layer in layers:
+        layer.fast = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.fast = False
+
+
+@contextmanager
+def folded(network: nn.Module) -> Iterator[None]:
+    """Within it the batch norms of a network in evaluation mode are folded into the convolutions before them."""
+    layers = [module for module in network.modules() if isinstance(module, Layer)]
+    pairs = [(layer, layer[0], layer[1]) for layer in layers if isinstance(layer[1], nn.BatchNorm2d)]
+    for layer, convolution, norm in pairs:
+        layer[0], layer[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    try:
+        yield
+    finally:
+        for layer, convolution, norm in pairs:
+            layer[0], layer[1] = convolution, norm
