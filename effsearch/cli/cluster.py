@@ -19,7 +19,7 @@ class Cluster:
 def cluster(ray: str | None, gpus_per_trial: float | None) -> Cluster | None:
     """The cluster that was asked for; raises QuantityError."""
     if gpus_per_trial is not None and ray is None:
-        raise QuantityError("--gpus-per-trial is for --ray; without it each GPU of this machine has one worker")
+        raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
     if gpus_per_trial is not None and not (0 <= gpus_per_trial <= 1 or gpus_per_trial in range(2, 17)):
         raise QuantityError(f"--gpus-per-trial must be from 0 to 1, or whole up to 16, got {gpus_per_trial:g}")
     if ray is None:

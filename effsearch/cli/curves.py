@@ -11,6 +11,7 @@ from effsearch.cli.options import (
     Baseline,
     BaselineResolution,
     Data,
+    DeviceChange,
     GpusPerTrial,
     ProxyEpochs,
     ProxyImages,
@@ -54,6 +55,7 @@ def curves(
     seed: Annotated[int | None, typer.Option(help="Of the trainings [default: 0]")] = None,
     run: RunName = None,
     resume: Resume = None,
+    allow_device_change: DeviceChange = False,
     results: Results = Path("results"),
 ) -> None:
     """Train what a baseline grows into along each axis, and draw accuracy against FLOPs."""
@@ -76,6 +78,7 @@ def curves(
             storage=storage,
             run=run,
             resume=resume,
+            device_change=allow_device_change,
             results=results,
         )
     )

@@ -17,7 +17,6 @@ from effsearch.cli.session import (
     check_kind,
     create_stored,
     describe_proxy,
-    device,
     existing_run,
     free_name,
     is_finished,
@@ -28,7 +27,7 @@ from effsearch.cli.session import (
 )
 from effsearch.cli.speed import measure
 from effsearch.cli.stop import StopRequest
-from effsearch.cli.workers import Started, start
+from effsearch.cli.workers import Started, go_on, start
 from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.training import ProxyTraining
@@ -59,6 +58,7 @@ class CurvesRequest:
     storage: str | None
     run: str | None
     resume: str | None
+    device_change: bool
     results: Path
 
 
@@ -73,7 +73,7 @@ def execute(request: CurvesRequest) -> None:
         evaluator = ProxyTraining(
             settings.proxy,
             images,
-            device=started.device,
+            device=started.where.device,
             baseline_resolution=settings.architecture.resolution,
         )
         stop, progress = StopRequest(), Progress(out, problem.score, request.seconds)
@@ -110,19 +110,19 @@ def _begin(request: CurvesRequest, out: Console) -> tuple[Run, CurvesProblem, Pa
     for network, _ in settings.networks().values():  # Complains of what cannot be built before anything is measured.
         proxy.shrink(network)
     with out.status("measuring the speed of a few networks"), child() as ask:
-        forecast = measure(ask, architecture, _timed(settings), proxy, gpus())
+        forecast = measure(ask, architecture, _timed(settings), proxy, bool(gpus()))
     images = pack(settings.data, _largest(settings), out)
+    started = start(request.workers, request.cluster, images)
     manifest = {
-        "run": {"kind": "curves", **environment(), "device": device()},
+        "run": {"kind": "curves", **environment(), **started.where.manifest()},
         "settings": settings.to_dict(),
         "data": about_images(images, proxy),
     }
-    started = start(request.workers, request.cluster, images)
     name_of_run = request.run or free_name(request.results, "curves")
     run = create_stored(request.results, name_of_run, manifest, request.storage)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
     out.print(describe_proxy(images, proxy))
-    took = format_duration(problem.planned_seconds(forecast, started.executor.workers))
+    took = format_duration(problem.planned_seconds(forecast, started.at_once))
     out.print(
         f"{counted(len(settings.curves), 'curve')} through {counted(len(problem.candidates), 'distinct network')} "
         f"grown from {name}, each under {counted(settings.repeats, 'seed')}: about {took} on {started.words}, "
@@ -144,7 +144,8 @@ def _continue(request: CurvesRequest, run: Run, out: Console) -> tuple[Run, Curv
     refuse_changes(run, stored.differences(replace(wanted, data=stored.data)))
     images = pack(wanted.data, _largest(stored), out)
     check_images(run, manifest, images, wanted.data)
-    return run, CurvesProblem(stored), images, start(request.workers, request.cluster, images)
+    started = go_on(run, request.workers, request.cluster, images, request.device_change)
+    return run, CurvesProblem(stored), images, started
 
 
 def _timed(settings: CurvesSettings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from effsearch.cli.options import (
     Baseline,
     BaselineResolution,
     Data,
+    DeviceChange,
     GpusPerTrial,
     ProxyEpochs,
     ProxyImages,
@@ -57,6 +58,7 @@ def grid(
     seed: Annotated[int | None, typer.Option(help="Of proposals and trainings [default: 0]")] = None,
     run: RunName = None,
     resume: Resume = None,
+    allow_device_change: DeviceChange = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="How --dry-run prints it.")] = Format.table,
     results: Results = Path("results"),
@@ -91,6 +93,7 @@ def grid(
         storage=storage,
         run=run,
         resume=resume,
+        device_change=allow_device_change,
         results=results,
     )
     if dry_run:

@@ -16,7 +16,6 @@ from effsearch.cli.session import (
     check_kind,
     create_stored,
     describe_proxy,
-    device,
     existing_run,
     free_name,
     is_finished,
@@ -25,7 +24,7 @@ from effsearch.cli.session import (
     watch,
 )
 from effsearch.cli.stop import StopRequest
-from effsearch.cli.workers import Started, start
+from effsearch.cli.workers import Started, go_on, start
 from effsearch.evaluation.training import ProxyTraining
 from effsearch.quantities import format_duration
 from effsearch.report import ranked
@@ -80,14 +79,14 @@ def _begin(request: GridRequest, out: Console) -> GridSession:
     made = make_plan(request, out)
     settings = made.settings
     images = pack(settings.data, _largest(made.problem), out)
+    started = start(request.workers, request.cluster, images)
     limits = {"trials": made.problem.trials} | ({} if request.seconds is None else {"seconds": request.seconds})
     manifest = {
-        "run": {"kind": "grid", **environment(), "device": device()},
+        "run": {"kind": "grid", **environment(), **started.where.manifest()},
         "settings": settings.to_dict(),
         "limits": limits,
         "data": about_images(images, settings.proxy),
     }
-    started = start(request.workers, request.cluster, images)
     name = request.run or free_name(request.results, f"grid-{plain_name(settings.name, 'baseline')}")
     run = create_stored(request.results, name, manifest, request.storage)
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
@@ -108,7 +107,7 @@ def _continue(request: GridRequest, run: Run, out: Console) -> GridSession:
     problem = GridProblem(stored, trials)
     images = pack(wanted.data, _largest(problem), out)
     check_images(run, manifest, images, wanted.data)
-    started = start(request.workers, request.cluster, images)
+    started = go_on(run, request.workers, request.cluster, images, request.device_change)
     out.print(f"going on with run {run.name} in {run.path.parent}/", style="bold")
     return GridSession(run, problem, request.seconds, images, started)
 
@@ -118,7 +117,7 @@ def _drive(session: GridSession, out: Console) -> tuple[Status, bool]:
     evaluator = ProxyTraining(
         settings.proxy,
         session.images,
-        device=session.started.device,
+        device=session.started.where.device,
         baseline_resolution=settings.architecture.resolution,
     )
     stop, progress = StopRequest(), Progress(out, settings.score, session.seconds)

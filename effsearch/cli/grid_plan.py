@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from rich.console import Console
 
 from effsearch.cli.grid_session import GridRequest, check, settings_for
-from effsearch.cli.speed import describe_slots, measure, slots_on
+from effsearch.cli.machine import at_once, describe_slots, slots_on
+from effsearch.cli.speed import measure
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.quantities import counted, format_count, format_duration
@@ -51,12 +52,12 @@ def make_plan(request: GridRequest, out: Console) -> Plan:
     for cell in settings.cells():  # Complains of what cannot be before anything is measured.
         settings.proxy.shrink(cell.architecture)
     with out.status("measuring the speed of a few networks"), child() as ask:
-        gpus = int(ask("effsearch.evaluation.devices", "gpus"))
+        gpus = ask("effsearch.evaluation.devices", "survey")
         if gpus and request.proxy is None:
             settings = settings_for(request, None, STANDARD)
-        forecast = measure(ask, settings.architecture, timed_cells(settings.cells()), settings.proxy, gpus)
+        forecast = measure(ask, settings.architecture, timed_cells(settings.cells()), settings.proxy, bool(gpus))
     slots = slots_on(gpus, request.workers)
-    workers, where = len(slots), describe_slots(slots)
+    workers, where = at_once(slots), describe_slots(slots)
     if request.cluster is not None:  # How many workers it has is not known here.
         workers, where = 1, "one worker like this machine's, for all of the cluster to share"
     here = not gpus and request.cluster is None

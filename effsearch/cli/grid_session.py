@@ -33,6 +33,7 @@ class GridRequest:
     storage: str | None
     run: str | None
     resume: str | None
+    device_change: bool
     results: Path
 
 

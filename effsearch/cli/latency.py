@@ -1,6 +1,7 @@
 """`effsearch latency ARCH ...`."""
 
 import json
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +9,11 @@ import typer
 
 from effsearch.architecture import Architecture
 from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, resolve
+from effsearch.cli.machine import survey
 from effsearch.conditions import check_conditions
 from effsearch.cost import CONVENTION, cost
-from effsearch.errors import QuantityError
+from effsearch.errors import ExecutorError, QuantityError
+from effsearch.evaluation.gpu import first_line, loses_context, out_of_memory
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import Grid, console
 from effsearch.runs.executor import child
@@ -33,10 +36,8 @@ def latency(
     rows = []
     for network, name in named:
         # Each in a process of its own: memory that another has left free would hide what it needs.
-        with out.status(f"measuring {name}"), child() as ask:
-            arguments = (network, device, batch, threads, resolution, classes)
-            found = ask("effsearch.evaluation.latency", "measure_latency", *arguments)
-            gpu = ask("effsearch.evaluation.devices", "gpu_name") if device == "cuda" else None
+        with out.status(f"measuring {name}"):
+            found = _measure(network, name, device, batch, threads, resolution, classes)
         rows.append(_row(network, name, device, batch, threads, resolution, classes, found))
     if format_ is Format.json:
         typer.echo(json.dumps(rows, indent=2))
@@ -46,7 +47,9 @@ def latency(
         typer.echo(grid.markdown())
         return
     out.print(grid.rich("latency"))
-    where = f"{counted(threads, 'thread')} of the CPU, float32" if gpu is None else f"{gpu}, bf16 autocast"
+    where = f"{counted(threads, 'thread')} of the CPU, float32"
+    if device == "cuda":
+        where = f"{survey()[0].name}, {survey()[0].precision}"
     for line in (
         f"ms a batch of {batch}, random weights, evaluation mode, {where}, nothing else on purpose beside it",
         "MiB: the peak of memory that the network adds to its process; GFLOPs/s: 1e9 multiply-adds a second",
@@ -64,6 +67,27 @@ def _check(device: str, batch: int, threads: int, resolution: int | None, classe
         with child() as ask:
             if not ask("effsearch.evaluation.devices", "gpus"):
                 raise QuantityError("--device cuda needs an NVIDIA GPU that torch can use, got none; use --device cpu")
+
+
+def _measure(
+    network: Architecture, name: str, device: str, batch: int, threads: int, resolution: int | None, classes: int
+) -> Any:
+    """The latency of a network; raises ExecutorError where it does not fit into memory, or a GPU fails."""
+    arguments = (network, device, batch, threads, resolution, classes)
+    try:
+        with child() as ask:
+            return ask("effsearch.evaluation.latency", "measure_latency", *arguments)
+    except (RuntimeError, MemoryError) as error:
+        what = f"{name} with {batch} images of {resolution or network.resolution} px"
+        if isinstance(error, BrokenExecutor):
+            raise ExecutorError(
+                f"the process that measured {what} died, perhaps out of memory; try --batch 1"
+            ) from None
+        if out_of_memory(error):
+            raise ExecutorError(f"{what} is out of memory; give a smaller --batch or --resolution") from None
+        if loses_context(error):
+            raise ExecutorError(f"{what} cannot be measured: {first_line(error)}") from None
+        raise
 
 
 def _row(

@@ -10,6 +10,7 @@ from effsearch.cli.budget import limits, target
 from effsearch.cli.cluster import cluster
 from effsearch.cli.options import (
     Data,
+    DeviceChange,
     GpusPerTrial,
     ProxyEpochs,
     ProxyImages,
@@ -108,6 +109,7 @@ def nas(
     ] = None,
     run: RunName = None,
     resume: Resume = None,
+    allow_device_change: DeviceChange = False,
     results: Results = Path("results"),
 ) -> None:
     """Search a network for a compute budget: sample architectures, train each briefly, rank them by the reward."""
@@ -171,6 +173,7 @@ def nas(
             storage=storage,
             run=run,
             resume=resume,
+            device_change=allow_device_change,
             results=results,
         )
     )

@@ -13,21 +13,20 @@ from rich.console import Console
 from effsearch.cli.arguments import check_limits
 from effsearch.cli.budget import NO_TARGET, short
 from effsearch.cli.cluster import Cluster
+from effsearch.cli.machine import gpus, here
 from effsearch.cli.nas_start import starts
 from effsearch.cli.session import (
     about_images,
     check_images,
     create_stored,
-    device,
     existing_run,
     free_name,
-    gpus,
     pack,
     processor,
     proxy_named,
     refuse_changes,
 )
-from effsearch.cli.workers import Started, start
+from effsearch.cli.workers import Started, go_on, start
 from effsearch.conditions import LatencyConditions
 from effsearch.cost import cost_range
 from effsearch.errors import QuantityError, SpaceError, listed
@@ -79,6 +78,7 @@ class Request:
     storage: str | None
     run: str | None
     resume: str | None
+    device_change: bool
     results: Path
 
 
@@ -187,7 +187,7 @@ def _make(
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     started = None if images is None else start(request.workers, request.cluster, images)
     manifest = {
-        "run": {"kind": "nas", **environment(), "device": device()},
+        "run": {"kind": "nas", **environment(), **(here("cpu") if started is None else started.where).manifest()},
         "settings": settings.to_dict(),
         "limits": {name: value for name, value in asdict(limits).items() if value is not None},
         "data": {"name": PREDICTED} if images is None else about_images(images, settings.proxy),
@@ -226,7 +226,9 @@ def _continue(request: Request, run: Run, out: Console) -> Session:
         check_images(run, manifest, images, wanted.data)
     trials = request.trials or manifest.get("limits", {}).get("trials", TRIALS[stored.proxy.name])
     space = replace(space, name=stored.space).at(stored.resolution)
-    started = None if images is None else start(request.workers, request.cluster, images)
+    started = None
+    if images is not None:
+        started = go_on(run, request.workers, request.cluster, images, request.device_change)
     return Session(run, space, stored, Limits(trials, request.seconds), images, started, meter)
 
 

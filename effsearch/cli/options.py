@@ -17,7 +17,7 @@ BaselineResolution = Annotated[int | None, typer.Option(help="Input px of the ba
 ProxyWidth = Annotated[float | None, typer.Option(help="Channel multiplier of the proxy training.")]
 ProxyImages = Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")]
 ProxyEpochs = Annotated[int | None, typer.Option(help="Epochs of the proxy training.")]
-Workers = Annotated[int | None, typer.Option(help="Trainings at a time [default: one a GPU, or one a CPU core]")]
+Workers = Annotated[int | None, typer.Option(help="Trainings at a time [default: one a CPU core, or up to four a GPU]")]
 Ray = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
@@ -28,6 +28,10 @@ Storage = Annotated[
     typer.Option(metavar="URL", help="Keep the trials in this database, such as postgresql://user@host/db."),
 ]
 TimeLimit = Annotated[str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")]
+DeviceChange = Annotated[
+    bool,
+    typer.Option("--allow-device-change", help="Go on with a run on another kind of device or in another precision."),
+]
 RunName = Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")]
 Resume = Annotated[str | None, typer.Option(help="Continue this run.")]
 

@@ -9,14 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
+from effsearch.cli.machine import gpus, survey
 from effsearch.cli.progress import Progress
-from effsearch.cli.speed import slots_on
 from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, STANDARD, Proxy, find_proxy
 from effsearch.quantities import counted
-from effsearch.runs.executor import cores
 from effsearch.runs.folder import Run, check_names, create, find
 from effsearch.runs.storage import about, check_free, choose, stored
 from effsearch.search.driver import Problem, Status
@@ -62,34 +61,15 @@ def free_name(results: Path, stem: str) -> str:
     return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
 
 
-def gpus() -> int:
-    """The CUDA devices of this machine; asks torch, which a search of a table does without."""
-    from effsearch.evaluation.devices import gpus as found
-
-    return found()
-
-
-def slots_for(workers: int | None) -> list[int | None]:
-    """What each worker is pinned to on this machine."""
-    return slots_on(gpus(), workers)
-
-
-def device() -> str:
-    """The device of this machine, for run.toml."""
-    from effsearch.evaluation.devices import gpu_name
-
-    return f"{gpus()} x {gpu_name()}" if gpus() else f"CPU, {cores()} cores"
-
-
 def processor(device: str) -> str:
     """The name of the GPU or the CPU of this machine; raises QuantityError where there is no such GPU."""
-    from effsearch.evaluation.devices import cpu_name, gpu_name
+    from effsearch.evaluation.devices import cpu_name
 
     if device == "cpu":
         return cpu_name()
     if not gpus():
         raise QuantityError("--latency-device cuda needs an NVIDIA GPU that torch can use, got none; use cpu")
-    return gpu_name()
+    return survey()[0].name
 
 
 def pack(data: str, resolution: int, out: Console) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import ARCH_HELP, Results
-from effsearch.cli.options import Data, Resume, RunName, TimeLimit, given
+from effsearch.cli.options import Data, DeviceChange, Resume, RunName, TimeLimit, given
 from effsearch.quantities import parse_duration
 
 
@@ -28,6 +28,7 @@ def train(
     time_limit: TimeLimit = None,
     run: RunName = None,
     resume: Resume = None,
+    allow_device_change: DeviceChange = False,
     results: Results = Path("results"),
 ) -> None:
     """Train one network fully: what a search found, or any other; ends with its weights and its test accuracy."""
@@ -48,6 +49,7 @@ def train(
             seconds=seconds,
             run=run,
             resume=resume,
+            device_change=allow_device_change,
             results=results,
         )
     )

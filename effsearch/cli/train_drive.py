@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from rich.console import Console
 
 from effsearch.architecture import Architecture, parse
 from effsearch.cli.arguments import plain_name, resolve
+from effsearch.cli.machine import Where, check_where, gpus, here
 from effsearch.cli.session import (
     about_set,
     check_images,
     check_kind,
-    device,
     existing_run,
     free_name,
     pack,
@@ -30,8 +30,9 @@ from effsearch.cost import cost
 from effsearch.damage import set_aside
 from effsearch.data import info, load, load_test
 from effsearch.errors import EffsearchError, QuantityError, RecipeError, RunError, listed
-from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.whole import Whole, score, train_whole
+from effsearch.evaluation.gpu import ContextLost, first_line, out_of_memory
+from effsearch.evaluation.whole import TrainedNetwork, Whole, score, train_whole
+from effsearch.processes import keep_freed_memory
 from effsearch.quantities import counted, format_count
 from effsearch.report.grid import console
 from effsearch.report.training import print_training
@@ -41,6 +42,9 @@ from effsearch.search.settings import differences, read_recipe_dict
 from effsearch.training import Epoch, Recipe
 from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.recipe import RECIPES, read_recipe, recipe_to_dict
+
+PARTS = (1, 2, 4, 8)
+"""In how many parts a batch may be trained."""
 
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
 
@@ -59,6 +63,7 @@ class TrainRequest:
     seconds: float | None
     run: str | None
     resume: str | None
+    device_change: bool
     results: Path
 
 
@@ -104,21 +109,22 @@ class TrainSettings:
 def execute(request: TrainRequest) -> None:
     """Trains until the end, the time limit or a wish to stop; exits with 130 where it was stopped."""
     out = console(wide=False)
-    cuda = _device(request.device) == "cuda"
+    where = here(_device(request.device))
+    keep_freed_memory()
     existing = existing_run(request.run, request.resume, request.results)
     if existing is None:
-        run, settings, images = _begin(request, out)
+        run, settings, images = _begin(request, where, out)
     else:
-        run, settings, images = _continue(request, existing, out)
+        run, settings, images = _continue(request, existing, where, out)
     with run.held():
-        done = _drive(request, run, settings, images, cuda, out)
-    where = "" if request.results == Path("results") else f" --results {request.results}"
+        done = _drive(request, run, settings, images, where, out)
+    results = "" if request.results == Path("results") else f" --results {request.results}"
     if not done:
-        out.print(f"stopped; go on with: effsearch train --resume {run.name}{where}")
+        out.print(f"stopped; go on with: effsearch train --resume {run.name}{results}")
         raise typer.Exit(130)
     print_training(run, out)
     out.print("next:")
-    out.print(f"  effsearch export {run.name} --to onnx{where}   (or timm, torch-export, safetensors)")
+    out.print(f"  effsearch export {run.name} --to onnx{results}   (or timm, torch-export, safetensors)")
 
 
 def _device(asked: str | None) -> str:
@@ -146,7 +152,7 @@ def _recipe(request: TrainRequest) -> tuple[Recipe, int]:
     return recipe, epochs
 
 
-def _begin(request: TrainRequest, out: Console) -> tuple[Run, TrainSettings, Path]:
+def _begin(request: TrainRequest, where: Where, out: Console) -> tuple[Run, TrainSettings, Path]:
     if request.arch is None:
         raise QuantityError("train needs an ARCH such as b0, a notation or RUN:RANK, or --resume RUN")
     architecture, name = resolve(request.arch, request.results)
@@ -160,7 +166,7 @@ def _begin(request: TrainRequest, out: Console) -> tuple[Run, TrainSettings, Pat
     if count < recipe.batch:
         raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
     manifest = {
-        "run": {"kind": "train", **environment(), "device": device()},
+        "run": {"kind": "train", **environment(), **where.manifest()},
         "settings": settings.to_dict(),
         "data": about_set(images),
     }
@@ -170,10 +176,11 @@ def _begin(request: TrainRequest, out: Console) -> tuple[Run, TrainSettings, Pat
     return run, settings, images
 
 
-def _continue(request: TrainRequest, run: Run, out: Console) -> tuple[Run, TrainSettings, Path]:
+def _continue(request: TrainRequest, run: Run, where: Where, out: Console) -> tuple[Run, TrainSettings, Path]:
     """Takes a run's own settings, and refuses what would make another training of it."""
     manifest = run.manifest()
     check_kind(run, "train")
+    check_where(run, where, request.device_change)
     stored = TrainSettings.from_dict(manifest.get("settings", {}))
     wanted = replace(stored, **dict(request.asked))
     if request.recipe is not None or request.batch is not None:
@@ -200,14 +207,14 @@ def _digest(weights: Path | None) -> str:
         raise QuantityError(f"--weights {weights} cannot be read: {error.strerror or error}") from None
 
 
-def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Path, cuda: bool, out: Console) -> bool:
+def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Path, where: Where, out: Console) -> bool:
     """Trains, validates after every epoch and keeps its state; returns whether the end was reached."""
     checkpoint = run.path / CHECKPOINT
     if (run.path / WEIGHTS).is_file():
         return True
-    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, "cuda" if cuda else "cpu")
+    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, where.device)
     loaded = load(images)
-    _announce(run, settings, images, cuda, out)
+    _announce(run, settings, images, where, out)
     until = math.inf if request.seconds is None else time.monotonic() + request.seconds
     stop = StopRequest()
     with stop, TrainProgress(out, settings.epochs, len(loaded.train), _writer(request.tensorboard, run)) as progress:
@@ -221,11 +228,10 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
             progress.epoch(epoch)
             write_atomically(run.path / METRICS, metrics(progress.history, len(loaded.train)))
 
-        try:
+        def attempt(parts: int) -> TrainedNetwork:
             state, history = _kept(checkpoint, whole, out)
-            for epoch in history:
-                progress.epoch(epoch, quiet=True)
-            trained = train_whole(
+            progress.begin(history)
+            return train_whole(
                 whole,
                 loaded,
                 weights=request.weights,
@@ -234,7 +240,11 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
                 on_epoch=on_epoch,
                 on_step=on_step,
                 note=out.print,
+                accumulation=parts,
             )
+
+        try:
+            trained = _in_parts(attempt, settings.recipe.batch, out)
         except _StoppedError:
             return False
         except OSError as error:
@@ -243,7 +253,11 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
                 f"is mended, go on with: effsearch train --resume {run.path}"
             ) from error
         except DamagedCheckpoint as error:
-            raise RunError(f"{checkpoint} is not of this training ({error}); remove it to begin again") from None
+            raise RunError(f"{checkpoint} is not of this training ({error}); begin another by --run NAME") from None
+        except ContextLost as error:
+            raise RunError(
+                f"the GPU failed ({error}); what was finished is kept, go on with: effsearch train --resume {run.path}"
+            ) from None
     result = {"validation": score(trained, loaded.validation, whole)}
     if "test" in info(images).counts:
         result["test"] = score(trained, load_test(images), whole)
@@ -252,6 +266,27 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
     write_atomically(run.path / WEIGHTS, trained.pack(info(images).classes, about))
     checkpoint.unlink(missing_ok=True)
     return True
+
+
+def _in_parts(attempt: Callable[[int], TrainedNetwork], batch: int, out: Console) -> TrainedNetwork:
+    """Trains with a whole batch at a time or, where memory is too small for that, with 1/2, 1/4 or 1/8 of it.
+
+    The last epoch's state is gone on from each time. Raises RunError where the smallest part is too large.
+    """
+    for parts in PARTS:
+        try:
+            return attempt(parts)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if 2 * parts > min(batch, PARTS[-1]):
+                raise RunError(f"out of memory ({first_line(error)}); give a --batch smaller than {batch}") from None
+            out.print(
+                f"out of memory: a batch of {batch} goes through in {2 * parts} parts from now on, which make one "
+                "step; batch norm sees a part at a time",
+                style="yellow",
+            )
+    raise AssertionError("the last part either trains or raises")
 
 
 def _kept(checkpoint: Path, whole: Whole, out: Console) -> tuple[bytes | None, list[Epoch]]:
@@ -291,7 +326,7 @@ def _writer(wanted: bool, run: Run) -> Any:
     return SummaryWriter(str(run.path / "tensorboard"))
 
 
-def _announce(run: Run, settings: TrainSettings, images: Path, cuda: bool, out: Console) -> None:
+def _announce(run: Run, settings: TrainSettings, images: Path, where: Where, out: Console) -> None:
     about, recipe = info(images), settings.recipe
     total = cost(settings.architecture, classes=len(about.classes))
     out.print(f"run {run.name} in {run.path.parent}/", style="bold")
@@ -303,5 +338,5 @@ def _announce(run: Run, settings: TrainSettings, images: Path, cuda: bool, out: 
     out.print(
         f"data {about.name}{kind}: {len(loaded.train):,} images to train on, {len(loaded.validation):,} to validate "
         f"on; {recipe.optimizer}, batch {recipe.batch}, peak rate {recipe.rate:g}, "
-        f"{counted(settings.epochs, 'epoch')}, on {'a GPU' if cuda else 'the CPU'}"
+        f"{counted(settings.epochs, 'epoch')}, {where}"
     )

@@ -28,6 +28,10 @@ class TrainProgress(LiveDisplay):
         if self.writer is not None:
             self.writer.close()
 
+    def begin(self, history: list[Epoch]) -> None:
+        """The training begins, or begins again, after these epochs."""
+        self.history, self.first = list(history), 0
+
     def step(self, step: int, steps: int) -> None:
         """Some steps are done, of all that the whole training has."""
         if self.live is None:
@@ -44,11 +48,9 @@ class TrainProgress(LiveDisplay):
         )
         self.live.update(Text(text, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
 
-    def epoch(self, epoch: Epoch, quiet: bool = False) -> None:
-        """An epoch is done; `quiet` for those of an earlier call."""
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch is done."""
         self.history.append(epoch)
-        if quiet:
-            return
         if self.writer is not None:
             self.writer.add_scalar("loss/train", epoch.loss, epoch.epoch)
             self.writer.add_scalar("accuracy/validation", epoch.accuracy, epoch.epoch)

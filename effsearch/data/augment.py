@@ -4,8 +4,13 @@ Shifts and flips move bytes, before anything is float. Whatever changes the size
 rows are triangle filters as wide as the reduction: exact anti-aliasing for any mix of crops (Pillow's bilinear filter).
 """
 
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from effsearch.data.augmentation import SHARED, Augmentation
 
@@ -51,18 +56,40 @@ def _autoaugment(images: Tensor) -> Tensor:
 
     policy = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, fill=[int(value) for value in MEAN])
     planes = images.round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
-    changed = torch.cat([policy(part) for part in torch.split(planes, SHARED)])
+    with _NoWait(images.device) if images.is_cuda else nullcontext():
+        changed = torch.cat([policy(part) for part in torch.split(planes, SHARED)])
     return changed.permute(0, 2, 3, 1).contiguous()
+
+
+class _NoWait(TorchFunctionMode):
+    """Within it small tensors that are made from numbers go to a GPU from pinned memory, which no step waits for."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        options = dict(options or {})
+        if function is torch.tensor and options.get("device") == self.device:
+            del options["device"]
+            return function(*arguments, **options).pin_memory().to(self.device, non_blocking=True)
+        return function(*arguments, **options)
 
 
 def _standardise(images: Tensor) -> Tensor:
     """(N, R, R, 3) of 0..255 -> float32 (N, 3, R, R) in channels_last, the very same memory order."""
     n, height, width, _ = images.shape
     # Whole rows against a repeated constant: a broadcast over the last axis of 3 is several times slower.
-    mean, deviation = (torch.tensor(values, device=images.device).repeat(width) for values in (MEAN, STD))
+    mean, deviation = (constant(values, images.device, width) for values in (MEAN, STD))
     # In place: bytes have just been copied by float(), and what is float already was made here.
     rows = images.reshape(n, height, width * 3).float().sub_(mean).div_(deviation)
     return rows.view(n, height, width, 3).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def constant(values: tuple[float, ...], device: torch.device, times: int = 1) -> Tensor:
+    """Numbers as a tensor, repeated: kept, since a copy to a GPU would make it wait in every step."""
+    return torch.tensor(values * times, device=device)
 
 
 def _shift(pixels: Tensor, pad: float, flips: Tensor, draws: Tensor) -> Tensor:
@@ -129,7 +156,7 @@ def _jitter(images: Tensor, strength: float, draws: Tensor) -> Tensor:
     n, height, width, _ = images.shape
     flat = images.reshape(n, height * width, 3).float()
     brightness, contrast, saturation = (1 + strength * (2 * draws - 1)).unbind(1)
-    grey = torch.tensor(_GREY, device=images.device)
+    grey = constant(_GREY, images.device)
     mean_grey = (flat.mean(1) @ grey) * brightness
     keep = torch.eye(3, device=images.device) * saturation[:, None, None]
     mix = keep + (1 - saturation)[:, None, None] * grey[:, None].expand(3, 3)

@@ -1,10 +1,17 @@
-"""Which accelerators there are."""
+"""Which processors there are, and what the GPUs can do."""
 
 import platform
 import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
+from effsearch.errors import ExecutorError
+from effsearch.evaluation.gpu import ContextLost, Gpu, first_line, loses_context
+from effsearch.training.loop import has_bf16
 
 _CPUS = Path("/proc/cpuinfo")
 
@@ -14,9 +21,47 @@ def gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def gpu_name() -> str:
-    """Of the first."""
-    return torch.cuda.get_device_name(0)
+def survey() -> list[Gpu]:
+    """What each GPU is and has; for a process that then ends, since asking takes some of a GPU's memory."""
+    found = []
+    for number in range(gpus()):
+        with torch.cuda.device(number):
+            free, _ = torch.cuda.mem_get_info()
+            found.append(Gpu(torch.cuda.get_device_name(), free, has_bf16(torch.device("cuda", number))))
+    return found
+
+
+def check_device(device: str) -> None:
+    """Raises ExecutorError where a training is to be on a GPU, and torch has none."""
+    if device == "cuda" and not gpus():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build for CPUs"
+        raise ExecutorError(
+            f"torch {torch.__version__} on {platform.node()} finds no GPU (it is {built}); install a CUDA build "
+            "of torch and a driver there, or train on CPUs"
+        )
+
+
+@contextmanager
+def given_back(device: str) -> Iterator[None]:
+    """For one training, within one call: its memory on a GPU is there for the next afterwards, however it ends.
+
+    Raises ContextLost where it ends by what no later training in this process would survive.
+    """
+    try:
+        yield
+    except Exception as error:
+        if loses_context(error):
+            raise ContextLost(first_line(error)) from error
+        # The frames of the training hold its tensors for as long as its traceback lives.
+        traceback.clear_frames(error.__traceback__)
+        _empty_cache(device)
+        raise
+    _empty_cache(device)
+
+
+def _empty_cache(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.empty_cache()
 
 
 def cpu_name() -> str:

@@ -52,7 +52,7 @@ def measure_latency(
 ) -> Latency:
     """The latency of a network with random weights in evaluation mode, in memory order channels-last.
 
-    On a CPU in float32 with so many threads, on a GPU under bf16 autocast. Runs for `seconds`, but 20 to 300 times.
+    On a CPU in float32 with so many threads, on a GPU in bf16 if it has that. Runs for `seconds`, but 20 to 300 times.
     """
     where = torch.device(device)
     if where.type == "cpu":

@@ -1,18 +1,21 @@
-"""How fast proxy trainings are on this machine, from a few steps of each network."""
+"""How fast proxy trainings are on this machine, from a few steps of each network by the loop that will train it."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from statistics import median
 
+import numpy as np
 import torch
 
 from effsearch.architecture import Architecture
+from effsearch.data import ImageSet, Split
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
-from effsearch.training.loop import precision
+from effsearch.training.loop import accuracy, train
 
-WARM_UP, STEPS, SECONDS = 2, 20, 0.8
-"""Steps that are not timed; then at most so many, or for so long."""
+STEPS, EPOCHS, SECONDS = 3, 10, 0.8
+"""Steps of an epoch, and epochs of which the first is not timed: fewer where they have taken so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -27,47 +30,50 @@ class Speed:
         return epochs * proxy.train_images * self.train + validations * proxy.validation_images * self.validate
 
 
+class _EnoughError(Exception):
+    """The timed steps suffice."""
+
+
 def measure(networks: list[tuple[Architecture, Proxy]], classes: int, cuda: bool) -> list[Speed]:
     """The speed of each network at the resolution of its proxy, on one CPU thread or the first GPU."""
     if not cuda:
         torch.set_num_threads(1)
-    return [
-        _measure(architecture, proxy, classes, torch.device("cuda" if cuda else "cpu"))
-        for architecture, proxy in networks
-    ]
+    device = torch.device("cuda" if cuda else "cpu")
+    return [_measure(architecture, proxy, classes, device) for architecture, proxy in networks]
 
 
 def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: torch.device) -> Speed:
-    network = build(proxy.shrink(architecture), classes).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(network.parameters(), proxy.recipe.rate, momentum=proxy.recipe.momentum)
-    side, batch = proxy.resolution, proxy.recipe.batch
-    x = torch.randn(batch, 3, side, side, device=device).to(memory_format=torch.channels_last)
-    labels = torch.zeros(batch, dtype=torch.long, device=device)
+    network = build(proxy.shrink(architecture), classes, drop_path=proxy.recipe.drop_path)
+    images = _noise(STEPS * proxy.recipe.batch, proxy.resolution, classes)
+    looks: list[float] = []
+    started = time.perf_counter()
 
-    def step() -> None:
-        with precision(device):
-            loss = torch.nn.functional.cross_entropy(network(x), labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+    def on_step(step: int, steps: int) -> None:
+        # The loop looks at the loss after the first step of an epoch and after its last, and a GPU has then done both.
+        looks.append(time.perf_counter())
+        if len(looks) >= 4 and len(looks) % 2 == 0 and looks[-1] - started > SECONDS:
+            raise _EnoughError
 
-    @torch.inference_mode()
-    def look() -> None:
-        network(x)
-
-    return Speed(_time(step, device) / batch, _time(look, device) / batch)
+    options = {"resolution": proxy.resolution, "epochs": EPOCHS, "seed": 0, "device": device}
+    with suppress(_EnoughError):
+        train(network, images, proxy.recipe, **options, on_step=on_step)
+    steps = [(last - first) / (STEPS - 1) for first, last in zip(looks[2::2], looks[3::2], strict=True)]
+    return Speed(median(steps) / proxy.recipe.batch, _validation(network, images.train, proxy.resolution, device))
 
 
-def _time(step: Callable[[], None], device: torch.device) -> float:
-    """Median seconds of a step."""
+def _validation(network: torch.nn.Module, split: Split, resolution: int, device: torch.device) -> float:
+    """Seconds an image, the faster of two looks: the first one warms up."""
     times = []
-    for index in range(WARM_UP + STEPS):
+    for _ in range(2):
         start = time.perf_counter()
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if index >= WARM_UP:
-            times.append(time.perf_counter() - start)
-        if sum(times) > SECONDS:
-            break
-    return sorted(times)[len(times) // 2]
+        accuracy(network, split, resolution, device)
+        times.append(time.perf_counter() - start)
+    return min(times) / len(split)
+
+
+def _noise(count: int, side: int, classes: int) -> ImageSet:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    whole = Split(pixels, np.arange(count), np.arange(count) % classes)
+    one = replace(whole, rows=whole.rows[:1], labels=whole.labels[:1])
+    return ImageSet("noise", tuple(map(str, range(classes))), side, "", True, whole, one)

@@ -8,6 +8,7 @@ import torch
 
 from effsearch.architecture import Architecture
 from effsearch.data import load, subset
+from effsearch.evaluation.devices import check_device, given_back
 from effsearch.evaluation.evaluation import Evaluation
 from effsearch.evaluation.proxy import Proxy
 from effsearch.evaluation.watchdog import Watchdog
@@ -34,14 +35,12 @@ class ProxyTraining:
     def __call__(
         self, architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
     ) -> Evaluation:
-        """Trains and validates one architecture, or goes on until an epoch; raises Diverged, DamagedCheckpoint."""
-        with Watchdog() as watchdog:
-            try:
-                return self._train(architecture, seed, until, checkpoint, watchdog)
-            finally:
-                if self.device == "cuda":
-                    # What one network was too large for must not be missing for the next.
-                    torch.cuda.empty_cache()
+        """Trains and validates one architecture, or goes on until an epoch.
+
+        Raises Diverged, DamagedCheckpoint, ContextLost, and ExecutorError where there is no GPU to train on.
+        """
+        with Watchdog() as watchdog, given_back(self.device):
+            return self._train(architecture, seed, until, checkpoint, watchdog)
 
     def in_parts(self, count: int) -> "ProxyTraining":
         """The same with each batch in so many parts: what is left of memory may do for that."""
@@ -50,6 +49,7 @@ class ProxyTraining:
     def _train(
         self, architecture: Architecture, seed: int, until: int | None, checkpoint: bytes | None, watchdog: Watchdog
     ) -> Evaluation:
+        check_device(self.device)
         start = time.perf_counter()
         proxy = self.proxy_for(architecture)
         images = load(self.folder, split_seed=self.split_seed)

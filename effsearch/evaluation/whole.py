@@ -10,6 +10,7 @@ import torch
 from effsearch.architecture import Architecture
 from effsearch.cost import cost
 from effsearch.data import ImageSet, Split
+from effsearch.evaluation.devices import given_back
 from effsearch.network import Network, build
 from effsearch.network.file import pack_weights, start_from
 from effsearch.training import Epoch, Recipe
@@ -57,11 +58,27 @@ def train_whole(
     on_epoch: Callable[[Epoch], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     note: Callable[[str], Any] = lambda text: None,
+    accumulation: int = 1,
 ) -> TrainedNetwork:
     """Trains from fresh weights, from a file of weights, or on from a checkpoint; see `training.loop.train`.
 
-    Raises WeightsError for a file that does not fit, and Diverged.
+    Raises WeightsError for a file that does not fit, Diverged, ContextLost, and whatever running out of memory raises.
     """
+    with given_back(whole.device):
+        return _train(whole, images, weights, state, keep, on_epoch, on_step, note, accumulation)
+
+
+def _train(
+    whole: Whole,
+    images: ImageSet,
+    weights: Path | None,
+    state: bytes | None,
+    keep: Callable[[bytes], None] | None,
+    on_epoch: Callable[[Epoch], None] | None,
+    on_step: Callable[[int, int], None] | None,
+    note: Callable[[str], Any],
+    accumulation: int,
+) -> TrainedNetwork:
     recipe, architecture = whole.recipe, whole.architecture
     torch.manual_seed(whole.seed)
     network = build(
@@ -86,6 +103,7 @@ def train_whole(
         on_step=on_step,
         keep=keep,
         checkpoint=state,
+        accumulation=accumulation,
     )
     assert isinstance(trained.network, Network)
     return TrainedNetwork(architecture, trained.network)

@@ -112,7 +112,7 @@ def _latency_captions(settings: Mapping[str, Any]) -> list[str]:
     lines = []
     if "latency" in settings:
         how = settings["latency"]
-        where = f"{counted(how['threads'], 'thread')}, float32" if how["device"] == "cpu" else "bf16 autocast"
+        where = f"{counted(how['threads'], 'thread')}, float32" if how["device"] == "cpu" else "bf16 if the GPU has it"
         lines.append(
             f"ms: latency of a batch of {how['batch']} on {how['name']}, {where}: median, no training beside it"
         )

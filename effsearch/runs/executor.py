@@ -13,6 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from effsearch.evaluation.gpu import ContextLost
+from effsearch.processes import keep_freed_memory
+
 T = TypeVar("T")
 
 MOST_WORKERS = 16
@@ -90,7 +93,8 @@ def _pool(gpu: int | None) -> ProcessPool:
 
 
 def _lost_worker(future: "Future[Any]") -> bool:
-    return not future.cancelled() and isinstance(future.exception(), ProcessExpired | BrokenProcessPool)
+    lost = ProcessExpired | BrokenProcessPool | ContextLost
+    return not future.cancelled() and isinstance(future.exception(), lost)
 
 
 class InlineExecutor:
@@ -121,6 +125,7 @@ def _begin(gpu: int | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
         return
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    keep_freed_memory()
     single_thread()
     import torch
 

@@ -1,7 +1,9 @@
 """Runs trainings on a Ray cluster, of many machines or of this one: Ray places the work, the driver keeps the run."""
 
 import logging
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,12 +17,17 @@ from ray import exceptions
 
 from effsearch.data.shipping import ship, unpacked
 from effsearch.errors import ExecutorError
+from effsearch.evaluation.gpu import ContextLost
+from effsearch.processes import keep_freed_memory
 from effsearch.runs.executor import WorkerLost, cores
 
 T = TypeVar("T")
 
 RETRIES = 3
 """Times that Ray itself tries a training again whose worker or node has died."""
+
+CALLS = 100
+"""Trainings on a GPU after which their process is replaced; to begin one takes seconds."""
 
 POLL = 0.1
 """Seconds between two looks at what has ended."""
@@ -63,7 +70,10 @@ class RayExecutor:
             ray.shutdown()
             need = f"{self.gpus:g} of a GPU" if self.gpus else "a CPU"
             raise ExecutorError(f"no node of the Ray cluster has {need} for a training; give --workers to wait for one")
-        self._task: Any = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False)(_work)
+        # Of itself Ray ends a process that had a GPU after each task, and keeps others for ever (0).
+        calls = CALLS if self.gpus else 0
+        task = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False, max_calls=calls)
+        self._task: Any = task(_work)
         self._pending: dict[Any, tuple[Future[Any], float | None]] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -144,11 +154,19 @@ def _nodes() -> list[dict[str, float]]:
 
 
 def _work(function: Callable[..., T], args: tuple[Any, ...], images: list[Any]) -> T:
-    """In a worker, to which Ray has given one thread: runs function(*args), on the images as this node has them."""
+    """In a worker, to which Ray has given one thread: runs function(*args), on the images as this node has them.
+
+    A process whose GPU can no longer be used ends, so that Ray begins the training again in another one.
+    """
+    keep_freed_memory()
     if images:
         fetched: Callable[[], bytes] = lambda: ray.get(images[0])  # noqa: E731
         function = replace(function, folder=unpacked(function.folder, fetched))  # type: ignore[type-var, attr-defined]
-    return function(*args)
+    try:
+        return function(*args)
+    except ContextLost as error:
+        print(f"this worker ends, since its GPU failed: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def _settle(future: "Future[Any]", task: Any) -> None:

@@ -171,6 +171,8 @@ class _Driver:
         self.began = time.monotonic()
         self.changed, self.written, self.writing, self.failures = False, self.began, 0.0, -1
         self.pending: dict[Future[Evaluation], FrozenTrial] = {}
+        self.alone: FrozenTrial | None = None
+        """A trial that ran out of memory before: it waits for the others to end, and they for it."""
         self.ledger = Ledger(run, problem.distributions, problem.sampler(0))
 
     def drive(self, stopping: Callable[[], bool]) -> Generator[Status, None, str | None]:
@@ -238,6 +240,8 @@ class _Driver:
     def _begin_next(self) -> Step:
         """Begins what the problem and the clock allow, and returns what that was."""
         known, clock = self.ledger.records, self._clock()
+        if self.alone is not None:
+            return self._begin_alone(self.alone, clock)
         step = self.problem.next_step(known, clock)
         if isinstance(step, Wait | Done):
             return step
@@ -247,8 +251,19 @@ class _Driver:
             trial = self._begin(step, known)
         except SpaceExhausted as error:
             return Wait() if self.pending else Done(str(error))
+        candidate = read_candidate(trial)
+        assert candidate is not None
+        if candidate.accumulation > 1:
+            self.alone = trial
+            return self._begin_alone(trial, clock)
         self._submit(trial, clock.expected)
         return step
+
+    def _begin_alone(self, trial: FrozenTrial, clock: Clock) -> Step:
+        """Submits it once nothing else runs, since others may have taken the memory that it lacked."""
+        if not self.pending:
+            self._submit(trial, clock.expected)
+        return Wait()
 
     def _clock(self) -> Clock:
         return Clock(self._seconds_left(), self.ledger.records.typical, self.executor.workers, bool(self.pending))
@@ -286,6 +301,7 @@ class _Driver:
     def _end(self, trial: FrozenTrial, future: Future[Evaluation]) -> Record | None:
         """Writes down what a training gave, or why it failed."""
         self.changed = True
+        self.alone = None if trial is self.alone else self.alone
         candidate = read_candidate(trial)
         assert candidate is not None
         error = future.exception()

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
+from effsearch.errors import EffsearchError
+from effsearch.evaluation.gpu import ContextLost, first_line, out_of_memory
 from effsearch.printable import printable
 from effsearch.runs.executor import WorkerLost
 from effsearch.runs.records import Candidate, Fault, Record
@@ -30,10 +32,10 @@ STREAK = 12
 
 def fault_of(error: BaseException) -> tuple[Fault, str]:
     """What kind of fault a training failed by, and one line that says why."""
-    text = printable(str(error).strip().partition("\n")[0])
+    text = printable(first_line(error))
     if isinstance(error, Diverged):
         return "diverged", f"diverged: {text}"
-    if isinstance(error, WorkerLost):
+    if isinstance(error, WorkerLost | ContextLost):
         return "lost", f"its worker died ({text})"
     if isinstance(error, ProcessExpired):
         killed = error.exitcode < 0
@@ -43,9 +45,9 @@ def fault_of(error: BaseException) -> tuple[Fault, str]:
         return "lost", "its worker died before it began"
     if isinstance(error, TimeoutError):
         return "hung", "took far longer than the others and was stopped"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
+    if out_of_memory(error):
         return "memory", f"out of memory: {text}"
-    return "error", f"{type(error).__name__}: {text}"
+    return "error", text if isinstance(error, EffsearchError) else f"{type(error).__name__}: {text}"
 
 
 def is_due(group: Sequence[Record]) -> bool:

@@ -41,7 +41,11 @@ def pack(
 def unpack(
     state: bytes, network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Brings a fresh training to the state that was packed, and returns its epochs; raises DamagedCheckpoint."""
+    """Brings a fresh training to the state that was packed, and returns its epochs; raises DamagedCheckpoint.
+
+    On the kind of device where it was packed the training then goes on as if it had not been stopped; on another one
+    weights, averages and momenta are the same, but augmentation and dropout draw anew.
+    """
     try:
         return _unpack(_load(state), network, average, optimizer, generator)
     except (KeyError, RuntimeError, TypeError) as error:  # Of another network, or of no training.
@@ -58,11 +62,16 @@ def _unpack(
             # In the memory order of its parameter; a count of steps stays on the CPU, where its optimizer keeps it.
             like = parameter if value.shape == parameter.shape and value.ndim else value
             optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
-    generator.set_state(tensors["random.own"])
+    history = _epochs(tensors["history"])
     torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and generator.device.type == "cuda":
+    if ("random.cuda" in tensors) != (generator.device.type == "cuda"):
+        # On another kind of device: chance cannot go on there as it went here, and begins anew.
+        generator.manual_seed(generator.initial_seed() + len(history))
+        return history
+    generator.set_state(tensors["random.own"])
+    if "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], generator.device)
-    return _epochs(tensors["history"])
+    return history
 
 
 def history_of(state: bytes) -> list[Epoch]:

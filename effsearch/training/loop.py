@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -146,9 +147,10 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast("cuda", torch.bfloat16) if has_bf16(device) else nullcontext()
 
 
+@lru_cache(maxsize=16)
 def has_bf16(device: torch.device) -> bool:
     """Whether a device is a GPU that computes in bf16 itself: a T4 or an RTX 20 only emulates it, many times slower."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -1,0 +1,102 @@
+"""What this machine has to train on, how many trainings share it, and whether a run may go on there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from effsearch.errors import RunError
+from effsearch.evaluation.gpu import Gpu
+from effsearch.quantities import counted
+from effsearch.runs.executor import MOST_WORKERS, child, cores
+from effsearch.runs.folder import Run
+
+MOST_ON_A_GPU = 4
+"""Workers that share a GPU: a proxy training waits for its kernels to be launched, and leaves most of a GPU idle."""
+
+BYTES_ON_A_GPU = 3 << 30
+"""Of a GPU's memory for each of them: a context of CUDA, and a training at proxy size with its images."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What networks are trained on (cpu or cuda), and compute in (float32 or bf16; of a cluster it is not known)."""
+
+    device: str
+    precision: str
+
+    @classmethod
+    def of(cls, run: Run) -> "Where":
+        """Where the trainings of a run were begun; of runs of effsearch 0.1 that follows from the machine's name."""
+        about = run.manifest().get("run", {})
+        device = about.get("trained_on") or ("cpu" if about.get("device", "CPU").startswith("CPU") else "cuda")
+        return cls(device, about.get("precision") or ("float32" if device == "cpu" else "bf16"))
+
+    def __str__(self) -> str:
+        return f"on {'the CPU' if self.device == 'cpu' else 'a GPU'} in {self.precision}"
+
+    def manifest(self) -> dict[str, str]:
+        """For run.toml, besides the name of the machine."""
+        return {"device": device(), "trained_on": self.device, "precision": self.precision}
+
+
+def check_where(run: Run, now: Where, allowed: bool) -> None:
+    """Raises RunError where a run would go on with another device or precision, unless that is allowed."""
+    before = Where.of(run)
+    if before != now and not allowed:
+        raise RunError(
+            f"run {run.name} was trained {before}, and would go on {now}: their accuracies are not one measurement; "
+            "go on where it began, or mix them by --allow-device-change"
+        )
+
+
+def gpus() -> int:
+    """The CUDA devices of this machine; asks torch, which a search of a table does without."""
+    from effsearch.evaluation.devices import gpus as found
+
+    return found()
+
+
+@lru_cache(maxsize=1)
+def survey() -> tuple[Gpu, ...]:
+    """What the GPUs are and have, asked of another process so that this one takes none of their memory."""
+    if not gpus():
+        return ()
+    with child() as ask:
+        return tuple(ask("effsearch.evaluation.devices", "survey"))
+
+
+def device() -> str:
+    """This machine's processors, for run.toml."""
+    found = survey()
+    return f"{len(found)} x {found[0].name}" if found else f"CPU, {cores()} cores"
+
+
+def here(kind: str) -> Where:
+    """The device of that kind here."""
+    return Where("cuda", survey()[0].precision) if kind == "cuda" else Where("cpu", "float32")
+
+
+def slots_on(found: Sequence[Gpu], workers: int | None) -> list[int | None]:
+    """What each worker is pinned to: GPUs in turn, several workers each, or a CPU thread."""
+    if found:
+        return [worker % len(found) for worker in range(workers or len(found) * workers_a_gpu(found))]
+    return [None] * (workers or min(cores(), MOST_WORKERS))
+
+
+def workers_a_gpu(found: Sequence[Gpu]) -> int:
+    """How many workers share each GPU unless more or fewer are asked for: one a core, as far as memory goes."""
+    room = min(gpu.free for gpu in found) // BYTES_ON_A_GPU
+    return max(1, min(cores() // len(found), MOST_ON_A_GPU, room))
+
+
+def at_once(slots: Sequence[int | None]) -> int:
+    """Trainings at full speed at a time, for forecasts: workers that share a GPU gain less than their number."""
+    return len(slots) if slots[0] is None else len(set(slots))
+
+
+def describe_slots(slots: Sequence[int | None]) -> str:
+    """The workers, and what they have."""
+    workers = counted(len(slots), "worker")
+    if slots[0] is None:
+        return f"{workers} (one CPU thread each)"
+    return f"{workers} on {counted(len(set(slots)), 'GPU')}"
