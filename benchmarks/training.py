@@ -7,13 +7,13 @@
 peer     A training as it is usually written with torchvision, of the image folder --data and in two threads, against
          two workers of ours at once, of a thread each: B0 at 64 px, loading included.
 modules  Our loop in one thread, by the layers' fast ways (ours), by torchvision's own ways through them (modules), and
-         by those with the optimizer and the average of a usual loop too (as it was); then validation.
-share    Which share of the core's peak, that of a product of large matrices, a training is.
-where    Where a step goes, by kind of operation.
+         by those with the optimizer and the average by torch's defaults too (as it was); then validation.
+share    Which share of the core's peak, that of a product of large matrices, a training of B0 reaches.
+where    Where a step of B0 goes, by kind of operation.
 
-The machine is noisy and its speed drifts, so what is compared takes turns, and the best of the rounds counts for each
-(for peer, the median of the rounds' ratios). The cores should be idle otherwise: their load is printed. On a GPU, where
-layers go torch's own ways, it is the images a second of each network, and of several workers.
+The machine is noisy and its speed drifts, so what is compared takes turns, and the best of the rounds counts for each;
+for peer it is the median of the rounds' ratios. The cores should be idle otherwise: their load is printed. On a GPU,
+where layers go torch's own ways, it is the images a second of each network, and of several workers.
 """
 
 import os
@@ -24,17 +24,17 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
 import argparse
+import io
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
@@ -57,7 +57,7 @@ from effsearch.cost import cost
 from effsearch.data import ImageSet, Split, info, load, prepare, subset
 from effsearch.data.augment import MEAN, STD
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
-from effsearch.evaluation.devices import cpu_name, gpu_name
+from effsearch.evaluation.devices import cpu_name
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1, RESNET50
 from effsearch.network import Network, build
 from effsearch.runs.executor import LocalExecutor, cores
@@ -66,14 +66,12 @@ from effsearch.training.average import Average
 from effsearch.training.recipe import Recipe
 
 PARTS = ("peer", "modules", "share", "where")
-FULL = replace(STANDARD, name="full width", resolution=64, width=1.0)
+FULL = replace(STANDARD, name="full", resolution=64, width=1.0)
+"""B0 as the peer trains it: 64 px, batch 64, all channels."""
 SETTINGS = (QUICK, STANDARD, FULL)
 CLASSES = 10
-"""Of random images."""
-PIXELS, BATCH, WARM = FULL.resolution, FULL.recipe.batch, 3
-"""Of peer: px, images a step, and steps that are not timed."""
-LOADERS, AHEAD = 2, 4
-"""The peer's loading processes, and how many batches they are ahead by torch's defaults."""
+WARM, LOADERS, AHEAD = 3, 2, 4
+"""The peer's steps that are not timed, its loading processes, and batches that they are ahead by torch's defaults."""
 RANDOM, FLOPS = 8, (200e6, 500e6)
 """How many random networks, and what each costs at 224 px and 1000 classes."""
 GEMM = 1024
@@ -83,29 +81,21 @@ ON_GPU = 50
 KINDS = {
     "convolution forward": "aten::conv2d",
     "convolution backward": "ConvolutionBackward0",
-    "matrix products (pointwise, SE, classifier)": "aten::linear AddmmBackward0 MmBackward0",
+    "matrix products: pointwise, SE, classifier": "aten::linear AddmmBackward0 MmBackward0",
     "written-out depthwise kernels (SmallMap)": "SmallMap SmallMapBackward",
     "batch norm forward": "aten::batch_norm",
     "batch norm backward": "NativeBatchNormBackward0",
-    "activation forward": "aten::silu aten::silu_",
+    "activation forward": "aten::silu",
     "activation backward": "SiluBackward0",
-    "SE, shortcuts, pooling: mul, add, sum": "aten::mul aten::add aten::add_ aten::sum aten::div aten::mean aten::sigmoid "
-    "aten::adaptive_avg_pool2d MulBackward0 SumBackward1 DivBackward0 MeanBackward1 SigmoidBackward0",
+    "mul, add, sum: SE, shortcuts, pooling": "aten::mul aten::add aten::add_ aten::sum aten::div aten::mean "
+    "aten::sigmoid MulBackward0 SumBackward1 DivBackward0 MeanBackward1 SigmoidBackward0",
     "optimizer": "Optimizer.step#SGD.step",
     "average": "average",
     "loading and augmentation": "loading augmentation",
 }
-"""What the profiler calls the operators of a kind; what they call is of their kind."""
+"""What the profiler calls the operators of a kind; what they call in turn is of their kind."""
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names.split()}
 OTHER, OUTSIDE = "other operators", "between operators (Python)"
-
-
-@dataclass(frozen=True)
-class Way:
-    """How a network is trained: within which changes to the loop, and whether its SiLUs overwrite their input."""
-
-    within: Callable[[], AbstractContextManager[None]] = nullcontext
-    in_place: bool = False
 
 
 @contextmanager
@@ -117,9 +107,8 @@ def torchvision_ways() -> Iterator[None]:
 
 @contextmanager
 def usual_loop() -> Iterator[None]:
-    """The optimizer and the average by torch's defaults too."""
-    usual = patch.object(loop, "_optimizer", usual_optimizer), patch.object(loop, "Average", UsualAverage)
-    with torchvision_ways(), usual[0], usual[1]:
+    optimizer, average = patch.object(loop, "_optimizer", usual_optimizer), patch.object(loop, "Average", UsualAverage)
+    with torchvision_ways(), optimizer, average:
         yield
 
 
@@ -132,10 +121,8 @@ class UsualAverage:
     """torch's average of weights and buffers, with what the loop uses of ours."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self._source, self._average = (
-            network,
-            AveragedModel(network, multi_avg_fn=partial(lerp, decay), use_buffers=True),
-        )
+        self._source = network
+        self._average = AveragedModel(network, multi_avg_fn=partial(lerp, decay), use_buffers=True)
         self.network = self._average.module
 
     def update(self) -> None:
@@ -150,7 +137,8 @@ def lerp(decay: float, averaged: list[Tensor], current: list[Tensor], updates: T
         torch._foreach_copy_(averaged, current)
 
 
-WAYS = {"ours": Way(), "modules": Way(torchvision_ways, True), "as it was": Way(usual_loop, True)}
+Within = Callable[[], AbstractContextManager[Any]]
+WAYS: dict[str, Within] = {"ours": nullcontext, "modules": torchvision_ways, "as it was": usual_loop}
 
 
 def main() -> None:
@@ -159,10 +147,12 @@ def main() -> None:
     if arguments.as_peer:
         print(peer_pace(arguments.data, steps))
         return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     torch.set_num_threads(1)
-    name = cpu_name() if arguments.device == "cpu" else gpu_name()
-    print(f"{name}, {cores()} cores, load {os.getloadavg()[0]:.2f} before the start, torch {torch.__version__}")
-    print(f"{rounds} rounds, {steps} steps in each turn", flush=True)
+    name = cpu_name() if arguments.device == "cpu" else torch.cuda.get_device_name()
+    print(f"{name}, cores: {cores()}, load {os.getloadavg()[0]:.2f} before the start, torch {torch.__version__}")
+    print(f"rounds: {rounds}, of {steps} steps a turn; " + "; ".join(map(describe, SETTINGS)))
     if arguments.device == "cuda":
         on_gpu(rounds, ON_GPU * steps)
         return
@@ -184,46 +174,48 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     arguments.parts = arguments.parts.split(",")
     if unknown := set(arguments.parts) - set(PARTS):
-        parser.error(f"--parts must be of {', '.join(PARTS)}, got {min(unknown)!r}")
+        parser.error(f"--parts must be some of {', '.join(PARTS)}, got {min(unknown)!r}")
     if "peer" in arguments.parts and arguments.data is None and arguments.device == "cpu":
         parser.error("peer needs --data FOLDER; without one, name the other --parts")
     return arguments
 
 
-def pace(network: nn.Module, images: ImageSet, proxy: Proxy, steps: int, device: torch.device) -> float:
-    """Images a second of so many steps after a first one, loading included, building and validating not."""
-    times: list[float] = []
-    train(network, images, proxy, steps, device, lambda step, last: times.append(time.perf_counter()))
+def describe(proxy: Proxy) -> str:
+    return f"{proxy.name}: {proxy.resolution} px, width {proxy.width:g}, batch {proxy.recipe.batch}"
+
+
+def pace(
+    network: nn.Module, images: ImageSet, proxy: Proxy, steps: int, on: str = "cpu", profiler: profile | None = None
+) -> float:
+    """Images a second of so many steps after a first one: loading included, but not building and validating."""
+    rows, times = np.arange((1 + steps) * proxy.recipe.batch) % len(images.train), []
+
+    def on_step(step: int, last: int) -> None:
+        if profiler and step == 1:
+            profiler.start()
+        times.append(time.perf_counter())
+        if profiler and step == last:
+            profiler.stop()
+
+    images, side, device = replace(images, train=images.train.take(rows)), proxy.resolution, torch.device(on)
+    loop.train(network, images, proxy.recipe, resolution=side, epochs=1, seed=0, device=device, on_step=on_step)
     return steps * proxy.recipe.batch / (times[-1] - times[0])
 
 
-def train(
-    network: nn.Module,
-    images: ImageSet,
-    proxy: Proxy,
-    steps: int,
-    device: torch.device,
-    seen: Callable[[int, int], None],
-) -> None:
-    """One epoch of a step and so many more: `seen` is called after the first, seldom, and after the last."""
-    rows = np.arange((1 + steps) * proxy.recipe.batch) % len(images.train)
-    images = replace(images, train=images.train.take(rows))
-    size = proxy.resolution
-    loop.train(network, images, proxy.recipe, resolution=size, epochs=1, seed=0, device=device, on_step=seen)
-
-
-def turn(architecture: Architecture, proxy: Proxy, way: Way, steps: int, device: str = "cpu") -> float:
+def turn(architecture: Architecture, proxy: Proxy, way: str, steps: int, on: str = "cpu") -> float:
     """The same on random images, of a network that is new each time: trained on and on, one might diverge."""
-    with way.within():
-        return pace(shrunk(architecture, proxy, way), noise(proxy.resolution), proxy, steps, torch.device(device))
+    network, images = shrunk(architecture, proxy, way != "ours"), noise(proxy.resolution)
+    with WAYS[way]():
+        return pace(network, images, proxy, steps, on)
 
 
-def shrunk(architecture: Architecture, proxy: Proxy, way: Way) -> Network:
+def shrunk(architecture: Architecture, proxy: Proxy, in_place: bool = False) -> Network:
+    """The network that a preset trains; torchvision has its activations in place."""
     torch.manual_seed(0)
     network = build(proxy.shrink(architecture), CLASSES, dropout=0.0, drop_path=0.0, zero_init=proxy.recipe.zero_init)
     for module in network.modules():
-        if isinstance(module, nn.SiLU | nn.Hardswish):
-            module.inplace = way.in_place
+        if in_place and isinstance(module, nn.SiLU | nn.Hardswish):
+            module.inplace = True
     return network
 
 
@@ -235,47 +227,42 @@ def noise(side: int, count: int = 256) -> ImageSet:
 
 def in_turns(turns: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """The best of each, all of them once a round."""
-    found = [{name: turn() for name, turn in turns.items()} for _ in range(rounds)]
+    found = [{name: once() for name, once in turns.items()} for _ in range(rounds)]
     return {name: max(each[name] for each in found) for name in turns}
 
 
 def at_once(executor: LocalExecutor, function: Callable[..., float], *args: Any) -> list[float]:
-    """What every worker gives. A first call starts their processes, so that they begin the next together."""
+    """What each worker gives. A first call starts their processes, so that they begin the next together."""
     futures = [executor.submit(function, *args) for _ in range(executor.workers)]
     return [future.result() for future in futures]
 
 
 def peer(folder: Path, rounds: int, steps: int) -> None:
-    print(f"\npeer: images a second, B0, {PIXELS} px, batch {BATCH}, {2 * steps * BATCH:,} images for each a round")
+    print(f"\npeer: images a second of B0, full; {2 * steps * FULL.recipe.batch:,} images for each in a round")
     with tempfile.TemporaryDirectory() as cache:
         start, ratios = time.perf_counter(), []
-        packed = prepare(folder, PIXELS, cache=Path(cache))
-        count = sum(info(packed).counts.values())
-        print(
-            f"not in the ratio: ours packs the {count:,} images once, in {time.perf_counter() - start:.1f} s",
-            flush=True,
-        )
+        packed = prepare(folder, FULL.resolution, cache=Path(cache))
+        seconds, count = time.perf_counter() - start, sum(info(packed).counts.values())
+        print(f"not in the ratio: ours packs all {count:,} images of {folder} once, in {seconds:.1f} s")
         executor = LocalExecutor([None, None])
         try:
             at_once(executor, worker_pace, packed, 1)
             for number in range(1, rounds + 1):
-                theirs, ours = peer_process(folder, 2 * steps), at_once(executor, worker_pace, packed, steps)
-                ratios.append(sum(ours) / theirs)
-                workers = f"{sum(ours):.1f} ({' + '.join(f'{one:.1f}' for one in ours)}, two workers of a thread each)"
-                print(
-                    f"round {number}: peer {theirs:.1f} (two threads), ours {workers}, ratio {ratios[-1]:.2f}",
-                    flush=True,
-                )
+                theirs, paces = peer_process(folder, 2 * steps), at_once(executor, worker_pace, packed, steps)
+                ratios.append(sum(paces) / theirs)
+                each = " + ".join(f"{one:.1f}" for one in paces)
+                ours = f"ours {sum(paces):.1f} (two workers of a thread each, {each})"
+                print(f"round {number}: peer {theirs:.1f} (two threads), {ours}, ratio {ratios[-1]:.2f}")
         finally:
             executor.stop()
-    print(f"ours gives {median(ratios):.2f} times the images of the peer, the median of {rounds} rounds")
+    print(f"ours/peer {median(ratios):.2f}, the median of {rounds} rounds")
 
 
 def worker_pace(packed: Path, steps: int) -> float:
     images = load(packed)
-    images = replace(images, validation=subset(images.validation, BATCH, 0))
+    images = replace(images, validation=subset(images.validation, FULL.recipe.batch, 0))
     network = build(EFFICIENTNET_B0, len(images.classes))
-    return [pace(network, images, FULL, count, torch.device("cpu")) for count in (WARM, steps)][-1]
+    return [pace(network, images, FULL, count) for count in (WARM, steps)][-1]
 
 
 def peer_process(folder: Path, steps: int) -> float:
@@ -289,14 +276,14 @@ def peer_process(folder: Path, steps: int) -> float:
 
 def peer_pace(folder: Path, steps: int) -> float:
     torch.set_num_threads(2)
-    change = [transforms.Resize(PIXELS), transforms.CenterCrop(PIXELS), transforms.RandomHorizontalFlip()]
+    side, batch, train = FULL.resolution, FULL.recipe.batch, folder / "train"
     mean, deviation = ([value / 255 for value in values] for values in (MEAN, STD))
-    change += [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
-    train = folder / "train"
-    images = ImageFolder(train if train.is_dir() else folder, transforms.Compose(change))
+    changes = [transforms.Resize(side), transforms.CenterCrop(side), transforms.RandomHorizontalFlip()]
+    changes += [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
+    images = ImageFolder(train if train.is_dir() else folder, transforms.Compose(changes))
     # No epoch ends in what is timed, and images are loaded to its last step, as in the midst of a training.
-    order = RandomSampler(images, replacement=True, num_samples=(WARM + steps + AHEAD) * BATCH)
-    loader = DataLoader(images, BATCH, sampler=order, num_workers=LOADERS)
+    order = RandomSampler(images, replacement=True, num_samples=(WARM + steps + AHEAD) * batch)
+    loader = DataLoader(images, batch, sampler=order, num_workers=LOADERS)
     network, criterion = efficientnet_b0(num_classes=len(images.classes)).train(), nn.CrossEntropyLoss()
     optimizer, times = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9), []
     for x, labels in islice(loader, WARM + steps):
@@ -304,66 +291,65 @@ def peer_pace(folder: Path, steps: int) -> float:
         criterion(network(x), labels).backward()
         optimizer.step()
         times.append(time.perf_counter())
-    return steps * BATCH / (times[-1] - times[WARM - 1])
+    return steps * batch / (times[-1] - times[WARM - 1])
 
 
 def modules(rounds: int, steps: int) -> None:
-    print(f"\nmodules: images a second in one thread, shrunk: {describe(QUICK)}; {describe(STANDARD)}")
-    print(f"{'network':14} {'preset':9}" + "".join(f"{text:>14}" for text in (*WAYS, "ours/modules", "ours/as it was")))
+    print("\nmodules: training, images a second in one thread, 10 classes, random images")
+    print(f"{'network':14} {'preset':9}" + "".join(f"{text:>15}" for text in (*WAYS, "ours/modules", "ours/as it was")))
     for proxy in PROXIES.values():
         ratios = []
         for name, architecture in networks().items():
-            best = in_turns({key: partial(turn, architecture, proxy, way, steps) for key, way in WAYS.items()}, rounds)
-            gains = [best["ours"] / best[key] for key in ("modules", "as it was")]
-            numbers = [f"{value:14.1f}" for value in best.values()] + [f"{gain:14.2f}" for gain in gains]
-            print(f"{name:14} {proxy.name:9}{''.join(numbers)}", flush=True)
+            best = in_turns({way: partial(turn, architecture, proxy, way, steps) for way in WAYS}, rounds)
+            gains = [best["ours"] / best[way] for way in ("modules", "as it was")]
+            numbers = [f"{one:15.1f}" for one in best.values()] + [f"{gain:15.2f}" for gain in gains]
+            print(f"{name:14} {proxy.name:9}{''.join(numbers)}")
             ratios += [gains] if name.startswith("random") else []
-        means = "".join(f"{geometric_mean(column):14.2f}" for column in zip(*ratios, strict=True))
-        print(f"{'random':14} {proxy.name:9}{f'geometric mean of the {RANDOM}':>42}{means}", flush=True)
+        means = "".join(f"{geometric_mean(column):15.2f}" for column in zip(*ratios, strict=True))
+        print(f"{'random':14} {proxy.name:9}{f'geometric mean of {RANDOM}':>45}{means}")
     unfolded = partial(patch.object, loop, "folded", nullcontext)
-    ways = {"ours": nullcontext, "ours without folding": unfolded, "modules": torchvision_ways}
-    best = in_turns({key: partial(validation_pace, within) for key, within in ways.items()}, rounds)
-    paces = [f"{key} {value:.1f} (ours/this {best['ours'] / value:.2f})" for key, value in best.items()]
-    print(f"validation of B0 by quick, batch 256, images a second: {', '.join(paces)}", flush=True)
-
-
-def describe(proxy: Proxy) -> str:
-    return f"{proxy.name} {proxy.resolution} px, width {proxy.width:g}, batch {proxy.recipe.batch}"
+    ways: dict[str, Within] = {"ours": nullcontext, "ours without folding": unfolded, "modules": torchvision_ways}
+    best = in_turns({way: partial(validation_pace, within) for way, within in ways.items()}, rounds)
+    paces = ", ".join(f"{way} {one:.1f} (ratio {best['ours'] / one:.2f})" for way, one in best.items())
+    print(f"validation of B0, quick, batch 256, images a second, with the ratio of ours to each: {paces}")
 
 
 def networks() -> dict[str, Architecture]:
     """Known ones, and the first random ones of mbconv (generator seed 0) whose FLOPs are in range."""
     mbconv, rng = space.load("mbconv").at(224), random.Random(0)
-    chosen = {"B0": EFFICIENTNET_B0, "MnasNet-A1": MNASNET_A1, "ResNet-50": RESNET50}
-    known = len(chosen)
-    while len(chosen) < known + RANDOM:
-        drawn = mbconv.decode(mbconv.sample(rng))
-        if FLOPS[0] <= (flops := cost(drawn).flops) <= FLOPS[1]:
-            chosen[f"random{len(chosen) - known + 1} {flops / 1e6:.0f}M"] = drawn
-    return chosen
+    drawn: dict[str, Architecture] = {}
+    while len(drawn) < RANDOM:
+        architecture = mbconv.decode(mbconv.sample(rng))
+        if FLOPS[0] <= (flops := cost(architecture).flops) <= FLOPS[1]:
+            drawn[f"random{len(drawn) + 1} {flops / 1e6:.0f}M"] = architecture
+    return {"B0": EFFICIENTNET_B0, "MnasNet-A1": MNASNET_A1, "ResNet-50": RESNET50, **drawn}
 
 
-def validation_pace(within: Callable[[], AbstractContextManager[Any]]) -> float:
-    network, images = shrunk(EFFICIENTNET_B0, QUICK, WAYS["ours"]), noise(QUICK.resolution, 2048).train
+def validation_pace(within: Within) -> float:
+    network, images = shrunk(EFFICIENTNET_B0, QUICK), noise(QUICK.resolution, 2048).train
+    validate = partial(loop.accuracy, network, resolution=QUICK.resolution, device=torch.device("cpu"))
     with within():
-        loop.accuracy(network, images.take(np.arange(256)), QUICK.resolution, torch.device("cpu"))
+        validate(images.take(np.arange(256)))
         start = time.perf_counter()
-        loop.accuracy(network, images, QUICK.resolution, torch.device("cpu"))
+        validate(images)
         return len(images) / (time.perf_counter() - start)
 
 
 def share(rounds: int, steps: int) -> None:
-    found: dict[Proxy, dict[str, float]] = {}
+    ways = ("ours", "modules")
+    found = {}
     for proxy in SETTINGS:
-        ways = {key: partial(turn, EFFICIENTNET_B0, proxy, WAYS[key], steps) for key in ("ours", "modules")}
-        found[proxy] = in_turns({"peak": gemm, **ways}, rounds)
+        turns = {way: partial(turn, EFFICIENTNET_B0, proxy, way, steps) for way in ways}
+        found[proxy.name] = in_turns({"peak": gemm, **turns}, rounds)
     peak = max(best["peak"] for best in found.values())
-    print(f"\nshare: of {peak / 1e9:.1f} GFLOP/s, one thread's peak in products of {GEMM}x{GEMM} float32 matrices")
-    print("B0; a step counts as 3 times the forward pass, with 2 FLOPs for each multiply-add")
-    for proxy, best in found.items():
+    print(f"\nshare: of {peak / 1e9:.1f} GFLOP/s, the best product of {GEMM}x{GEMM} float32 matrices in one thread")
+    print(f"{'B0':9}{'MFLOPs/image':>14}" + "".join(f"{way + ', images/s':>20}{'of the peak':>13}" for way in ways))
+    for proxy in SETTINGS:
+        # A backward pass is two forward ones, and a multiply-add two operations.
         flops = 3 * 2 * cost(proxy.shrink(EFFICIENTNET_B0), proxy.resolution, CLASSES).flops
-        shares = [f"{key} {best[key]:.1f} images/s, {100 * flops * best[key] / peak:.1f} %" for key in ways]
-        print(f"{describe(proxy):40} {flops / 1e6:8.1f} MFLOPs an image; {'; '.join(shares)}", flush=True)
+        paces = [found[proxy.name][way] for way in ways]
+        cells = "".join(f"{one:20.1f}{100 * flops * one / peak:11.1f} %" for one in paces)
+        print(f"{proxy.name:9}{flops / 1e6:14.1f}{cells}")
 
 
 def gemm() -> float:
@@ -373,47 +359,32 @@ def gemm() -> float:
     for _ in range(10):
         torch.mm(one, two, out=out)
         times.append(time.perf_counter())
-    return 2 * GEMM**3 / min(end - start for start, end in zip(times, times[1:], strict=False))
+    return 2 * GEMM**3 / min(end - start for start, end in pairwise(times))
 
 
 def where(rounds: int, steps: int) -> None:
-    """The profiler makes small operators look slower than they are: a step without it stands below."""
-    print(
-        f"\nwhere: ms of a training step of B0, ours, one thread, under torch's profiler: {', '.join(map(describe, SETTINGS))}"
-    )
+    print("\nwhere: ms of a training step of B0, ours, in one thread, with the profiler, which slows small operators")
     found = [profiled(proxy, steps) for proxy in SETTINGS]
     print(f"{'':44}" + "".join(f"{proxy.name:>20}" for proxy in SETTINGS))
-    for kind in (*KINDS, OTHER, OUTSIDE):
-        print(
-            f"{kind:44}" + "".join(f"{spent[kind]:10.2f} {100 * spent[kind] / spent.total():7.1f} %" for spent in found)
-        )
-    print(f"{'in all':44}" + "".join(f"{spent.total():10.2f} {100:7.1f} %" for spent in found))
-    turns = {proxy.name: partial(turn, EFFICIENTNET_B0, proxy, WAYS["ours"], steps) for proxy in SETTINGS}
+    for kind in found[0]:
+        shares = [(spent[kind], 100 * spent[kind] / sum(spent.values())) for spent in found]
+        print(f"{kind:44}" + "".join(f"{ms:10.2f}{percent:8.1f} %" for ms, percent in shares))
+    print(f"{'in all':44}" + "".join(f"{sum(spent.values()):10.2f}{100:8.1f} %" for spent in found))
+    turns = {proxy.name: partial(turn, EFFICIENTNET_B0, proxy, "ours", steps) for proxy in SETTINGS}
     best = in_turns(turns, rounds)
-    plain = [1000 * proxy.recipe.batch / best[proxy.name] for proxy in SETTINGS]
-    print(f"{'a step without the profiler, best':44}" + "".join(f"{ms:10.2f}{'':10}" for ms in plain))
+    steps_ms = [1000 * proxy.recipe.batch / best[proxy.name] for proxy in SETTINGS]
+    print(f"{'a step without the profiler, the best':44}" + "".join(f"{ms:10.2f}{'':10}" for ms in steps_ms))
 
 
-def profiled(proxy: Proxy, steps: int) -> Counter[str]:
+def profiled(proxy: Proxy, steps: int) -> dict[str, float]:
     """Milliseconds a step by kind, of the steps after the first."""
-    profiler, times = profile(activities=[ProfilerActivity.CPU], acc_events=True), [0.0, 0.0]
-
-    def seen(step: int, last: int) -> None:
-        if step == 1:
-            profiler.start()
-            times[0] = time.perf_counter()
-        elif step == last:
-            times[1] = time.perf_counter()
-            profiler.stop()
-
-    network, images = shrunk(EFFICIENTNET_B0, proxy, WAYS["ours"]), noise(proxy.resolution)
+    profiler, network = profile(activities=[ProfilerActivity.CPU], acc_events=True), shrunk(EFFICIENTNET_B0, proxy)
     with named("loading", Split, "images"), named("augmentation", loop, "augment"), named("average", Average, "update"):
-        train(network, images, proxy, steps, torch.device("cpu"), seen)
-    spent: Counter[str] = Counter()
+        whole = 1000 * proxy.recipe.batch / pace(network, noise(proxy.resolution), proxy, steps, profiler=profiler)
+    spent = dict.fromkeys((*KINDS, OTHER), 0.0)
     for event in profiler.events():
         spent[kind_of(event)] += event.self_cpu_time_total / 1000 / steps
-    spent[OUTSIDE] = 1000 * (times[1] - times[0]) / steps - spent.total()
-    return spent
+    return {**spent, OUTSIDE: whole - sum(spent.values())}
 
 
 def named(name: str, owner: object, function: str) -> AbstractContextManager[Any]:
@@ -428,7 +399,7 @@ def named(name: str, owner: object, function: str) -> AbstractContextManager[Any
 
 
 def kind_of(event: FunctionEvent | None) -> str:
-    """That of the outermost operator that has one."""
+    """That of the outermost operator around it that has one."""
     kind = OTHER
     while event is not None:
         kind, event = KIND_OF.get(event.name, kind), event.cpu_parent
@@ -436,23 +407,24 @@ def kind_of(event: FunctionEvent | None) -> str:
 
 
 def on_gpu(rounds: int, steps: int) -> None:
-    print(f"\nmodules: images a second, {steps} steps, {describe(QUICK)}; {describe(STANDARD)}")
+    print(f"\nmodules: training, images a second, best of {rounds} rounds of {steps} steps")
     for proxy in PROXIES.values():
         for name, architecture in networks().items():
-            once = partial(turn, architecture, proxy, WAYS["ours"], steps, "cuda")
-            print(f"{name:14} {proxy.name:9} {in_turns({name: once}, rounds)[name]:10.1f}", flush=True)
-    print(f"\nworkers of one GPU: images a second in all, B0, {describe(STANDARD)}")
+            best = max(turn(architecture, proxy, "ours", steps, "cuda") for _ in range(rounds))
+            print(f"{name:14} {proxy.name:9} {best:10.1f}")
+    print("\nworkers of one GPU: images a second in all, B0, standard")
     for count in (1, 2, 4):
         executor = LocalExecutor([0] * count)
         try:
-            paces = [sum(at_once(executor, gpu_pace, length)) for length in (1, *[steps] * rounds)]
+            at_once(executor, gpu_pace, 1)
+            best = max(sum(at_once(executor, gpu_pace, steps)) for _ in range(rounds))
         finally:
             executor.stop()
-        print(f"{count}: {max(paces[1:]):10.1f}", flush=True)
+        print(f"{count} worker{'s' * (count > 1)}: {best:.1f}")
 
 
 def gpu_pace(steps: int) -> float:
-    return turn(EFFICIENTNET_B0, STANDARD, WAYS["ours"], steps, "cuda")
+    return turn(EFFICIENTNET_B0, STANDARD, "ours", steps, "cuda")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Where:
         return cls(device, about.get("precision") or ("float32" if device == "cpu" else "bf16"))
 
     def __str__(self) -> str:
-        return f"on {'the CPU' if self.device == 'cpu' else 'a GPU'} in {self.precision}"
+        return f"{'the CPU' if self.device == 'cpu' else 'a GPU'} in {self.precision}"
 
     def manifest(self) -> dict[str, str]:
         """For run.toml, besides the name of the machine."""
@@ -44,8 +44,8 @@ def check_where(run: Run, now: Where, allowed: bool) -> None:
     before = Where.of(run)
     if before != now and not allowed:
         raise RunError(
-            f"run {run.name} was trained {before}, and would go on {now}: their accuracies are not one measurement; "
-            "go on where it began, or mix them by --allow-device-change"
+            f"run {run.name} was trained by {before}, and would go on by {now}: their accuracies are not one "
+            "measurement; go on where it began, or mix them by --allow-device-change"
         )
 
 

@@ -338,5 +338,5 @@ def _announce(run: Run, settings: TrainSettings, images: Path, where: Where, out
     out.print(
         f"data {about.name}{kind}: {len(loaded.train):,} images to train on, {len(loaded.validation):,} to validate "
         f"on; {recipe.optimizer}, batch {recipe.batch}, peak rate {recipe.rate:g}, "
-        f"{counted(settings.epochs, 'epoch')}, {where}"
+        f"{counted(settings.epochs, 'epoch')}, on {where}"
     )

@@ -87,6 +87,7 @@ def _standardise(images: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def constant(values: tuple[float, ...], device: torch.device, times: int = 1) -> Tensor:
     """Numbers as a tensor, repeated: kept, since a copy to a GPU would make it wait in every step."""
     return torch.tensor(values * times, device=device)

@@ -54,11 +54,11 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
         if len(looks) >= 4 and len(looks) % 2 == 0 and looks[-1] - started > SECONDS:
             raise _EnoughError
 
-    options = {"resolution": proxy.resolution, "epochs": EPOCHS, "seed": 0, "device": device}
+    recipe, side = proxy.recipe, proxy.resolution
     with suppress(_EnoughError):
-        train(network, images, proxy.recipe, **options, on_step=on_step)
+        train(network, images, recipe, resolution=side, epochs=EPOCHS, seed=0, device=device, on_step=on_step)
     steps = [(last - first) / (STEPS - 1) for first, last in zip(looks[2::2], looks[3::2], strict=True)]
-    return Speed(median(steps) / proxy.recipe.batch, _validation(network, images.train, proxy.resolution, device))
+    return Speed(median(steps) / proxy.recipe.batch, _validation(network, images.train, side, device))
 
 
 def _validation(network: torch.nn.Module, split: Split, resolution: int, device: torch.device) -> float:

@@ -89,6 +89,7 @@ class SmallMap(torch.autograd.Function):
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)  # What a validation asks for first must serve a training too.
 def _between(height: int, width: int, kernel: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
     """Which weight lies between two pixels: one-hot rows (pixels in x pixels out, kernel^2), and the shape out."""
     below, shape_y = _offsets(height, kernel, stride)

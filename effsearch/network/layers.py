@@ -67,9 +67,9 @@ def folded(network: nn.Module) -> Iterator[None]:
     """Within it the batch norms of a network in evaluation mode are folded into the convolutions before them."""
     layers = [module for module in network.modules() if isinstance(module, Layer)]
     pairs = [(layer, layer[0], layer[1]) for layer in layers if isinstance(layer[1], nn.BatchNorm2d)]
-    for layer, convolution, norm in pairs:
-        layer[0], layer[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
     try:
+        for layer, convolution, norm in pairs:
+            layer[0], layer[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
         yield
     finally:
         for layer, convolution, norm in pairs:

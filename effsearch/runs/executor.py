@@ -120,13 +120,13 @@ def _begin(gpu: int | None) -> None:
     """Sets a worker's surroundings, before it imports torch."""
     # Ctrl-C reaches every process of the terminal: the driver alone decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    single_thread()
     if gpu is not None:
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
         return
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     keep_freed_memory()
-    single_thread()
     import torch
 
     torch.set_num_threads(1)

@@ -23,6 +23,10 @@ def test_latency_stands_beside_flops(tmp_path):
         ("b0 --threads 300", "--threads must be from 1 to 256, got 300"),
         ("b0 --resolution 4", "--resolution must be from 8 to 2,048, got 4"),
         ("b99", "no architecture 'b99'"),
+        (
+            "b0 --batch 4096 --resolution 2048",
+            "b0 with 4096 images of 2048 px is out of memory; give a smaller --batch",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, arguments, said):

@@ -6,6 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from pebble import ProcessExpired
 
+from effsearch.evaluation.gpu import ContextLost
 from effsearch.runs.executor import LocalExecutor, cores
 
 
@@ -55,6 +56,24 @@ def test_an_exception_a_death_and_a_hang_fail_their_own_task_alone(executor):
     with pytest.raises(TimeoutError):
         hangs.result()
     assert executor.submit(os.getpid).result() != os.getpid()
+
+
+def lose() -> None:
+    raise ContextLost("CUDA error: an illegal memory access was encountered")
+
+
+def test_a_worker_whose_gpu_failed_is_replaced_before_its_next_training(executor):
+    one = LocalExecutor([None])
+    try:
+        before = one.submit(os.getpid).result()
+        assert one.submit(os.getpid).result() == before
+        with pytest.raises(ContextLost, match="illegal memory access"):
+            one.submit(lose).result()
+        after = one.submit(os.getpid).result()
+        assert after != before
+        assert one.submit(os.getpid).result() == after
+    finally:
+        one.stop()
 
 
 def test_each_slot_is_pinned_to_its_gpu_even_after_a_death(monkeypatch):

@@ -6,16 +6,20 @@ from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Timer
 
 import pytest
+import torch
 from pebble import ProcessExpired
 from toys import InProcess, drive, new_run, settings, toy
 
+from effsearch.errors import ExecutorError
 from effsearch.evaluation import Evaluation
+from effsearch.evaluation.gpu import ContextLost
 from effsearch.runs.executor import LocalExecutor, WorkerLost
 from effsearch.runs.failures import read_failures
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import ATTEMPTS, FAILURES, STREAK, attempt, given_up, is_due
+from effsearch.search.faults import ATTEMPTS, FAILURES, STREAK, attempt, fault_of, given_up, is_due
 from effsearch.training import Diverged
 
 CANDIDATE = Candidate("key", "notation", 1, 1, 0, "auto")
@@ -37,6 +41,26 @@ def complete(number: int = 0) -> Record:
 
 def keys(status) -> list[str]:
     return [record.candidate.key for record in status.records if record.state == "complete"]
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "reason"),
+    [
+        (MemoryError(), "memory", "out of memory: MemoryError"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), "memory", None),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), "memory", None),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "memory", None),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory", None),
+        (ContextLost("CUDA error: launch failure"), "lost", "its worker died (CUDA error: launch failure)"),
+        (ExecutorError("torch 2.14 on n1 finds no GPU"), "error", "torch 2.14 on n1 finds no GPU"),
+        (ValueError("a mistake"), "error", "ValueError: a mistake"),
+    ],
+)  # fmt: skip
+def test_what_kind_of_fault_an_exception_is(error, fault, reason):
+    found = fault_of(error)
+    assert found[0] == fault
+    assert "\n" not in found[1]
+    assert reason is None or found[1] == reason
 
 
 @pytest.mark.parametrize(
@@ -195,6 +219,40 @@ def test_what_runs_out_of_memory_is_trained_in_two_parts_and_then_fails(tmp_path
     assert {(failure.attempts, failure.reason) for failure in read_failures(run)} == {
         (2, "out of memory: CUDA out of memory")
     }
+
+
+class Room(InProcess):
+    """Two workers whose trainings end one after the other, so that others are running when the next begins."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.running: list[tuple[Future, object]] = []
+        self.beside: list[tuple[int, int]] = []
+
+    def submit(self, function, *args, timeout=None):
+        future = super().submit(function, *args)
+        waiting: Future = Future()
+        self.beside.append((getattr(function, "parts", 1), len(self.running)))
+        self.running.append((waiting, future))
+        if len(self.running) == self.workers or getattr(function, "parts", 1) > 1:
+            self.finish()
+        else:
+            Timer(0.05, self.finish).start()
+        return waiting
+
+    def finish(self) -> None:
+        while self.running:
+            waiting, future = self.running.pop()
+            error = future.exception()
+            waiting.set_exception(error) if error is not None else waiting.set_result(future.result())
+
+
+def test_what_ran_out_of_memory_is_tried_again_with_nothing_beside_it(tmp_path):
+    room = Room()
+    drive(new_run(tmp_path), settings(), 8, Short(tmp_path / "log", enough=2), room)
+    assert (2, 0) in room.beside
+    assert not [beside for beside in room.beside if beside[0] == 2 and beside[1]]
+    assert (1, 1) in room.beside
 
 
 def test_failures_are_kept_with_their_stack_trace(tmp_path):

@@ -1,11 +1,10 @@
 """CUDA tensors without a GPU: shapes, types and devices alone, by torch's FakeTensorMode.
 
-What runs within `fake_cuda()` fails where tensors of two devices meet, and `Waits` counts what makes host and GPU wait for one another.
-torch's engine wants a real device for a backward pass, so that one is only noted; generators are the CPU's. Neither kernels nor
-memory are there: tests marked `gpu` are for those.
+What runs within `fake_cuda()` fails where tensors of two devices meet, and `Waits` counts what makes host and GPU wait
+for one another. The engine of torch wants a real device for a backward pass, so this one only gives gradients, and
+generators are the CPU's. Neither kernels nor memory are there: tests marked `gpu` are for those.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from effsearch.data import augment
+from effsearch.runs.executor import InlineExecutor
+from effsearch.training import batches, loop
 
 ATEN = torch.ops.aten
 READS = (ATEN._local_scalar_dense.default, ATEN.item.default, ATEN.is_nonzero.default)
@@ -66,6 +67,16 @@ class Generator(torch.Generator):
     device = torch.device("cuda", 0)
 
 
+class AtOnce(InlineExecutor):
+    """Works in this thread, where tensors are fake."""
+
+    def __enter__(self) -> "AtOnce":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
 def moved(module: nn.Module, device: Any, memory_format: torch.memory_format = torch.preserve_format) -> nn.Module:
     """`nn.Module.to`, which cannot swap fake parameters in place."""
     for part in module.modules():
@@ -92,8 +103,8 @@ def no_backward(networks: list[nn.Module]) -> Callable[[Tensor], None]:
         assert loss.is_cuda
         assert loss.dtype == torch.float32
         for network in networks:
-            for parameter in network.parameters():
-                if parameter.is_cuda:
+            for parameter in network._parameters.values():
+                if parameter is not None and parameter.is_cuda:
                     parameter.grad = torch.empty_like(parameter)
 
     return backward
@@ -116,6 +127,9 @@ def fake_cuda(bf16: bool = True, free: int = FREE) -> Iterator[Waits]:
         (FakeTensor, "__deepcopy__", copied),
         (torch.Tensor, "backward", no_backward(networks)),
         (torch.Tensor, "pin_memory", lambda tensor: tensor),
+        (batches, "ThreadPoolExecutor", AtOnce),
+        (torch.cuda, "empty_cache", lambda: None),
+        (torch.cuda, "device_count", lambda: 1),
         (torch.cuda, "mem_get_info", lambda device=None: (free, FREE)),
         (torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation),
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
@@ -125,9 +139,7 @@ def fake_cuda(bf16: bool = True, free: int = FREE) -> Iterator[Waits]:
             stack.enter_context(patch.object(place, name, value))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         # What is kept from call to call must not be kept from a GPU that is not there.
-        stack.callback(augment.constant.cache_clear)
-        augment.constant.cache_clear()
+        for kept in (augment.constant, loop.has_bf16):
+            kept.cache_clear()
+            stack.callback(kept.cache_clear)
         yield stack.enter_context(Waits())
-
-
-__all__ = ["Waits", "copy", "fake_cuda"]

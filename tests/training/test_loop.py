@@ -5,13 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split
-from effsearch.data.augment import MEAN, STD, normalise
+from effsearch.data.augment import MEAN, STD, constant, normalise
 from effsearch.network import build
-from effsearch.training import Diverged, Recipe
+from effsearch.network.convolution import _between
+from effsearch.training import Diverged, Recipe, checkpoint
+from effsearch.training.average import Average
 from effsearch.training.batches import Batches
 from effsearch.training.loop import accuracy, train
 
@@ -403,6 +408,46 @@ def test_images_can_be_learnt_by_heart_on_a_gpu():
     assert history[-1].loss < 0.1
     assert history[-1].accuracy == 1
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+def test_a_process_may_validate_before_it_trains():
+    """On maps that no training has met yet: SMALL has kernels larger than its maps at 8 px."""
+    _between.cache_clear()
+    constant.cache_clear()
+    images = noise(train=8, side=8)
+    accuracy(build(replace(SMALL, stages=(Stage("mbconv", 5, 2, 2, 8, 2, 0.25),)), CLASSES), images.train, 4, CPU)
+    history, *_ = run(images, PLAIN, replace(SMALL, stages=(Stage("mbconv", 5, 2, 2, 8, 2, 0.25),)), resolution=4)
+    assert math.isfinite(history[-1].loss)
+
+
+@pytest.mark.parametrize("told", [1, 2])
+def test_a_checkpoint_of_another_kind_of_device_is_gone_on_from(told):
+    """One of a GPU: it has the state of a GPU's generator, which a CPU's cannot take."""
+    images, options = noise(), {"resolution": 16, "epochs": 3, "seed": 0, "device": CPU}
+    torch.manual_seed(1)
+    first = train(build(SMALL, CLASSES), images, LIVELY, until=told, **options)
+    tensors = load_tensors(first.checkpoint)
+    own = {"random.own": torch.zeros(16, dtype=torch.uint8), "random.cuda": torch.zeros(16, dtype=torch.uint8)}
+    del tensors["check.sum"]
+    tensors |= own
+    state_of_gpu = save_tensors(tensors | {"check.sum": torch.tensor(checkpoint._sum(tensors))})
+    ends = [train(build(SMALL, CLASSES), images, LIVELY, checkpoint=state_of_gpu, **options) for _ in range(2)]
+    assert [epoch.epoch for epoch in ends[0].history] == [1, 2, 3]
+    assert losses(ends[0].history)[:told] == losses(first.history)
+    assert same(state(ends[0].network), state(ends[1].network))
+
+
+def test_a_checkpoint_of_torch_s_averaged_model_is_read():
+    """As effsearch 0.1 wrote it."""
+    network = build(SMALL, CLASSES)
+    theirs = AveragedModel(network, multi_avg_fn=lambda *_: None, use_buffers=True)
+    for _ in range(3):
+        theirs.update_parameters(network)
+    ours = Average(build(SMALL, CLASSES), 0.9)
+    ours.load_state_dict(theirs.state_dict())
+    assert ours.updates == 3
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    assert same(ours.state_dict(), theirs.state_dict())
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
