@@ -96,6 +96,8 @@ def constant(values: tuple[float, ...], device: torch.device, times: int = 1) ->
 def _shift(pixels: Tensor, pad: float, flips: Tensor, draws: Tensor) -> Tensor:
     """Moves each image by up to `pad` of its side, reflecting at the borders, and mirrors those of `flips`."""
     n, height, width, _ = pixels.shape
+    if not pad:
+        return torch.where(flips[:, None, None, None], pixels.flip(2), pixels)
     rows = _shifted(height, round(pad * height), draws[:, 0])
     columns = _shifted(width, round(pad * width), draws[:, 1])
     columns = torch.where(flips[:, None], columns.flip(1), columns)

@@ -68,10 +68,7 @@ class SmallMap(torch.autograd.Function):
         pixels = x.permute(0, 2, 3, 1).reshape(images, height * width, channels)
         ctx.save_for_backward(pixels, filters, between)
         ctx.shapes = x.shape, weight.shape
-        out = pixels[:, :1] * filters[0]
-        for index in range(1, len(filters)):
-            out.addcmul_(pixels[:, index : index + 1], filters[index])
-        return out.view(images, *shape, channels).permute(0, 3, 1, 2)
+        return _summed(pixels, filters).view(images, *shape, channels).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
@@ -79,13 +76,20 @@ class SmallMap(torch.autograd.Function):
         pixels, filters, between = ctx.saved_tensors
         (images, channels, height, width), weight_shape = ctx.shapes
         slopes = gradients[0].permute(0, 2, 3, 1).reshape(images, -1, channels)
-        of_x = slopes[:, :1] * filters[:, 0]
-        for index in range(1, slopes.shape[1]):
-            of_x.addcmul_(slopes[:, index : index + 1], filters[:, index])
+        of_x = _summed(slopes, filters.transpose(0, 1))
         some = max(1, AT_ONCE // slopes.numel())
         of_filters = torch.cat([(part[:, :, None] * slopes[:, None]).sum(0) for part in pixels.split(some, 1)])
         of_weight = of_filters.view(-1, channels).t() @ between
         return of_x.view(images, height, width, channels).permute(0, 3, 1, 2), of_weight.view(weight_shape), None
+
+
+def _summed(pixels: Tensor, filters: Tensor) -> Tensor:
+    """The sum over pixels in of pixels (N, in, C) times filters (in, out, C): (N, out, C)."""
+    first, *others = zip(pixels.unsqueeze(2).unbind(1), filters.unbind(0), strict=True)
+    out = torch.mul(*first)
+    for pixel, each in others:
+        out.addcmul_(pixel, each)
+    return out
 
 
 @lru_cache(maxsize=256)
