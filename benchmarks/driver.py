@@ -49,7 +49,8 @@ class Simulation:
     """Workers that only take time: real time while the driver works, and skipped time while it would wait."""
 
     def __init__(self, workers: int, seed: int = 0) -> None:
-        self.workers, self.skipped, self.worked = workers, 0.0, 0.0
+        self.workers, self.shared = workers, False
+        self.skipped = self.worked = 0.0
         self._rng, self._ends = random.Random(seed), {}
 
     def monotonic(self) -> float:

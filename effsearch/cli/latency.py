@@ -78,13 +78,12 @@ def _measure(
         with child() as ask:
             return ask("effsearch.evaluation.latency", "measure_latency", *arguments)
     except (RuntimeError, MemoryError) as error:
-        what = f"{name} with {batch} images of {resolution or network.resolution} px"
+        what = f"{name} with {counted(batch, 'image')} of {resolution or network.resolution} px"
+        less = "a smaller --batch or --resolution" if batch > 1 else "a smaller --resolution"
         if isinstance(error, BrokenExecutor):
-            raise ExecutorError(
-                f"the process that measured {what} died, perhaps out of memory; try --batch 1"
-            ) from None
+            raise ExecutorError(f"the process that measured {what} died, perhaps of memory; give {less}") from None
         if out_of_memory(error):
-            raise ExecutorError(f"{what} is out of memory; give a smaller --batch or --resolution") from None
+            raise ExecutorError(f"{what} does not fit into memory; give {less}") from None
         if loses_context(error):
             raise ExecutorError(f"{what} cannot be measured: {first_line(error)}") from None
         raise

@@ -1,5 +1,6 @@
 """What this machine has to train on, how many trainings share it, and whether a run may go on there."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,8 @@ from effsearch.quantities import counted
 from effsearch.runs.executor import MOST_WORKERS, child, cores
 from effsearch.runs.folder import Run
 
+_log = logging.getLogger(__name__)
+
 MOST_ON_A_GPU = 4
 """Workers that share a GPU: a proxy training waits for its kernels to be launched, and leaves most of a GPU idle."""
 
@@ -19,34 +22,43 @@ BYTES_ON_A_GPU = 3 << 30
 
 @dataclass(frozen=True)
 class Where:
-    """What networks are trained on (cpu or cuda), and compute in (float32 or bf16; of a cluster it is not known)."""
+    """What networks are trained on (cpu or cuda) and compute in (float32 or bf16); None for what is not known."""
 
-    device: str
-    precision: str
+    device: str | None
+    precision: str | None
 
     @classmethod
     def of(cls, run: Run) -> "Where":
-        """Where the trainings of a run were begun; of runs of effsearch 0.1 that follows from the machine's name."""
+        """Where the trainings of a run were begun, as far as its run.toml says."""
         about = run.manifest().get("run", {})
-        device = about.get("trained_on") or ("cpu" if about.get("device", "CPU").startswith("CPU") else "cuda")
-        return cls(device, about.get("precision") or ("float32" if device == "cpu" else "bf16"))
+        return cls(about.get("trained_on"), about.get("precision"))
+
+    def differs(self, other: "Where") -> bool:
+        """Whether two are known to be different."""
+        pairs = ((self.device, other.device), (self.precision, other.precision))
+        return any(one and another and one != another for one, another in pairs)
 
     def __str__(self) -> str:
-        return f"{'the CPU' if self.device == 'cpu' else 'a GPU'} in {self.precision}"
+        device = "the CPU" if self.device == "cpu" else "a GPU"
+        return f"{device} in {self.precision}" if self.precision else device
 
     def manifest(self) -> dict[str, str]:
         """For run.toml, besides the name of the machine."""
-        return {"device": device(), "trained_on": self.device, "precision": self.precision}
+        known = {"trained_on": self.device, "precision": self.precision}
+        return {"device": device(), **{name: value for name, value in known.items() if value is not None}}
 
 
 def check_where(run: Run, now: Where, allowed: bool) -> None:
     """Raises RunError where a run would go on with another device or precision, unless that is allowed."""
     before = Where.of(run)
-    if before != now and not allowed:
+    if not before.differs(now):
+        return
+    if not allowed:
         raise RunError(
             f"run {run.name} was trained by {before}, and would go on by {now}: their accuracies are not one "
             "measurement; go on where it began, or mix them by --allow-device-change"
         )
+    _log.warning("run %s was trained by %s so far, and goes on by %s: its ranking mixes the two", run.name, before, now)
 
 
 def gpus() -> int:
@@ -72,8 +84,11 @@ def device() -> str:
 
 
 def here(kind: str) -> Where:
-    """The device of that kind here."""
-    return Where("cuda", survey()[0].precision) if kind == "cuda" else Where("cpu", "float32")
+    """The device of that kind here; GPUs that differ in what they compute in have no one precision."""
+    if kind == "cpu":
+        return Where("cpu", "float32")
+    precisions = {gpu.precision for gpu in survey()}
+    return Where("cuda", precisions.pop() if len(precisions) == 1 else None)
 
 
 def slots_on(found: Sequence[Gpu], workers: int | None) -> list[int | None]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from effsearch.cli.arguments import check_limits
 from effsearch.cli.budget import NO_TARGET, short
 from effsearch.cli.cluster import Cluster
-from effsearch.cli.machine import gpus, here
+from effsearch.cli.machine import Where, gpus
 from effsearch.cli.nas_start import starts
 from effsearch.cli.session import (
     about_images,
@@ -187,7 +187,7 @@ def _make(
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     started = None if images is None else start(request.workers, request.cluster, images)
     manifest = {
-        "run": {"kind": "nas", **environment(), **(here("cpu") if started is None else started.where).manifest()},
+        "run": {"kind": "nas", **environment(), **(Where(None, None) if started is None else started.where).manifest()},
         "settings": settings.to_dict(),
         "limits": {name: value for name, value in asdict(limits).items() if value is not None},
         "data": {"name": PREDICTED} if images is None else about_images(images, settings.proxy),

@@ -109,9 +109,10 @@ class TrainSettings:
 def execute(request: TrainRequest) -> None:
     """Trains until the end, the time limit or a wish to stop; exits with 130 where it was stopped."""
     out = console(wide=False)
-    where = here(_device(request.device))
-    keep_freed_memory()
     existing = existing_run(request.run, request.resume, request.results)
+    where = here(_device(request.device, existing))
+    if where.device == "cpu":
+        keep_freed_memory()
     if existing is None:
         run, settings, images = _begin(request, where, out)
     else:
@@ -127,12 +128,14 @@ def execute(request: TrainRequest) -> None:
     out.print(f"  effsearch export {run.name} --to onnx{results}   (or timm, torch-export, safetensors)")
 
 
-def _device(asked: str | None) -> str:
+def _device(asked: str | None, existing: Run | None) -> str:
+    """What was asked for; else what the run was begun on, if that is here, or a GPU where there is one."""
     if asked not in (None, "cpu", "cuda"):
         raise QuantityError(f"--device must be cpu or cuda, got {asked!r}")
     if asked == "cuda" and not gpus():
         raise QuantityError("--device cuda was asked for, and torch finds no CUDA device; leave it out for the CPU")
-    return asked or ("cuda" if gpus() else "cpu")
+    before = None if existing is None else Where.of(existing).device
+    return asked or ("cuda" if gpus() and before != "cpu" else "cpu")
 
 
 def _recipe(request: TrainRequest) -> tuple[Recipe, int]:
@@ -180,7 +183,8 @@ def _continue(request: TrainRequest, run: Run, where: Where, out: Console) -> tu
     """Takes a run's own settings, and refuses what would make another training of it."""
     manifest = run.manifest()
     check_kind(run, "train")
-    check_where(run, where, request.device_change)
+    if not (run.path / WEIGHTS).is_file():
+        check_where(run, where, request.device_change)
     stored = TrainSettings.from_dict(manifest.get("settings", {}))
     wanted = replace(stored, **dict(request.asked))
     if request.recipe is not None or request.batch is not None:
@@ -212,7 +216,7 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
     checkpoint = run.path / CHECKPOINT
     if (run.path / WEIGHTS).is_file():
         return True
-    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, where.device)
+    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, where.device or "cpu")
     loaded = load(images)
     _announce(run, settings, images, where, out)
     until = math.inf if request.seconds is None else time.monotonic() + request.seconds
@@ -280,7 +284,8 @@ def _in_parts(attempt: Callable[[int], TrainedNetwork], batch: int, out: Console
             if not out_of_memory(error):
                 raise
             if 2 * parts > min(batch, PARTS[-1]):
-                raise RunError(f"out of memory ({first_line(error)}); give a --batch smaller than {batch}") from None
+                less = f"--batch {batch // 2}" if batch > 1 else "a smaller --resolution"
+                raise RunError(f"out of memory ({first_line(error)}); begin another run with {less}") from None
             out.print(
                 f"out of memory: a batch of {batch} goes through in {2 * parts} parts from now on, which make one "
                 "step; batch norm sees a part at a time",

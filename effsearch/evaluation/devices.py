@@ -43,20 +43,24 @@ def check_device(device: str) -> None:
 
 @contextmanager
 def given_back(device: str) -> Iterator[None]:
-    """For one training, within one call: its memory on a GPU is there for the next afterwards, however it ends.
+    """Around one call that trains: its memory on a GPU is there for the next training afterwards, however it ends.
 
-    Raises ContextLost where it ends by what no later training in this process would survive.
+    It must be one call, since the frames of a training hold its tensors for as long as its traceback lives, and only
+    those that no longer run can be cleared. Raises ContextLost where no later training in this process can work.
     """
     try:
-        yield
+        try:
+            yield
+        except Exception as error:
+            if not loses_context(error):
+                traceback.clear_frames(error.__traceback__)
+                _empty_cache(device)
+            raise
+        _empty_cache(device)
     except Exception as error:
         if loses_context(error):
             raise ContextLost(first_line(error)) from error
-        # The frames of the training hold its tensors for as long as its traceback lives.
-        traceback.clear_frames(error.__traceback__)
-        _empty_cache(device)
         raise
-    _empty_cache(device)
 
 
 def _empty_cache(device: str) -> None:

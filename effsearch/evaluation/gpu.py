@@ -7,6 +7,7 @@ MEMORY = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "ALLOCATION_FAILED",
     "allocate memory",
 )
 CONTEXT = (
@@ -15,7 +16,6 @@ CONTEXT = (
     "CUBLAS_STATUS_",
     "CUDNN_STATUS_EXECUTION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR",
-    "device-side assert",
 )
 """In what torch says, and nowhere else: its exceptions are plain RuntimeErrors in some releases."""
 

@@ -12,6 +12,7 @@ from effsearch.architecture import Architecture
 from effsearch.data import ImageSet, Split
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
+from effsearch.processes import keep_freed_memory
 from effsearch.training.loop import accuracy, train
 
 STEPS, EPOCHS, SECONDS = 3, 10, 0.8
@@ -25,10 +26,6 @@ class Speed:
     train: float
     validate: float
 
-    def training(self, proxy: Proxy, epochs: int, validations: int = 1) -> float:
-        """Seconds of a training that validates so many times."""
-        return epochs * proxy.train_images * self.train + validations * proxy.validation_images * self.validate
-
 
 class _EnoughError(Exception):
     """The timed steps suffice."""
@@ -38,6 +35,7 @@ def measure(networks: list[tuple[Architecture, Proxy]], classes: int, cuda: bool
     """The speed of each network at the resolution of its proxy, on one CPU thread or the first GPU."""
     if not cuda:
         torch.set_num_threads(1)
+        keep_freed_memory()
     device = torch.device("cuda" if cuda else "cpu")
     return [_measure(architecture, proxy, classes, device) for architecture, proxy in networks]
 
@@ -54,7 +52,8 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
         if len(looks) >= 4 and len(looks) % 2 == 0 and looks[-1] - started > SECONDS:
             raise _EnoughError
 
-    recipe, side = proxy.recipe, proxy.resolution
+    # At no rate to speak of: labels at random are nothing to learn, and a loss that diverges would end the measurement.
+    recipe, side = replace(proxy.recipe, rate=1e-8), proxy.resolution
     with suppress(_EnoughError):
         train(network, images, recipe, resolution=side, epochs=EPOCHS, seed=0, device=device, on_step=on_step)
     steps = [(last - first) / (STEPS - 1) for first, last in zip(looks[2::2], looks[3::2], strict=True)]

@@ -15,7 +15,7 @@ from effsearch.network import Network, build
 from effsearch.network.file import pack_weights, start_from
 from effsearch.training import Epoch, Recipe
 from effsearch.training.checkpoint import history_of
-from effsearch.training.loop import top_accuracy, train
+from effsearch.training.loop import images_at_once, top_accuracy, train
 
 FIVE_FROM = 10
 """Classes from which top-5 accuracy is told."""
@@ -38,10 +38,11 @@ class Whole:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """The averaged network that was validated."""
+    """The averaged network that was validated, `at_once` images at a time."""
 
     architecture: Architecture
     network: Network
+    at_once: int
 
     def pack(self, classes: Sequence[str], trained: str) -> bytes:
         """The bytes of its weights file."""
@@ -106,7 +107,7 @@ def _train(
         accumulation=accumulation,
     )
     assert isinstance(trained.network, Network)
-    return TrainedNetwork(architecture, trained.network)
+    return TrainedNetwork(architecture, trained.network, images_at_once(recipe, accumulation))
 
 
 def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:
@@ -114,5 +115,5 @@ def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, floa
     classes = len(trained.network.state_dict()["classifier.1.bias"])
     device, side = torch.device(whole.device), whole.architecture.resolution
     tops = (1, 5) if classes >= FIVE_FROM else (1,)
-    found = {f"top{top}": top_accuracy(trained.network, split, side, device, top) for top in tops}
+    found = {f"top{top}": top_accuracy(trained.network, split, side, device, top, trained.at_once) for top in tops}
     return found | {"images": len(split)}

@@ -25,8 +25,11 @@ AT_ONCE = 1 << 19
 def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """What `convolution` gives for x (N, C, H, W) in channels_last, by one of four ways.
 
-    A pointwise convolution of many channels on a small map is a matrix product. With a stride it is one of
-    every stride-th pixel, since oneDNN writes outside of its memory in the backward pass of narrow ones (issue 6035).
+    Its kernel is square and odd, padded by half of it and not dilated, as all that this package builds are.
+
+    A pointwise convolution of many channels on a small map is a matrix product. With a stride the pixels
+    that it skips are left out first, since oneDNN writes outside of its memory in the backward pass of narrow ones
+    (issue 6035).
     A depthwise convolution with a kernel larger than its map is written out (`SmallMap`; issue 1807).
     Everything else is torch's own.
     """

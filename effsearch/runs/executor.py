@@ -34,6 +34,8 @@ class Executor(Protocol):
     """Where trainings run: a search submits as many as there are `workers` and does not know where they are."""
 
     workers: int
+    shared: bool
+    """Whether what one training leaves of the memory that it uses is what another one gets."""
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
         """Runs function(*args) elsewhere; the future fails if that raises, dies or takes over `timeout` seconds."""
@@ -54,13 +56,16 @@ class LocalExecutor:
         self._ending: list[Thread] = []
         self._busy: dict[int, Future[Any]] = {}
         self.workers = len(slots)
+        self.shared = None in slots or len(set(slots)) < len(slots)
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
         """Runs function(*args) in a free slot, or behind the work of the first."""
         free = [slot for slot in range(self.workers) if slot not in self._busy or self._busy[slot].done()]
+        # All of them, since one that lost its GPU's context still has its memory there.
+        for lost in [slot for slot in free if slot in self._busy and _lost_worker(self._busy[slot])]:
+            self._replace(lost)
+            del self._busy[lost]
         slot = free[0] if free else 0
-        if slot in free and slot in self._busy and _lost_worker(self._busy[slot]):
-            self._replace(slot)
         try:
             future: Future[T] = self._pools[slot].schedule(function, args=args, timeout=timeout)
         except RuntimeError:  # Its worker has died while it had nothing to do.
@@ -102,6 +107,7 @@ class InlineExecutor:
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
+        self.shared = False
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
         """Runs function(*args); the future is done when this returns."""

@@ -65,7 +65,15 @@ def _forms(kind: Any) -> dict[str, Form]:
 
 
 MANIFEST = {
-    "run": {"kind": str, "created": str, "command": str, "device": str, "versions": dict},
+    "run": {
+        "kind": str,
+        "created": str,
+        "command": str,
+        "device": str,
+        "trained_on": Literal["cpu", "cuda"],
+        "precision": str,
+        "versions": dict,
+    },
     "settings": {
         "space": str,
         "target": float,

@@ -27,7 +27,7 @@ RETRIES = 3
 """Times that Ray itself tries a training again whose worker or node has died."""
 
 CALLS = 100
-"""Trainings on a GPU after which their process is replaced; to begin one takes seconds."""
+"""Trainings on a GPU after which their process is replaced; of itself Ray begins one for each."""
 
 POLL = 0.1
 """Seconds between two looks at what has ended."""
@@ -63,6 +63,7 @@ class RayExecutor:
         _connect(address, workers)
         self.gpus = float(_has_gpus()) if gpus is None else gpus
         self.workers = workers or _room(self.gpus)
+        self.shared = self.gpus < 1
         # A cluster of this machine alone has the images, which need not be read into memory for it.
         self._folder = None if address == LOCAL else images
         self._images: Any = None
@@ -70,8 +71,7 @@ class RayExecutor:
             ray.shutdown()
             need = f"{self.gpus:g} of a GPU" if self.gpus else "a CPU"
             raise ExecutorError(f"no node of the Ray cluster has {need} for a training; give --workers to wait for one")
-        # Of itself Ray ends a process that had a GPU after each task, and keeps others for ever (0).
-        calls = CALLS if self.gpus else 0
+        calls = (CALLS if _one_gpu_a_node() else 1) if self.gpus else 0  # 0: for ever
         task = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=RETRIES, retry_exceptions=False, max_calls=calls)
         self._task: Any = task(_work)
         self._pending: dict[Any, tuple[Future[Any], float | None]] = {}
@@ -146,6 +146,11 @@ def _room(gpus: float) -> int:
 def _has_gpus() -> bool:
     """Whether any node of the cluster that this process is connected to has a GPU."""
     return any(node.get("GPU", 0) for node in _nodes())
+
+
+def _one_gpu_a_node() -> bool:
+    """Whether a process may be kept: CUDA stays on the GPU that it began with, also where Ray gives it another one."""
+    return all(node.get("GPU", 0) <= 1 for node in _nodes())
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -172,7 +172,7 @@ class _Driver:
         self.changed, self.written, self.writing, self.failures = False, self.began, 0.0, -1
         self.pending: dict[Future[Evaluation], FrozenTrial] = {}
         self.alone: FrozenTrial | None = None
-        """A trial that ran out of memory before: it waits for the others to end, and they for it."""
+        """A trial that ran out of memory before: it waits for the others to end, and the next ones wait for its end."""
         self.ledger = Ledger(run, problem.distributions, problem.sampler(0))
 
     def drive(self, stopping: Callable[[], bool]) -> Generator[Status, None, str | None]:
@@ -253,7 +253,7 @@ class _Driver:
             return Wait() if self.pending else Done(str(error))
         candidate = read_candidate(trial)
         assert candidate is not None
-        if candidate.accumulation > 1:
+        if candidate.accumulation > 1 and self.executor.shared:
             self.alone = trial
             return self._begin_alone(trial, clock)
         self._submit(trial, clock.expected)
@@ -261,7 +261,7 @@ class _Driver:
 
     def _begin_alone(self, trial: FrozenTrial, clock: Clock) -> Step:
         """Submits it once nothing else runs, since others may have taken the memory that it lacked."""
-        if not self.pending:
+        if not self.pending and clock.left >= clock.expected:
             self._submit(trial, clock.expected)
         return Wait()
 
@@ -301,7 +301,8 @@ class _Driver:
     def _end(self, trial: FrozenTrial, future: Future[Evaluation]) -> Record | None:
         """Writes down what a training gave, or why it failed."""
         self.changed = True
-        self.alone = None if trial is self.alone else self.alone
+        if trial is self.alone:
+            self.alone = None
         candidate = read_candidate(trial)
         assert candidate is not None
         error = future.exception()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
-from effsearch.errors import EffsearchError
+from effsearch.errors import ExecutorError
 from effsearch.evaluation.gpu import ContextLost, first_line, out_of_memory
 from effsearch.printable import printable
 from effsearch.runs.executor import WorkerLost
@@ -47,7 +47,9 @@ def fault_of(error: BaseException) -> tuple[Fault, str]:
         return "hung", "took far longer than the others and was stopped"
     if out_of_memory(error):
         return "memory", f"out of memory: {text}"
-    return "error", text if isinstance(error, EffsearchError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, ExecutorError):  # Of this worker's machine: another one may do.
+        return "lost", text
+    return "error", f"{type(error).__name__}: {text}"
 
 
 def is_due(group: Sequence[Record]) -> bool:

@@ -25,7 +25,7 @@ def test_latency_stands_beside_flops(tmp_path):
         ("b99", "no architecture 'b99'"),
         (
             "b0 --batch 4096 --resolution 2048",
-            "b0 with 4096 images of 2048 px is out of memory; give a smaller --batch",
+            "b0 with 4,096 images of 2048 px does not fit into memory; give a smaller --batch",
         ),
     ],
 )

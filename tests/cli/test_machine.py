@@ -19,27 +19,27 @@ T4 = Gpu("Tesla T4", 14 * GIB, False)
 
 
 @pytest.mark.parametrize(
-    ("gpus", "cores", "workers", "slots", "words"),
+    ("gpus", "cores", "workers", "slots", "words", "full_speed"),
     [
-        ([H100], 16, None, [0, 0, 0, 0], "4 workers on 1 GPU"),
-        ([H100], 2, None, [0, 0], "2 workers on 1 GPU"),
-        ([H100], 1, None, [0], "1 worker on 1 GPU"),
-        ([H100, H100], 6, None, [0, 1, 0, 1, 0, 1], "6 workers on 2 GPUs"),
-        ([H100] * 8, 4, None, [0, 1, 2, 3, 4, 5, 6, 7], "8 workers on 8 GPUs"),
-        ([H100], 16, 1, [0], "1 worker on 1 GPU"),
-        ([H100], 16, 6, [0] * 6, "6 workers on 1 GPU"),
-        ([Gpu("small", 7 * GIB, True)], 16, None, [0, 0], "2 workers on 1 GPU"),
-        ([Gpu("full", GIB, True)], 16, None, [0], "1 worker on 1 GPU"),
-        ([], 2, None, [None, None], "2 workers (one CPU thread each)"),
-        ([], 64, None, [None] * 16, "16 workers (one CPU thread each)"),
-        ([], 2, 3, [None] * 3, "3 workers (one CPU thread each)"),
+        ([H100], 16, None, [0, 0, 0, 0], "4 workers on 1 GPU", 1),
+        ([H100], 2, None, [0, 0], "2 workers on 1 GPU", 1),
+        ([H100], 1, None, [0], "1 worker on 1 GPU", 1),
+        ([H100, H100], 6, None, [0, 1, 0, 1, 0, 1], "6 workers on 2 GPUs", 2),
+        ([H100] * 8, 4, None, [0, 1, 2, 3, 4, 5, 6, 7], "8 workers on 8 GPUs", 8),
+        ([H100], 16, 1, [0], "1 worker on 1 GPU", 1),
+        ([H100], 16, 6, [0] * 6, "6 workers on 1 GPU", 1),
+        ([Gpu("small", 7 * GIB, True)], 16, None, [0, 0], "2 workers on 1 GPU", 1),
+        ([Gpu("full", GIB, True)], 16, None, [0], "1 worker on 1 GPU", 1),
+        ([], 2, None, [None, None], "2 workers (one CPU thread each)", 2),
+        ([], 64, None, [None] * 16, "16 workers (one CPU thread each)", 16),
+        ([], 2, 3, [None] * 3, "3 workers (one CPU thread each)", 3),
     ],
 )
-def test_workers_of_a_machine(gpus, cores, workers, slots, words, monkeypatch):
+def test_workers_of_a_machine(gpus, cores, workers, slots, words, full_speed, monkeypatch):
     monkeypatch.setattr(machine, "cores", lambda: cores)
     assert slots_on(gpus, workers) == slots
     assert describe_slots(slots) == words
-    assert at_once(slots) == (len(set(slots)) if gpus else len(slots))
+    assert at_once(slots) == full_speed
 
 
 def run_of(tmp_path, **about):
@@ -49,9 +49,9 @@ def run_of(tmp_path, **about):
 @pytest.mark.parametrize(
     ("about", "where"),
     [
-        ({}, Where("cpu", "float32")),
-        ({"device": "CPU, 2 cores"}, Where("cpu", "float32")),
-        ({"device": "1 x NVIDIA H100"}, Where("cuda", "bf16")),
+        ({}, Where(None, None)),
+        ({"device": "1 x NVIDIA H100"}, Where(None, None)),
+        ({"device": "CPU, 2 cores", "trained_on": "cpu", "precision": "float32"}, Where("cpu", "float32")),
         ({"device": "1 x Tesla T4", "trained_on": "cuda", "precision": "float32"}, Where("cuda", "float32")),
     ],
 )
@@ -59,10 +59,16 @@ def test_where_a_run_was_begun(tmp_path, about, where):
     assert Where.of(run_of(tmp_path, **about)) == where
 
 
-def test_a_run_goes_on_elsewhere_only_if_told(tmp_path):
+def test_a_run_goes_on_elsewhere_only_if_told(tmp_path, caplog):
     run = run_of(tmp_path, trained_on="cpu", precision="float32")
     check_where(run, Where("cpu", "float32"), allowed=False)
+    assert not caplog.messages
     check_where(run, Where("cuda", "bf16"), allowed=True)
+    (said,) = caplog.messages
+    assert said == (
+        "run r1 was trained by the CPU in float32 so far, and goes on by a GPU in bf16: its ranking mixes the two"
+    )
+    check_where(run_of(tmp_path / "of 0.1", device="1 x NVIDIA H100"), Where("cuda", "bf16"), allowed=False)
     with pytest.raises(RunError) as refused:
         check_where(run, Where("cuda", "bf16"), allowed=False)
     assert str(refused.value) == (
@@ -86,6 +92,11 @@ def test_where_is_written_down_with_the_machine(monkeypatch):
     monkeypatch.setattr(machine, "survey", lambda: (T4,))
     assert machine.here("cuda").manifest() == {"device": "1 x Tesla T4", "trained_on": "cuda", "precision": "float32"}
     assert machine.here("cpu").precision == "float32"
+    monkeypatch.setattr(machine, "survey", lambda: (H100, T4))
+    assert machine.here("cuda") == Where("cuda", None)
+    assert str(machine.here("cuda")) == "a GPU"
+    assert not Where("cuda", None).differs(Where("cuda", "bf16"))
+    assert Where("cuda", None).differs(Where("cpu", "float32"))
 
 
 def shown(attempt, batch: int) -> tuple[object, str]:
@@ -109,8 +120,10 @@ def test_a_batch_that_is_too_large_is_trained_in_parts():
     assert "a batch of 128 goes through in 4 parts" in said
 
 
-@pytest.mark.parametrize(("batch", "most"), [(128, 8), (3, 2), (1, 1)])
-def test_what_is_too_large_in_every_part_is_one_line_that_names_the_batch(batch, most):
+@pytest.mark.parametrize(
+    ("batch", "most", "advice"), [(128, 8, "--batch 64"), (3, 2, "--batch 1"), (1, 1, "a smaller --resolution")]
+)
+def test_what_is_too_large_in_every_part_is_one_line_that_names_the_batch(batch, most, advice):
     tried = []
 
     def attempt(parts: int) -> object:
@@ -119,7 +132,7 @@ def test_what_is_too_large_in_every_part_is_one_line_that_names_the_batch(batch,
 
     with pytest.raises(RunError) as refused:
         shown(attempt, batch)
-    assert str(refused.value) == f"out of memory (no room); give a --batch smaller than {batch}"
+    assert str(refused.value) == f"out of memory (no room); begin another run with {advice}"
     assert tried[-1] == most
 
 

@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+from effsearch.evaluation.gpu import ContextLost
+
 
 def square(number: int) -> int:
     return number * number
@@ -24,3 +26,11 @@ def die(mark: Path) -> str:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return "alive"
+
+
+def lose(mark: Path) -> int:
+    """Says the first time that its GPU can no longer be used, and then which process it is."""
+    if not mark.exists():
+        mark.write_text(str(os.getpid()))
+        raise ContextLost("CUDA error: an illegal memory access was encountered")
+    return os.getpid()

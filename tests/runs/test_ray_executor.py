@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import toy_driver
 from chaos import Chaos
-from ray_tasks import die, fail, sleep, square
+from ray_tasks import die, fail, lose, sleep, square
 from toys import drive, new_run, settings, slow_toy, toy
 from victims import RayVictims
 
@@ -43,6 +43,8 @@ def test_tasks_end_as_their_functions_do(cluster, tmp_path):
         error = executor.submit(fail).exception(60)
         assert (type(error), str(error)) == (ValueError, "no such thing")
         assert executor.submit(die, tmp_path / "died").result(60) == "alive"
+        # A process that has lost its GPU is not used again.
+        assert executor.submit(lose, tmp_path / "lost").result(60) != int((tmp_path / "lost").read_text())
         late = executor.submit(sleep, timeout=0.5).exception(30)
         assert fault_of(late)[0] == "hung"
     finally:

@@ -52,7 +52,7 @@ def keys(status) -> list[str]:
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "memory", None),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory", None),
         (ContextLost("CUDA error: launch failure"), "lost", "its worker died (CUDA error: launch failure)"),
-        (ExecutorError("torch 2.14 on n1 finds no GPU"), "error", "torch 2.14 on n1 finds no GPU"),
+        (ExecutorError("torch 2.14 on n1 finds no GPU"), "lost", "torch 2.14 on n1 finds no GPU"),
         (ValueError("a mistake"), "error", "ValueError: a mistake"),
     ],
 )  # fmt: skip
@@ -187,6 +187,16 @@ def test_a_killed_worker_is_tried_again_and_leaves_the_search_as_it_would_have_b
     assert keys(shaken) == keys(whole)
 
 
+def failing(key: str) -> bool:
+    """Whether a network is too large for `Short`: every third."""
+    return int(key, 16) % 3 == 0
+
+
+def tried(log: Path) -> list[str]:
+    """The networks whose training has begun."""
+    return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
+
+
 @dataclass(frozen=True)
 class Short:
     """Out of memory wherever `parts` are fewer than `enough`; writes down what it was asked."""
@@ -201,7 +211,7 @@ class Short:
     def __call__(self, architecture, seed) -> Evaluation:
         with self.log.open("a") as file:
             file.write(f"{architecture.key} {self.parts}\n")
-        if int(architecture.key, 16) % 3 == 0 and self.parts < self.enough:
+        if failing(architecture.key) and self.parts < self.enough:
             raise MemoryError("CUDA out of memory")
         return toy(architecture, seed)
 
@@ -253,6 +263,21 @@ def test_what_ran_out_of_memory_is_tried_again_with_nothing_beside_it(tmp_path):
     assert (2, 0) in room.beside
     assert not [beside for beside in room.beside if beside[0] == 2 and beside[1]]
     assert (1, 1) in room.beside
+
+
+def test_what_waits_to_be_alone_is_not_begun_once_the_time_is_up_and_is_not_lost(tmp_path):
+    """It is queued again, with its parts, and a resumed search trains it."""
+    log, room, run = tmp_path / "log", Room(), new_run(tmp_path)
+    # Stopped as soon as a training has run out of memory, while the other worker is still busy.
+    drive(run, settings(), 8, Short(log, enough=2), room, stopping=lambda: any(failing(key) for key in tried(log)))
+    assert (2, 0) not in room.beside
+    ended = drive(run, settings(), 8, Short(log, enough=2))
+    assert len(keys(ended)) == 8
+    parts = {
+        record.candidate.key: record.candidate.accumulation for record in ended.records if record.state == "complete"
+    }
+    assert any(map(failing, parts))
+    assert all((count == 2) == failing(key) for key, count in parts.items())
 
 
 def test_failures_are_kept_with_their_stack_trace(tmp_path):

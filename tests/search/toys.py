@@ -46,7 +46,7 @@ class InProcess:
     """An executor that works at once, in this process."""
 
     def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+        self.workers, self.shared = workers, True
         self.stopped = False
         self.tasks: list[tuple[Architecture, int]] = []
 

@@ -1,7 +1,7 @@
 """CUDA tensors without a GPU: shapes, types and devices alone, by torch's FakeTensorMode.
 
-What runs within `fake_cuda()` fails where tensors of two devices meet, and `Waits` counts what makes host and GPU wait
-for one another. The engine of torch wants a real device for a backward pass, so this one only gives gradients, and
+What runs within `fake_cuda()` fails where tensors of two devices meet, and where the size of a
+result is known to the GPU alone; `Waits` counts what else makes host and GPU wait for one another. The engine of torch wants a real device for a backward pass, so this one only gives gradients, and
 generators are the CPU's. Neither kernels nor memory are there: tests marked `gpu` are for those.
 """
 
@@ -52,10 +52,23 @@ class Waits(TorchDispatchMode):
         out = function(*arguments, **options)
         if function is ATEN.convolution.default:
             self.convolved.add(arguments[0].dtype)
-        if function in COPIES and not options.get("non_blocking"):
+        if function in COPIES and not (options.get("non_blocking") and is_pinned(arguments)):
             devices = {value.device.type for value in (*arguments, out) if isinstance(value, Tensor)}
             self.counts["copy"] += devices == {"cpu", "cuda"}
         return out
+
+
+def pinned(tensor: Tensor) -> Tensor:
+    """A tensor marked as one in pinned memory."""
+    made = tensor.clone()
+    made.is_in_pinned_memory = True
+    return made
+
+
+def is_pinned(values: tuple[Any, ...]) -> bool:
+    """Whether every tensor of the host among them is."""
+    host = [value for value in values if isinstance(value, Tensor) and not value.is_cuda]
+    return all(getattr(value, "is_in_pinned_memory", False) for value in host)
 
 
 class Generator(torch.Generator):
@@ -126,7 +139,7 @@ def fake_cuda(bf16: bool = True, free: int = FREE) -> Iterator[Waits]:
         (nn.Parameter, "__deepcopy__", copied),
         (FakeTensor, "__deepcopy__", copied),
         (torch.Tensor, "backward", no_backward(networks)),
-        (torch.Tensor, "pin_memory", lambda tensor: tensor),
+        (torch.Tensor, "pin_memory", pinned),
         (batches, "ThreadPoolExecutor", AtOnce),
         (torch.cuda, "empty_cache", lambda: None),
         (torch.cuda, "device_count", lambda: 1),

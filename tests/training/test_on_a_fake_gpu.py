@@ -8,7 +8,7 @@ import pytest
 import torch
 from fake_cuda import DRAWS, fake_cuda
 from PIL import Image
-from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor
 
 import effsearch.evaluation.training as proxy_training
 from effsearch.architecture import Architecture, Stage, Stem
@@ -106,7 +106,7 @@ def test_a_tensor_on_the_wrong_device_is_found(name, wrong, monkeypatch):
     wrong.cache_clear = lambda: None
     monkeypatch.setattr(augment, name, wrong)
     with pytest.raises(RuntimeError, match="device"):
-        trained(1)
+        trained(1, replace(RECIPE, augmentation=Augmentation(crop="pad")))
 
 
 def test_a_read_in_every_step_is_found(monkeypatch):
@@ -118,6 +118,31 @@ def test_a_read_in_every_step_is_found(monkeypatch):
 
     monkeypatch.setattr(augment, "_standardise", curious)
     assert trained(3).counts["read"] == trained(1).counts["read"] + 3
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (lambda x: x.sum().item(), "read"),
+        (lambda x: x.cpu(), "copy"),
+        (lambda x: torch.zeros(2).to(x.device, non_blocking=True), "copy"),
+        (lambda x: torch.zeros(2).pin_memory().to(x.device), "copy"),
+        (lambda x: torch.zeros(2).pin_memory().to(x.device, non_blocking=True), None),
+        (lambda x: x.index_select(0, x.argsort()), None),
+    ],
+)
+def test_what_is_counted_as_a_wait(step, kind):
+    with fake_cuda() as waits:
+        x = torch.zeros(8, device=CUDA)
+        before = waits.counts.copy()
+        step(x)
+    assert +(waits.counts - before) == ({} if kind is None else {kind: 1})
+
+
+@pytest.mark.parametrize("step", [lambda x: x[x > 0], lambda x: x.nonzero(), lambda x: x.masked_select(x > 0)])
+def test_a_size_that_the_gpu_alone_knows_is_found(step):
+    with fake_cuda(), pytest.raises(DynamicOutputShapeException):
+        step(torch.zeros(8, device=CUDA))
 
 
 @pytest.fixture(scope="module")
