@@ -11,8 +11,8 @@ modules  Our loop in one thread, by the layers' fast ways (ours), by torchvision
 share    Which share of the core's peak, that of a product of large matrices, a training of B0 reaches.
 where    Where a step of B0 goes, by kind of operation.
 
-The machine is noisy and its speed drifts, so what is compared takes turns, and the best of the rounds counts for each;
-for peer it is the median of the rounds' ratios. The cores should be idle otherwise: their load is printed. On a GPU,
+The machine is noisy and its speed drifts, so what is compared takes turns: images a second are the best of the rounds,
+ratios of peer and modules the median of those within a round. The cores should be idle otherwise: their load is printed. On a GPU,
 where layers go torch's own ways, it is the images a second of each network, and of several workers.
 """
 
@@ -60,6 +60,7 @@ from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
 from effsearch.evaluation.devices import cpu_name
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1, RESNET50
 from effsearch.network import Network, build
+from effsearch.processes import keep_freed_memory
 from effsearch.runs.executor import LocalExecutor, cores
 from effsearch.training import loop
 from effsearch.training.average import Average
@@ -150,6 +151,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     torch.set_num_threads(1)
+    keep_freed_memory()  # For all that are compared: so are workers.
     name = cpu_name() if arguments.device == "cpu" else torch.cuda.get_device_name()
     print(f"{name}, cores: {cores()}, load {os.getloadavg()[0]:.2f} before the start, torch {torch.__version__}")
     print(f"rounds: {rounds}, of {steps} steps a turn; " + "; ".join(map(describe, SETTINGS)))
@@ -227,8 +229,13 @@ def noise(side: int, count: int = 256) -> ImageSet:
 
 def in_turns(turns: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """The best of each, all of them once a round."""
-    found = [{name: once() for name, once in turns.items()} for _ in range(rounds)]
+    found = all_turns(turns, rounds)
     return {name: max(each[name] for each in found) for name in turns}
+
+
+def all_turns(turns: Mapping[str, Callable[[], float]], rounds: int) -> list[dict[str, float]]:
+    """What each gave in every round, one after the other."""
+    return [{name: once() for name, once in turns.items()} for _ in range(rounds)]
 
 
 def at_once(executor: LocalExecutor, function: Callable[..., float], *args: Any) -> list[float]:
@@ -300,8 +307,9 @@ def modules(rounds: int, steps: int) -> None:
     for proxy in PROXIES.values():
         ratios = []
         for name, architecture in networks().items():
-            best = in_turns({way: partial(turn, architecture, proxy, way, steps) for way in WAYS}, rounds)
-            gains = [best["ours"] / best[way] for way in ("modules", "as it was")]
+            each = all_turns({way: partial(turn, architecture, proxy, way, steps) for way in WAYS}, rounds)
+            best = {way: max(one[way] for one in each) for way in WAYS}
+            gains = [median(one["ours"] / one[way] for one in each) for way in ("modules", "as it was")]
             numbers = [f"{one:15.1f}" for one in best.values()] + [f"{gain:15.2f}" for gain in gains]
             print(f"{name:14} {proxy.name:9}{''.join(numbers)}")
             ratios += [gains] if name.startswith("random") else []

@@ -1,8 +1,9 @@
 """CUDA tensors without a GPU: shapes, types and devices alone, by torch's FakeTensorMode.
 
-What runs within `fake_cuda()` fails where tensors of two devices meet, and where the size of a
-result is known to the GPU alone; `Waits` counts what else makes host and GPU wait for one another. The engine of torch wants a real device for a backward pass, so this one only gives gradients, and
-generators are the CPU's. Neither kernels nor memory are there: tests marked `gpu` are for those.
+What runs within `fake_cuda()` fails where tensors of two devices meet, and where the size of a result is known to the
+GPU alone; `Waits` counts what else makes host and GPU wait for one another. The engine of torch wants a real device for
+a backward pass, so this one only gives gradients, and generators are the CPU's. Neither kernels nor memory are there:
+tests marked `gpu` are for those.
 """
 
 from collections import Counter
