@@ -12,8 +12,8 @@ share    Which share of the core's peak, that of a product of large matrices, a 
 where    Where a step of B0 goes, by kind of operation.
 
 The machine is noisy and its speed drifts, so what is compared takes turns: images a second are the best of the rounds,
-ratios of peer and modules the median of those within a round. The cores should be idle otherwise: their load is printed. On a GPU,
-where layers go torch's own ways, it is the images a second of each network, and of several workers.
+ratios of peer and modules the median of those within a round. The cores should be idle otherwise: their load is
+printed. On a GPU, where layers go torch's own ways, it is the images a second of each network, and of several workers.
 """
 
 import os

@@ -54,7 +54,9 @@ class Block(nn.Module):
         self.stochastic_depth = StochasticDepth(drop_path, "row")
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.block(x)
+        out = x
+        for part in self.block:
+            out = part(out)
         return x + self.stochastic_depth(out) if self.shortcut else out
 
 

@@ -7,6 +7,7 @@ folds their norms away while it validates; exports, counters and other devices s
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -24,14 +25,23 @@ class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
         if not self.fast:
             out: Tensor = super().forward(x)
             return out
-        # The modules' own forward, without what calling a module does besides: it takes as long as small layers do.
+        # Without what calling a module does besides, which takes as long as a small layer.
         convolution, *others = self._modules.values()
         assert isinstance(convolution, nn.Conv2d)
         x = convolve(x, convolution)
         for module in others:
             assert module is not None
-            x = module.forward(x)
+            x = _normalised(x, module) if isinstance(module, nn.BatchNorm2d) else module.forward(x)
         return x
+
+
+def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """What a norm gives in training."""
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    weights = norm.weight, norm.bias, norm.running_mean, norm.running_var
+    return torch.batch_norm(x, *weights, True, norm.momentum, norm.eps, False)
 
 
 class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
@@ -47,7 +57,7 @@ class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
         means = x.sum((2, 3)) / (x.shape[2] * x.shape[3])
         squeezed = self.activation.forward(functional.linear(means, self.fc1.weight.flatten(1), self.fc1.bias))
         scale = functional.linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias)
-        scaled: Tensor = x * self.scale_activation.forward(scale)[:, :, None, None]
+        scaled: Tensor = x * self.scale_activation.forward(scale).view(*scale.shape, 1, 1)
         return scaled
 
 
