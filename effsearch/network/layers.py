@@ -36,7 +36,9 @@ class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
 
 
 def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """What a norm gives in training."""
+    """What a norm gives; in training without its module's call, but for a single value a channel, which it refuses."""
+    if not norm.training or x.numel() == x.shape[1]:
+        return norm.forward(x)
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)

@@ -83,6 +83,21 @@ def test_folded_norms_change_nothing_that_is_validated(name):
     assert network.state_dict().keys() == state.keys()
 
 
+def test_a_fast_network_in_evaluation_mode_changes_no_statistics():
+    network, x = made("b0").eval(), images(40)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    wanted = network(x)
+    with fast(network):
+        torch.testing.assert_close(network(x), wanted, rtol=1e-6, atol=1e-8)
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_a_single_value_a_channel_is_refused_as_by_torch():
+    network = made("b0")
+    with fast(network), pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(images(16)[:1])
+
+
 def test_the_plain_network_is_back_after_an_exception():
     network = made("b0").eval()
     with pytest.raises(KeyError), folded(network), fast(network):
