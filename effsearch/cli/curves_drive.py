@@ -73,7 +73,7 @@ def execute(request: CurvesRequest) -> None:
         evaluator = ProxyTraining(
             settings.proxy,
             images,
-            device=started.where.device or "cpu",
+            device=started.where.device,
             baseline_resolution=settings.architecture.resolution,
         )
         stop, progress = StopRequest(), Progress(out, problem.score, request.seconds)

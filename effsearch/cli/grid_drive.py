@@ -117,7 +117,7 @@ def _drive(session: GridSession, out: Console) -> tuple[Status, bool]:
     evaluator = ProxyTraining(
         settings.proxy,
         session.images,
-        device=session.started.where.device or "cpu",
+        device=session.started.where.device,
         baseline_resolution=settings.architecture.resolution,
     )
     stop, progress = StopRequest(), Progress(out, settings.score, session.seconds)

@@ -22,16 +22,16 @@ BYTES_ON_A_GPU = 3 << 30
 
 @dataclass(frozen=True)
 class Where:
-    """What networks are trained on (cpu or cuda) and compute in (float32 or bf16); None for what is not known."""
+    """What networks are trained on (cpu or cuda) and compute in (float32 or bf16); empty for what is not known."""
 
-    device: str | None
-    precision: str | None
+    device: str = ""
+    precision: str = ""
 
     @classmethod
     def of(cls, run: Run) -> "Where":
         """Where the trainings of a run were begun, as far as its run.toml says."""
         about = run.manifest().get("run", {})
-        return cls(about.get("trained_on"), about.get("precision"))
+        return cls(about.get("trained_on", ""), about.get("precision", ""))
 
     def differs(self, other: "Where") -> bool:
         """Whether two are known to be different."""
@@ -45,7 +45,7 @@ class Where:
     def manifest(self) -> dict[str, str]:
         """For run.toml, besides the name of the machine."""
         known = {"trained_on": self.device, "precision": self.precision}
-        return {"device": device(), **{name: value for name, value in known.items() if value is not None}}
+        return {"device": device(), **{name: value for name, value in known.items() if value}}
 
 
 def check_where(run: Run, now: Where, allowed: bool) -> None:
@@ -88,7 +88,7 @@ def here(kind: str) -> Where:
     if kind == "cpu":
         return Where("cpu", "float32")
     precisions = {gpu.precision for gpu in survey()}
-    return Where("cuda", precisions.pop() if len(precisions) == 1 else None)
+    return Where("cuda", precisions.pop() if len(precisions) == 1 else "")
 
 
 def slots_on(found: Sequence[Gpu], workers: int | None) -> list[int | None]:

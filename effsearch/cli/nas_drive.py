@@ -71,7 +71,7 @@ def _drive(session: Session, out: Console) -> tuple[Status, bool]:
     evaluator: Evaluator = predicted
     executor: Executor = InlineExecutor()
     if session.images is not None and session.started is not None:
-        evaluator = ProxyTraining(session.settings.proxy, session.images, device=session.started.where.device or "cpu")
+        evaluator = ProxyTraining(session.settings.proxy, session.images, device=session.started.where.device)
         executor = session.started.executor
     stop, progress = StopRequest(), Progress(out, session.settings.score, session.limits.seconds)
     steps = search(

@@ -187,7 +187,7 @@ def _make(
     limits = Limits(request.trials or TRIALS["prior" if prior else settings.proxy.name], request.seconds)
     started = None if images is None else start(request.workers, request.cluster, images)
     manifest = {
-        "run": {"kind": "nas", **environment(), **(Where(None, None) if started is None else started.where).manifest()},
+        "run": {"kind": "nas", **environment(), **(Where() if started is None else started.where).manifest()},
         "settings": settings.to_dict(),
         "limits": {name: value for name, value in asdict(limits).items() if value is not None},
         "data": {"name": PREDICTED} if images is None else about_images(images, settings.proxy),

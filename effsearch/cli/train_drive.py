@@ -216,7 +216,7 @@ def _drive(request: TrainRequest, run: Run, settings: TrainSettings, images: Pat
     checkpoint = run.path / CHECKPOINT
     if (run.path / WEIGHTS).is_file():
         return True
-    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, where.device or "cpu")
+    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, where.device)
     loaded = load(images)
     _announce(run, settings, images, where, out)
     until = math.inf if request.seconds is None else time.monotonic() + request.seconds

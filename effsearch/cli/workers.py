@@ -32,7 +32,7 @@ def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
     executor = RayExecutor(asked.address, workers=workers, gpus=asked.gpus, images=images)
     each = f"{executor.gpus:g} of a GPU" if executor.gpus else "one CPU"
     words = f"{counted(executor.workers, 'worker')} of the Ray cluster at {asked.address} ({each} each)"
-    where = Where("cuda", None) if executor.gpus else Where("cpu", "float32")
+    where = Where("cuda") if executor.gpus else Where("cpu", "float32")
     share = min(1.0, executor.gpus or 1.0)
     return Started(executor, where, words, max(1, int(executor.workers * share)))
 

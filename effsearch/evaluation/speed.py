@@ -13,7 +13,8 @@ from effsearch.data import ImageSet, Split
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
 from effsearch.processes import keep_freed_memory
-from effsearch.training.loop import accuracy, train
+from effsearch.training.loop import accuracy, images_at_once, train
+from effsearch.training.recipe import Recipe
 
 STEPS, EPOCHS, SECONDS = 3, 10, 0.8
 """Steps of an epoch, and epochs of which the first is not timed: fewer where they have taken so many seconds."""
@@ -57,15 +58,15 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
     with suppress(_EnoughError):
         train(network, images, recipe, resolution=side, epochs=EPOCHS, seed=0, device=device, on_step=on_step)
     steps = [(last - first) / (STEPS - 1) for first, last in zip(looks[2::2], looks[3::2], strict=True)]
-    return Speed(median(steps) / proxy.recipe.batch, _validation(network, images.train, side, device))
+    return Speed(median(steps) / proxy.recipe.batch, _validation(network, images.train, recipe, side, device))
 
 
-def _validation(network: torch.nn.Module, split: Split, resolution: int, device: torch.device) -> float:
+def _validation(network: torch.nn.Module, split: Split, recipe: Recipe, resolution: int, device: torch.device) -> float:
     """Seconds an image, the faster of two looks: the first one warms up."""
     times = []
     for _ in range(2):
         start = time.perf_counter()
-        accuracy(network, split, resolution, device)
+        accuracy(network, split, resolution, device, images_at_once(recipe))
         times.append(time.perf_counter() - start)
     return min(times) / len(split)
 

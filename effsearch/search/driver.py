@@ -241,7 +241,9 @@ class _Driver:
         """Begins what the problem and the clock allow, and returns what that was."""
         known, clock = self.ledger.records, self._clock()
         if self.alone is not None:
-            return self._begin_alone(self.alone, clock)
+            if not self.pending and clock.left >= clock.expected:
+                self._submit(self.alone, clock.expected)
+            return Wait()
         step = self.problem.next_step(known, clock)
         if isinstance(step, Wait | Done):
             return step
@@ -251,19 +253,8 @@ class _Driver:
             trial = self._begin(step, known)
         except SpaceExhausted as error:
             return Wait() if self.pending else Done(str(error))
-        candidate = read_candidate(trial)
-        assert candidate is not None
-        if candidate.accumulation > 1 and self.executor.shared:
-            self.alone = trial
-            return self._begin_alone(trial, clock)
         self._submit(trial, clock.expected)
-        return step
-
-    def _begin_alone(self, trial: FrozenTrial, clock: Clock) -> Step:
-        """Submits it once nothing else runs, since others may have taken the memory that it lacked."""
-        if not self.pending and clock.left >= clock.expected:
-            self._submit(trial, clock.expected)
-        return Wait()
+        return step if self.alone is None else Wait()
 
     def _clock(self) -> Clock:
         return Clock(self._seconds_left(), self.ledger.records.typical, self.executor.workers, bool(self.pending))
@@ -287,8 +278,16 @@ class _Driver:
         return ledger.begin(problem.candidate(params), params, unborn.system_attrs)
 
     def _submit(self, trial: FrozenTrial, expected: float) -> None:
+        """Gives a trial to the executor, or keeps one for itself alone until nothing else runs.
+
+        What ran out of memory is alone, since the others may have taken the memory that it lacked.
+        """
         candidate = read_candidate(trial)
         assert candidate is not None
+        if candidate.accumulation > 1 and self.executor.shared:
+            self.alone = trial
+            if self.pending:
+                return
         timeout = max(60.0 * MINUTES_AT_LEAST, SLOW * expected) if expected else 3600.0 * HOURS_AT_FIRST
         task: list[Any] = [self.read(candidate.notation), candidate.seed]
         if candidate.epochs is not None:

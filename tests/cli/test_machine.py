@@ -49,8 +49,8 @@ def run_of(tmp_path, **about):
 @pytest.mark.parametrize(
     ("about", "where"),
     [
-        ({}, Where(None, None)),
-        ({"device": "1 x NVIDIA H100"}, Where(None, None)),
+        ({}, Where()),
+        ({"device": "1 x NVIDIA H100"}, Where()),
         ({"device": "CPU, 2 cores", "trained_on": "cpu", "precision": "float32"}, Where("cpu", "float32")),
         ({"device": "1 x Tesla T4", "trained_on": "cuda", "precision": "float32"}, Where("cuda", "float32")),
     ],
@@ -93,10 +93,10 @@ def test_where_is_written_down_with_the_machine(monkeypatch):
     assert machine.here("cuda").manifest() == {"device": "1 x Tesla T4", "trained_on": "cuda", "precision": "float32"}
     assert machine.here("cpu").precision == "float32"
     monkeypatch.setattr(machine, "survey", lambda: (H100, T4))
-    assert machine.here("cuda") == Where("cuda", None)
+    assert machine.here("cuda") == Where("cuda")
     assert str(machine.here("cuda")) == "a GPU"
-    assert not Where("cuda", None).differs(Where("cuda", "bf16"))
-    assert Where("cuda", None).differs(Where("cpu", "float32"))
+    assert not Where("cuda").differs(Where("cuda", "bf16"))
+    assert Where("cuda").differs(Where("cpu", "float32"))
 
 
 def shown(attempt, batch: int) -> tuple[object, str]:
