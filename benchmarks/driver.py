@@ -27,9 +27,9 @@ from effsearch.architecture import Architecture
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs import storage
 from effsearch.runs.folder import create
+from effsearch.runs.settings import Limits, NasSettings
 from effsearch.search import driver
-from effsearch.search.nas import search
-from effsearch.search.settings import Limits, NasSettings
+from effsearch.search.nas_problem import search
 
 SECONDS, SPREAD, CRASHES = 10.0, 0.1, 0.05
 

@@ -22,13 +22,13 @@ import numpy as np
 from scipy import stats
 from search_tables import accel
 
+from effsearch.benchmark_table import Entry, Table
 from effsearch.evaluation.tables import read_table
 from effsearch.prior import choices, features, load
 from effsearch.report.replay import replay_grid
 from effsearch.reward import Reward
-from effsearch.runs.courses import Course, summarise
+from effsearch.runs.regret import Course, summarise
 from effsearch.search.replay import best_of, search
-from effsearch.table import Entry, Table
 
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 from fit_prior import ridge

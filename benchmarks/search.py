@@ -24,14 +24,14 @@ import optuna
 from search_tables import MADE, accel, boosted, completed
 
 from effsearch import space as spaces
+from effsearch.benchmark_table import Entry, Table
 from effsearch.cost import cost
 from effsearch.prior import accuracy
 from effsearch.report.replay import replay_grid
 from effsearch.reward import Reward
-from effsearch.runs.courses import summarise
+from effsearch.runs.regret import summarise
 from effsearch.search.replay import best_of, courses, is_looked_at
 from effsearch.search.samplers import Known, Memory, always, distributions, make_sampler
-from effsearch.table import Entry, Table
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "evolution", "random")
 TARGETS = {"soft": 0.5, "hard": 0.4}

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from effsearch.benchmark_table import Entry, Table, notation
 from effsearch.cost import cost
 from effsearch.evaluation.tables import read_table
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.space import Decision, Row, Values
-from effsearch.table import Entry, Table, notation
 
 Codes = NDArray[np.int64]
 Array = NDArray[np.float64]

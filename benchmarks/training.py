@@ -58,10 +58,10 @@ from effsearch.data import ImageSet, Split, info, load, prepare, subset
 from effsearch.data.augment import MEAN, STD
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
 from effsearch.evaluation.devices import cpu_name
+from effsearch.evaluation.hardware import keep_freed_memory
+from effsearch.executors.local import LocalExecutor, cores
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1, RESNET50
 from effsearch.network import Network, build
-from effsearch.processes import keep_freed_memory
-from effsearch.runs.executor import LocalExecutor, cores
 from effsearch.training import loop
 from effsearch.training.average import Average
 from effsearch.training.recipe import Recipe

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
-from effsearch.processes import send
+from effsearch.evaluation.hardware import send
 
 Kind = Literal["driver", "worker", "node"]
 

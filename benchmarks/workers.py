@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from effsearch.runs.executor import cores
+from effsearch.executors.local import cores
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from effsearch.architecture import Architecture
 from effsearch.cost import cost
 from effsearch.errors import QuantityError
-from effsearch.quantities import format_count
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, Rounding, grow
+from effsearch.text import format_count
 
 PHIS = (-100.0, 100.0)
 SOLVED_TO = 1e-6

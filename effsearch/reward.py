@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
 from effsearch.errors import QuantityError, listed
-from effsearch.quantities import format_count, format_latency
+from effsearch.text import format_count, format_latency
 
 Kind = Literal["soft", "hard", "absolute"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

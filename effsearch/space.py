@@ -24,7 +24,7 @@ from effsearch.architecture import (
     Stem,
 )
 from effsearch.errors import SpaceError, listed
-from effsearch.toml import read_toml
+from effsearch.files import read_toml
 
 Value = int | float | str
 Values = dict[str, Value]

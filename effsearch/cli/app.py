@@ -22,7 +22,7 @@ from effsearch.cli.scale import scale
 from effsearch.cli.show import show
 from effsearch.cli.train import train
 from effsearch.errors import EffsearchError
-from effsearch.printable import printable
+from effsearch.text import printable
 
 app = typer.Typer(
     name="effsearch",

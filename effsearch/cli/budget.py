@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from effsearch.errors import QuantityError
-from effsearch.quantities import parse_count, parse_latency
 from effsearch.reward import Measure, Reward
+from effsearch.text import parse_count, parse_latency
 
 _PARSE: Mapping[Measure, Callable[[str, str], float]] = {
     "flops": parse_count,

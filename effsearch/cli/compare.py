@@ -41,7 +41,7 @@ def compare(
     elif format_ is Format.markdown:
         typer.echo(f"{grid.markdown()}\n\n{caption}")
     else:
-        from effsearch.report.grid import console
+        from effsearch.report.text_table import console
 
         out = console(wide=False)
         out.print(grid.rich(title))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from effsearch.axis_curves import AXES
 from effsearch.cli.arguments import Results
 from effsearch.cli.cluster import cluster
 from effsearch.cli.options import (
@@ -25,9 +26,8 @@ from effsearch.cli.options import (
     Workers,
     given,
 )
-from effsearch.curves import AXES
 from effsearch.errors import QuantityError, listed
-from effsearch.quantities import parse_duration
+from effsearch.text import parse_duration
 
 
 def curves(

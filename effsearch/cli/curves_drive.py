@@ -30,18 +30,18 @@ from effsearch.cli.stop import StopRequest
 from effsearch.cli.workers import Started, go_on, start
 from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.training import ProxyTraining
-from effsearch.quantities import counted, format_duration
-from effsearch.report import ranked
-from effsearch.report.curve_files import write_files
-from effsearch.report.curves import print_curves
-from effsearch.report.grid import console
-from effsearch.runs.executor import child
+from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.executors.local import child
+from effsearch.report import ranking_table as ranked
+from effsearch.report.growth_curves import print_curves
+from effsearch.report.pictures import write_files
+from effsearch.report.text_table import console
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.storage import stored as stored_run
 from effsearch.scaling import Multipliers, grow
-from effsearch.search.curves import CurvesProblem, CurvesSettings
+from effsearch.search.curves_problem import CurvesProblem, CurvesSettings
 from effsearch.search.driver import drive
+from effsearch.text import counted, format_duration
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
 
 
 def _print(architecture: Architecture, name: str, side: int, classes: int, total: Cost, format_: Format) -> None:
-    from effsearch.report.grid import console
-    from effsearch.report.stages import stage_caption, stage_grid
+    from effsearch.report.architecture_tables import stage_caption, stage_grid
+    from effsearch.report.text_table import console
 
     grid = stage_grid(stage_costs(architecture, side, classes), total)
     caption = stage_caption(architecture, side, classes, total)

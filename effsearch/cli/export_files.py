@@ -8,7 +8,7 @@ import typer
 from effsearch.architecture import Architecture
 from effsearch.export import export
 from effsearch.network.file import read_weights, untrained
-from effsearch.quantities import format_bytes
+from effsearch.text import format_bytes
 
 
 def execute(

@@ -26,7 +26,7 @@ from effsearch.cli.options import (
     given,
 )
 from effsearch.errors import QuantityError
-from effsearch.quantities import parse_duration
+from effsearch.text import parse_duration
 
 
 def grid(

@@ -25,17 +25,17 @@ from effsearch.cli.session import (
 )
 from effsearch.cli.stop import StopRequest
 from effsearch.cli.workers import Started, go_on, start
-from effsearch.evaluation.training import ProxyTraining
-from effsearch.quantities import format_duration
-from effsearch.report import ranked
+from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.report import ranking_table as ranked
 from effsearch.report.coefficients import document, grow_command, print_grid
-from effsearch.report.grid import console
-from effsearch.report.picture import write_surface
+from effsearch.report.pictures import write_surface
+from effsearch.report.text_table import console
 from effsearch.runs.folder import Run, environment
+from effsearch.runs.settings import GridSettings
 from effsearch.runs.storage import stored as stored_run
 from effsearch.search.driver import Status, drive
-from effsearch.search.grid import GridProblem
-from effsearch.search.grid_settings import GridSettings
+from effsearch.search.grid_problem import GridProblem
+from effsearch.text import format_duration
 
 SHOWN = 20
 """Rows of the table at the end."""

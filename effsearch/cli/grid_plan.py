@@ -9,13 +9,13 @@ from effsearch.cli.machine import at_once, describe_slots, slots_on
 from effsearch.cli.speed import measure
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, STANDARD
-from effsearch.quantities import counted, format_count, format_duration
-from effsearch.report.grid import console
-from effsearch.report.growth import PLAN_CAPTION, plan_grid
-from effsearch.runs.executor import child
+from effsearch.executors.local import child
+from effsearch.report.architecture_tables import PLAN_CAPTION, plan_grid
+from effsearch.report.text_table import console
+from effsearch.runs.settings import GridSettings
 from effsearch.search.forecast import timed_cells
-from effsearch.search.grid import GridProblem
-from effsearch.search.grid_settings import GridSettings
+from effsearch.search.grid_problem import GridProblem
+from effsearch.text import counted, format_count, format_duration
 
 TRIALS = 24
 CPU_SECONDS = 1800

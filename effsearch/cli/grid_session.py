@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from effsearch.candidates import Cell, CoefficientGrid
 from effsearch.cli.arguments import check_limits, resolve
 from effsearch.cli.cluster import Cluster
+from effsearch.coefficient_grid import Cell, CoefficientGrid
 from effsearch.evaluation import QUICK, Proxy, find_proxy
-from effsearch.report.growth import PLAN_CAPTION, plan_grid
+from effsearch.report.architecture_tables import PLAN_CAPTION, plan_grid
 from effsearch.runs.folder import check_names
-from effsearch.search.grid_settings import GridSettings
+from effsearch.runs.settings import GridSettings
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import typer
 from effsearch.architecture import Architecture
 from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, resolve
 from effsearch.cli.machine import survey
-from effsearch.conditions import check_conditions
 from effsearch.cost import CONVENTION, cost
 from effsearch.errors import ExecutorError, QuantityError
-from effsearch.evaluation.gpu import first_line, loses_context, out_of_memory
-from effsearch.quantities import counted, format_count
-from effsearch.report.grid import Grid, console
-from effsearch.runs.executor import child
+from effsearch.evaluation.hardware import first_line, loses_context, out_of_memory
+from effsearch.executors.local import child
+from effsearch.report.text_table import Grid, console
+from effsearch.runs.settings import check_conditions
+from effsearch.text import counted, format_count
 
 
 def latency(
@@ -76,7 +76,7 @@ def _measure(
     arguments = (network, device, batch, threads, resolution, classes)
     try:
         with child() as ask:
-            return ask("effsearch.evaluation.latency", "measure_latency", *arguments)
+            return ask("effsearch.evaluation.timing", "measure_latency", *arguments)
     except (RuntimeError, MemoryError) as error:
         what = f"{name} with {counted(batch, 'image')} of {resolution or network.resolution} px"
         less = "a smaller --batch or --resolution" if batch > 1 else "a smaller --resolution"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from effsearch.errors import RunError
-from effsearch.evaluation.gpu import Gpu
-from effsearch.quantities import counted
-from effsearch.runs.executor import MOST_WORKERS, child, cores
+from effsearch.evaluation.hardware import Gpu
+from effsearch.executors.local import MOST_WORKERS, child, cores
 from effsearch.runs.folder import Run
+from effsearch.text import counted
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from effsearch.cli.options import (
     given,
 )
 from effsearch.errors import QuantityError
-from effsearch.quantities import parse_duration, parse_whole_numbers, parse_window
+from effsearch.text import parse_duration, parse_whole_numbers, parse_window
 
 
 def nas(

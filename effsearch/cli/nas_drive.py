@@ -11,19 +11,18 @@ from effsearch.cli.progress import Progress
 from effsearch.cli.session import describe_proxy, watch
 from effsearch.cli.stop import StopRequest
 from effsearch.cost import cost
-from effsearch.evaluation.predicted import predicted
-from effsearch.evaluation.training import ProxyTraining
+from effsearch.evaluation.evaluation import predicted
+from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.executors.local import Executor, InlineExecutor
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.quantities import counted, format_count, format_duration
-from effsearch.report import ranked
-from effsearch.report.grid import console
+from effsearch.report import ranking_table as ranked
 from effsearch.report.summary import print_ranking
-from effsearch.runs.executor import Executor, InlineExecutor
+from effsearch.report.text_table import console
 from effsearch.runs.ranking import Row
-from effsearch.search.budget import Budget
 from effsearch.search.driver import Evaluator, Status
-from effsearch.search.nas import known_architectures, search
+from effsearch.search.nas_problem import Budget, known_architectures, search
 from effsearch.search.rungs import ETA
+from effsearch.text import counted, format_count, format_duration
 
 SHOWN = 20
 """Rows of the table at the end."""

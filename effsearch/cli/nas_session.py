@@ -27,23 +27,21 @@ from effsearch.cli.session import (
     refuse_changes,
 )
 from effsearch.cli.workers import Started, go_on, start
-from effsearch.conditions import LatencyConditions
 from effsearch.cost import cost_range
 from effsearch.errors import QuantityError, SpaceError, listed
 from effsearch.evaluation import QUICK
+from effsearch.executors.latency_profiler import Meter
 from effsearch.prior import lies_in_skeleton
-from effsearch.quantities import format_count
 from effsearch.reward import format_cost
 from effsearch.runs.folder import LATENCIES, Run, environment
-from effsearch.runs.meter import Meter
+from effsearch.runs.settings import LatencyConditions, Limits, NasSettings
 from effsearch.runs.storage import stored as stored_run
-from effsearch.search.budget import Budget
-from effsearch.search.nas import known_architectures
+from effsearch.search.nas_problem import Budget, known_architectures
 from effsearch.search.samplers import SAMPLERS
-from effsearch.search.settings import Limits, NasSettings
 from effsearch.space import Space
 from effsearch.space import load as load_space
 from effsearch.space import locate as locate_space
+from effsearch.text import format_count
 
 RUNGS = {"standard": (1, 2, 8)}
 """Of the presets whose first epochs tell which networks deserve the others (docs/search.md)."""

@@ -10,7 +10,7 @@ from effsearch.errors import RunError, SpaceError, listed
 from effsearch.reward import format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import read_ranking
-from effsearch.search.budget import Budget
+from effsearch.search.nas_problem import Budget
 from effsearch.space import Space
 
 BEST = 5

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from effsearch.cli.arguments import Results
-from effsearch.printable import printable
+from effsearch.text import printable
 
 
 def plot(
@@ -18,8 +18,7 @@ def plot(
     results: Results = Path("results"),
 ) -> None:
     """Draw a picture of a run for a paper."""
-    from effsearch.report.picture import check_picture, save
-    from effsearch.report.pictures import figure_of
+    from effsearch.report.pictures import check_picture, figure_of, save
     from effsearch.runs.folder import find
 
     found = find(results, run)

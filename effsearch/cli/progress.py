@@ -6,13 +6,13 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from effsearch.cli.live import LiveDisplay
-from effsearch.quantities import format_count, format_duration, format_latency
-from effsearch.report.grid import NOTATION_FROM, Grid
-from effsearch.report.tables import ranking_grid
+from effsearch.report.ranking_table import ranking_grid
+from effsearch.report.text_table import NOTATION_FROM, Grid
 from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.search.driver import Status
+from effsearch.text import format_count, format_duration, format_latency
 
 BEST = 5
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from effsearch.errors import QuantityError, listed
-from effsearch.quantities import parse_count
+from effsearch.text import parse_count
 
 
 class Format(StrEnum):
@@ -45,7 +45,7 @@ def replay(
         raise QuantityError(f"--workers must be from 1 to 256, got {workers}")
     target = None if target_flops is None else parse_count(target_flops, "--target-flops")
 
-    from effsearch.runs.executor import single_thread
+    from effsearch.executors.local import single_thread
 
     single_thread()
 

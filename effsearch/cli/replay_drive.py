@@ -10,14 +10,14 @@ import typer
 
 from effsearch.cli.table_session import open_table
 from effsearch.errors import QuantityError, listed
-from effsearch.quantities import counted, format_count
-from effsearch.report.grid import Plain, console
-from effsearch.report.picture import check_picture
+from effsearch.executors.local import MOST_WORKERS, cores
+from effsearch.report.pictures import check_picture
 from effsearch.report.replay import CAPTION, replay_grid, to_json, write_curves
+from effsearch.report.text_table import Plain, console
 from effsearch.reward import KINDS, Reward
-from effsearch.runs.courses import Course, summarise
-from effsearch.runs.executor import MOST_WORKERS, cores
+from effsearch.runs.regret import Course, summarise
 from effsearch.search.replay import best_of, courses, is_looked_at
+from effsearch.text import counted, format_count
 
 
 @dataclass(frozen=True)

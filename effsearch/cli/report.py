@@ -7,8 +7,7 @@ import typer
 
 from effsearch.cli.arguments import Results
 from effsearch.cli.packages import needed
-from effsearch.printable import printable
-from effsearch.quantities import format_bytes
+from effsearch.text import format_bytes, printable
 
 
 def report(

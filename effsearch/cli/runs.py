@@ -5,13 +5,13 @@ from pathlib import Path
 import typer
 
 from effsearch.cli.arguments import Results
-from effsearch.quantities import counted
+from effsearch.text import counted
 
 
 def list_runs(results: Results = Path("results")) -> None:
     """List the runs, the latest last."""
-    from effsearch.report.grid import console
     from effsearch.report.summary import runs_grid
+    from effsearch.report.text_table import console
     from effsearch.runs.folder import runs
 
     found = runs(results)

@@ -13,8 +13,8 @@ from effsearch.cost import CONVENTION, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
 from effsearch.growth import axes, phi_of, solve_phi
-from effsearch.quantities import parse_count
 from effsearch.scaling import DEPTH_ROUNDINGS, PAPER, Coefficients, Multipliers, Rounding, grow
+from effsearch.text import parse_count
 
 
 def scale(
@@ -126,8 +126,8 @@ def _print(
     classes: int,
     format_: Format,
 ) -> None:
-    from effsearch.report.grid import console
-    from effsearch.report.stages import stage_caption, stage_grid
+    from effsearch.report.architecture_tables import stage_caption, stage_grid
+    from effsearch.report.text_table import console
 
     total, base = cost(large, classes=classes), cost(baseline, classes=classes)
     grid = stage_grid(stage_costs(large, None, classes), total)
@@ -154,8 +154,8 @@ def _explain(
     preset: str | None,
     format_: Format,
 ) -> None:
-    from effsearch.report.grid import console
-    from effsearch.report.growth import AXES_CAPTION, axes_grid
+    from effsearch.report.architecture_tables import AXES_CAPTION, axes_grid
+    from effsearch.report.text_table import console
 
     total, base = cost(grow(baseline, multipliers, rounding), classes=classes), cost(baseline, classes=classes)
     rows = axes(baseline, multipliers, rounding, classes)

@@ -15,11 +15,11 @@ from effsearch.cli.stop import StopRequest
 from effsearch.data import PackedInfo, info, load, prepare, subset
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, STANDARD, Proxy, find_proxy
-from effsearch.quantities import counted
 from effsearch.runs.folder import Run, check_names, create, find
 from effsearch.runs.storage import about, check_free, choose, stored
 from effsearch.search.driver import Problem, Status
 from effsearch.search.steps import Clock, Done
+from effsearch.text import counted
 
 
 def proxy_named(name: str | None) -> Proxy:

@@ -9,7 +9,7 @@ import typer
 from effsearch.cli.arguments import Results
 from effsearch.cli.packages import needed
 from effsearch.errors import QuantityError
-from effsearch.quantities import counted
+from effsearch.text import counted
 
 
 class Format(StrEnum):
@@ -42,15 +42,15 @@ def show(
         raise QuantityError(f"--top must be at least 1, got {top}")
     if plot and (out is not None or format_ is not Format.table):
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
-    from effsearch.report import ranked
+    from effsearch.report import ranking_table as ranked
     from effsearch.report.coefficients import print_grid
-    from effsearch.report.curves import print_curves
     from effsearch.report.failed import show_failed
     from effsearch.report.fidelity import show_fidelity
-    from effsearch.report.grid import console
+    from effsearch.report.growth_curves import print_curves
+    from effsearch.report.learning_curves import print_training
+    from effsearch.report.ranking_table import ranking_grid
     from effsearch.report.summary import measure_of, print_ranking
-    from effsearch.report.tables import ranking_grid
-    from effsearch.report.training import print_training
+    from effsearch.report.text_table import console
     from effsearch.runs.folder import find
 
     found = find(results, run)

@@ -6,7 +6,7 @@ from typing import Any
 from effsearch.architecture import Architecture
 from effsearch.errors import ExecutorError
 from effsearch.evaluation import Proxy
-from effsearch.evaluation.gpu import first_line, loses_context, out_of_memory
+from effsearch.evaluation.hardware import first_line, loses_context, out_of_memory
 from effsearch.search.forecast import Forecast
 
 CLASSES = 16
@@ -19,7 +19,7 @@ def measure(
     """The speed of the baseline and of a network grown along each axis, by the names of `forecast.TIMED`."""
     networks = [(network, proxy.scaled(network.resolution / baseline.resolution)) for network in timed.values()]
     try:
-        speeds = ask("effsearch.evaluation.speed", "measure", networks, CLASSES, gpu)
+        speeds = ask("effsearch.evaluation.timing", "measure", networks, CLASSES, gpu)
     except (RuntimeError, MemoryError) as error:
         if not (out_of_memory(error) or loses_context(error)):
             raise

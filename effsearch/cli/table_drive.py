@@ -8,12 +8,12 @@ from effsearch.cli.progress import Progress
 from effsearch.cli.session import watch
 from effsearch.cli.stop import StopRequest
 from effsearch.cli.table_session import TableRequest, open_table_session
-from effsearch.quantities import counted, format_duration
-from effsearch.report import ranked
-from effsearch.report.grid import console
+from effsearch.executors.local import InlineExecutor
+from effsearch.report import ranking_table as ranked
 from effsearch.report.summary import print_ranking
-from effsearch.runs.executor import InlineExecutor
-from effsearch.search.table_search import search_table
+from effsearch.report.text_table import console
+from effsearch.search.table_problem import search_table
+from effsearch.text import counted, format_duration
 
 SHOWN = 10
 """Rows of the table at the end."""

@@ -9,20 +9,20 @@ from typing import Any
 
 from rich.console import Console
 
+from effsearch.benchmark_table import Table
 from effsearch.cli.arguments import check_limits, plain_name
 from effsearch.cli.budget import NO_TARGET, short
 from effsearch.cli.session import create_stored, existing_run, free_name, refuse_changes
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError, listed
-from effsearch.evaluation.completion import Quality, complete
 from effsearch.evaluation.tables import Listing, read_table, to_csv
-from effsearch.quantities import counted
 from effsearch.reward import format_cost
 from effsearch.runs.folder import Run, environment
+from effsearch.runs.settings import Limits
 from effsearch.runs.storage import stored as stored_run
+from effsearch.search.completion import Quality, complete
 from effsearch.search.samplers import SAMPLERS
-from effsearch.search.settings import Limits
-from effsearch.search.table_search import TableSettings
-from effsearch.table import Table
+from effsearch.search.table_problem import TableSettings
+from effsearch.text import counted
 
 TRIALS = 100
 OPTIONS = ("target", "measure", "sampler", "reward", "exponent", "window", "seed")

@@ -7,7 +7,7 @@ import typer
 
 from effsearch.cli.arguments import ARCH_HELP, Results
 from effsearch.cli.options import Data, DeviceChange, Resume, RunName, TimeLimit, given
-from effsearch.quantities import parse_duration
+from effsearch.text import parse_duration
 
 
 def train(

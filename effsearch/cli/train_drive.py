@@ -27,18 +27,16 @@ from effsearch.cli.session import (
 from effsearch.cli.stop import StopRequest
 from effsearch.cli.train_progress import TrainProgress
 from effsearch.cost import cost
-from effsearch.damage import set_aside
 from effsearch.data import info, load, load_test
 from effsearch.errors import EffsearchError, QuantityError, RecipeError, RunError, listed
-from effsearch.evaluation.gpu import ContextLost, first_line, out_of_memory
-from effsearch.evaluation.whole import TrainedNetwork, Whole, score, train_whole
-from effsearch.processes import keep_freed_memory
-from effsearch.quantities import counted, format_count
-from effsearch.report.grid import console
-from effsearch.report.training import print_training
-from effsearch.runs.files import write_atomically
+from effsearch.evaluation.full_training import TrainedNetwork, Whole, score, train_whole
+from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
+from effsearch.files import set_aside, write_atomically
+from effsearch.report.learning_curves import print_training
+from effsearch.report.text_table import console
 from effsearch.runs.folder import Run, create, environment
-from effsearch.search.settings import differences, read_recipe_dict
+from effsearch.runs.settings import differences, read_recipe_dict
+from effsearch.text import counted, format_count
 from effsearch.training import Epoch, Recipe
 from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.recipe import RECIPES, read_recipe, recipe_to_dict

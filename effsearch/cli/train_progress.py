@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from effsearch.cli.live import LiveDisplay
-from effsearch.quantities import format_duration
+from effsearch.text import format_duration
 from effsearch.training import Epoch
 
 

@@ -7,9 +7,9 @@ from effsearch.cli.cluster import Cluster
 from effsearch.cli.machine import Where, at_once, check_where, describe_slots, here, slots_on, survey
 from effsearch.cli.packages import needed
 from effsearch.errors import RunError
-from effsearch.quantities import counted
-from effsearch.runs.executor import Executor, LocalExecutor
+from effsearch.executors.local import Executor, LocalExecutor
 from effsearch.runs.folder import Run
+from effsearch.text import counted
 
 
 class Started(NamedTuple):
@@ -28,7 +28,7 @@ def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
         where = here("cpu" if slots[0] is None else "cuda")
         return Started(LocalExecutor(slots), where, describe_slots(slots), at_once(slots))
     with needed("ray"):
-        from effsearch.runs.ray_executor import RayExecutor
+        from effsearch.executors.ray_cluster import RayExecutor
     executor = RayExecutor(asked.address, workers=workers, gpus=asked.gpus, images=images)
     each = f"{executor.gpus:g} of a GPU" if executor.gpus else "one CPU"
     words = f"{counted(executor.workers, 'worker')} of the Ray cluster at {asked.address} ({each} each)"

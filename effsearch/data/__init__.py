@@ -6,10 +6,9 @@
 from effsearch.data.augmentation import Augmentation
 from effsearch.data.cache import prepare
 from effsearch.data.catalog import NAMES
-from effsearch.data.imageset import ImageSet, Labels, Pixels, Split
+from effsearch.data.imageset import ImageSet, Labels, Pixels, Split, epoch_order, subset
 from effsearch.data.packed import PackedInfo, info, load, load_test
-from effsearch.data.portions import Skipped
-from effsearch.data.splits import epoch_order, subset
+from effsearch.data.sources import Skipped
 
 __all__ = [
     "NAMES",

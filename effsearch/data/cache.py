@@ -4,10 +4,12 @@ A folder is built beside its place under a lock and then renamed, so that what i
 """
 
 import hashlib
+import io
 import logging
 import os
 import re
 import shutil
+import tarfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +18,20 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from effsearch.damage import set_aside
 from effsearch.data import packed
 from effsearch.data.catalog import find
 from effsearch.data.packed import DamagedError, OutdatedError, PackedInfo
-from effsearch.data.portions import LargerPortion
-from effsearch.data.source import TRAIN, Contents, Source, check_counts, class_counts, needed_for_training
+from effsearch.data.sources import (
+    TRAIN,
+    Contents,
+    LargerPortion,
+    Source,
+    check_counts,
+    class_counts,
+    needed_for_training,
+)
 from effsearch.errors import DataError
+from effsearch.files import set_aside
 
 RESOLUTIONS = range(8, 2049)
 THREADS = min(2, os.cpu_count() or 1)
@@ -239,3 +248,23 @@ def _remember(root: Path, key: str, digest: str) -> None:
 
 def _note(root: Path, key: str) -> Path:
     return root / "digests" / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
+
+
+def ship(folder: Path) -> bytes:
+    """All files of a packed folder."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for file in sorted(folder.iterdir()):
+            if file.is_file():
+                archive.add(file, arcname=file.name)
+    return data.getvalue()
+
+
+def unpacked(folder: Path, fetch: Callable[[], bytes], cache: Path | None = None) -> Path:
+    """The packed folder as this machine has it; what it does not have, it fetches and keeps in its cache."""
+
+    def extract(building: Path) -> None:
+        with tarfile.open(fileobj=io.BytesIO(fetch())) as archive:
+            archive.extractall(building, filter="data")
+
+    return adopt(folder, extract, cache)

@@ -13,9 +13,8 @@ from filelock import FileLock
 
 from effsearch.data import scenes
 from effsearch.data.folder import list_folder
-from effsearch.data.portions import DatasetPortion, ScenesPortion
-from effsearch.data.source import TEST, TRAIN, Contents, Source
-from effsearch.data.splits import TEST_SEED, TEST_SHARE, hold_out
+from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
+from effsearch.data.sources import TEST, TRAIN, Contents, DatasetPortion, ScenesPortion, Source
 from effsearch.errors import DataError
 
 Arguments = dict[str, Any]

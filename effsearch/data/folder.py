@@ -17,17 +17,18 @@ from typing import NamedTuple
 import numpy as np
 
 from effsearch.data.decode import EXTENSIONS
-from effsearch.data.portions import FilePortion, Portion
-from effsearch.data.source import (
+from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
+from effsearch.data.sources import (
     TEST,
     TRAIN,
     VALIDATION,
     Contents,
+    FilePortion,
+    Portion,
     check_counts,
     needed_for_training,
     some,
 )
-from effsearch.data.splits import TEST_SEED, TEST_SHARE, hold_out
 from effsearch.errors import DataError
 
 _ROLES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}

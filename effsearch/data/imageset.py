@@ -1,9 +1,11 @@
-"""What a training sees: images in memory, shared by all workers, with their labels."""
+"""Images in memory with their labels, and which of them are for training, validation and testing."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from effsearch.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -44,3 +46,54 @@ class ImageSet:
     synthetic: bool
     train: Split
     validation: Split
+
+
+TEST_SHARE = 0.2
+TEST_SEED = 20190528  # the day arXiv:1905.11946 appeared; never an option, so that a test image stays a test image
+
+
+def hold_out(labels: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Marks about `share` of each class, but at least one image, and leaves at least one: (N,) bool.
+
+    Raises DataError where a class has a single image, since it cannot be on both sides.
+    """
+    counts = np.bincount(labels)
+    if np.any(counts == 1):
+        raise DataError(f"a class has one image, and a split needs two: class number {int(np.argmax(counts == 1))}")
+    marked = np.clip(np.rint(share * counts), 1, np.maximum(counts - 1, 1))
+    ranks, _ = _ranks(labels, seed)
+    return np.asarray(ranks < marked[labels])
+
+
+def subset(split: Split, count: int | None, seed: int) -> Split:
+    """`count` images of a split, each class in proportion to its size; all of them if `count` is None or is too large.
+
+    The same seed gives the same images, and a smaller subset lies within every larger one. No class is left out
+    unless there are fewer images than classes. Raises DataError for a count below 1.
+    """
+    if count is not None and count < 1:
+        raise DataError(f"a subset of {count} images was asked for: at least 1 is needed")
+    if count is None or count >= len(split):
+        return split
+    ranks, ties = _ranks(split.labels, seed)
+    # An image that is k-th of the n of its class stands at k / n: counting up from 0 takes every class alike.
+    standing = ranks / np.bincount(split.labels)[split.labels]
+    return split.take(np.sort(np.lexsort((ties, standing))[:count]))
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Labels:
+    """The order in which an epoch visits `n` images: a permutation (n,) that depends on (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int64, copy=False)
+
+
+def _ranks(labels: Labels, seed: int) -> tuple[Labels, Labels]:
+    """The random place of each image among those of its class, and its random place among all: (N,) and (N,)."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    places = np.empty_like(order)
+    places[order] = np.arange(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    ranks = np.empty_like(order)
+    ranks[by_class] = np.arange(len(labels)) - starts[labels[by_class]]
+    return ranks, places

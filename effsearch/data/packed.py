@@ -13,10 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from effsearch.data.imageset import ImageSet, Labels, Pixels, Split
-from effsearch.data.portions import Block, Portion, Skipped
-from effsearch.data.source import TEST, TRAIN, VALIDATION, some
-from effsearch.data.splits import hold_out
+from effsearch.data.imageset import ImageSet, Labels, Pixels, Split, hold_out
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, Block, Portion, Skipped, some
 from effsearch.errors import DataError
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from effsearch.errors import ExecutorError
-from effsearch.evaluation.gpu import ContextLost, Gpu, first_line, loses_context
+from effsearch.evaluation.hardware import ContextLost, Gpu, first_line, loses_context
 from effsearch.training.loop import has_bf16
 
 _CPUS = Path("/proc/cpuinfo")

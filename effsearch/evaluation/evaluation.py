@@ -1,8 +1,11 @@
-"""What an evaluation tells of an architecture."""
+"""What an evaluation tells of an architecture, and the one that only predicts it."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from effsearch.architecture import Architecture
+from effsearch.errors import SpaceError
+from effsearch.prior import predict
 from effsearch.training import Epoch
 
 
@@ -22,3 +25,11 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """For a journal: all but the checkpoint."""
         return {name: value for name, value in asdict(self).items() if name != "checkpoint"}
+
+
+def predicted(architecture: Architecture, seed: int) -> Evaluation:
+    """The predicted accuracy, whatever the seed; raises SpaceError for what is not in EfficientNet-B0's skeleton."""
+    found = predict(architecture)
+    if found is None:
+        raise SpaceError(f"the prior knows nothing of {architecture.notation}")
+    return Evaluation(found.accuracy, epochs=0, seconds=0.0)

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from effsearch.benchmark_table import Entry, Table, notation
 from effsearch.errors import TableError, listed
-from effsearch.quantities import counted
 from effsearch.space import Decision, Row, Value
-from effsearch.table import Entry, Table, notation
+from effsearch.text import counted
 
 MEASURED = re.compile(
     r"(^|_)(accuracy|acc|top1|top5|error|loss|m?flops|macs|madds|params|parameters|activations|latency|throughput|fps|"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from effsearch.files import write_atomically
 from effsearch.network.file import Weights, pack_weights
-from effsearch.runs.files import write_atomically
 
 
 def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:

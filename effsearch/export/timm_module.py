@@ -9,8 +9,8 @@ from safetensors.torch import save
 from effsearch.architecture import Activation, Architecture, Stage
 from effsearch.data.augment import MEAN, STD
 from effsearch.errors import ExportError
+from effsearch.files import write_atomically
 from effsearch.network.file import Weights
-from effsearch.runs.files import write_atomically
 
 ACTIVATIONS: dict[Activation, str] = {
     "silu": "nn.SiLU",

@@ -7,11 +7,11 @@ from typing import Any
 from effsearch.architecture import Architecture, parse
 from effsearch.errors import EffsearchError, RunError
 from effsearch.families import find
-from effsearch.report.grid import NOTATION_FROM, Grid, console
-from effsearch.report.growth import family_grid
+from effsearch.report.architecture_tables import family_grid
+from effsearch.report.ranking_table import half_width, noise_line, ranking_grid
 from effsearch.report.summary import captions, counts_line
 from effsearch.report.surface import Surface, fit
-from effsearch.report.tables import half_width, noise_line, ranking_grid
+from effsearch.report.text_table import NOTATION_FROM, Grid, console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
 from effsearch.scaling import Coefficients, Rounding

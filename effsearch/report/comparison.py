@@ -5,8 +5,8 @@ from typing import Any
 
 from effsearch.cost import CONVENTION
 from effsearch.published import Classifier, Measured, Scaled, agrees
-from effsearch.quantities import parse_count
-from effsearch.report.grid import Grid
+from effsearch.report.text_table import Grid
+from effsearch.text import parse_count
 
 MARKS = "m/p: measured / published; = where measured rounds to published"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from effsearch.errors import QuantityError
-from effsearch.quantities import counted
-from effsearch.report.grid import Grid, console
-from effsearch.runs.failures import Failure, read_failures, to_json
+from effsearch.report.text_table import Grid, console
 from effsearch.runs.folder import Run
+from effsearch.runs.records import Failure, read_failures, to_json
+from effsearch.text import counted
 
 HEADINGS = ("key", "seed", "epoch", "attempts", "reason")
 

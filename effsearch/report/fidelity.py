@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from effsearch.errors import QuantityError, RunError
-from effsearch.report.grid import Grid, console
+from effsearch.report.text_table import Grid, console
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.records import Record, epochs_alone

@@ -17,12 +17,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from effsearch.errors import ReportError, listed
-from effsearch.printable import printable
-from effsearch.report.grid import Grid
+from effsearch.files import write_atomically
 from effsearch.report.page_figures import Figure
-from effsearch.report.page_table import RankingTable
-from effsearch.report.palette import DARK, LIGHT
-from effsearch.runs.files import write_atomically
+from effsearch.report.ranking_table import RankingTable
+from effsearch.report.scatter import DARK, LIGHT
+from effsearch.report.text_table import Grid
+from effsearch.text import printable
 
 SUFFIXES = (".html", ".htm")
 

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 
 from effsearch.report.coefficients import Grown, coefficients_of
-from effsearch.report.curves import Point
-from effsearch.report.labels import accuracy_label, axis_of
-from effsearch.report.palette import CYCLE
-from effsearch.report.pareto import REFERENCES, cloud
-from effsearch.report.picture import SHADE, surface_title
+from effsearch.report.growth_curves import Point
+from effsearch.report.learning_curves import Course, Step
+from effsearch.report.pictures import SHADE, surface_title
+from effsearch.report.ranking_table import half_width
+from effsearch.report.scatter import CYCLE, REFERENCES, accuracy_label, axis_of, cloud
 from effsearch.report.surface import Surface, measured
-from effsearch.report.tables import half_width
-from effsearch.report.trainings import Course, Step
 from effsearch.reward import NAMES, Measure
 from effsearch.runs.ranking import Noise, Row
 from effsearch.scaling import PAPER

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from effsearch.quantities import counted
-from effsearch.report import ranked
+from effsearch.report import ranking_table as ranked
 from effsearch.report.coefficients import (
     FAMILY_CAPTION,
     Grown,
@@ -13,9 +12,8 @@ from effsearch.report.coefficients import (
     grown_family,
     winner,
 )
-from effsearch.report.curves import CAPTION, curves_grid, panels, points
-from effsearch.report.grid import Grid
-from effsearch.report.labels import measures
+from effsearch.report.growth_curves import CAPTION, curves_grid, panels, points
+from effsearch.report.learning_curves import best_so_far, courses, read_metrics, read_result, result_lines, time_line
 from effsearch.report.page import Card, Page, Section
 from effsearch.report.page_figures import (
     SHOWN,
@@ -28,8 +26,8 @@ from effsearch.report.page_figures import (
     surface_figure,
     training_figures,
 )
-from effsearch.report.page_table import ranking_table
-from effsearch.report.pareto import REFERENCES, cloud, finished
+from effsearch.report.ranking_table import half_width, noise_line, ranking_table
+from effsearch.report.scatter import REFERENCES, cloud, finished, measures
 from effsearch.report.summary import (
     best_within_target,
     captions,
@@ -42,12 +40,11 @@ from effsearch.report.summary import (
     within,
 )
 from effsearch.report.surface import fit
-from effsearch.report.tables import half_width, noise_line
-from effsearch.report.training import read_metrics, read_result, result_lines, time_line
-from effsearch.report.trainings import best_so_far, courses
+from effsearch.report.text_table import Grid
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, importances, longest, read_history
 from effsearch.runs.ranking import Noise, Row, measure_noise
+from effsearch.text import counted
 
 NO_JOURNAL = "the run's folder has no journal, so the order of its trainings is not known"
 CLASSES = 40

@@ -8,9 +8,9 @@ from typing import Any
 import matplotlib.ticker
 from matplotlib.figure import Figure
 
-from effsearch.report.grid import Grid
-from effsearch.report.picture import SIZE, save
-from effsearch.runs.courses import MARKS, REGRETS, Reached, Replay
+from effsearch.report.pictures import SIZE, save
+from effsearch.report.text_table import Grid
+from effsearch.runs.regret import MARKS, REGRETS, Reached, Replay
 
 FLOOR = 1e-4
 """Regrets below this are drawn as this: the axis is logarithmic."""

@@ -7,13 +7,12 @@ from typing import Any
 from effsearch.cost import CONVENTION
 from effsearch.errors import QuantityError, RunError
 from effsearch.prior import load
-from effsearch.quantities import counted, format_count, format_latency
-from effsearch.report.grid import NOTATION_FROM, Grid, console
-from effsearch.report.ranked import read
-from effsearch.report.tables import marks, noise_line, ranking_grid
+from effsearch.report.ranking_table import marks, noise_line, ranking_grid, read
+from effsearch.report.text_table import NOTATION_FROM, Grid, console
 from effsearch.reward import NAMES, Measure, Reward, format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row
+from effsearch.text import counted, format_count, format_latency
 
 
 def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:

@@ -6,10 +6,9 @@ import plotext
 from matplotlib.ticker import MaxNLocator
 from rich.text import Text
 
-from effsearch.report.grid import console
-from effsearch.report.labels import accuracy_label, axis_of, measures
-from effsearch.report.pareto import REFERENCES, Cloud, cloud, finished
+from effsearch.report.scatter import REFERENCES, Cloud, accuracy_label, axis_of, cloud, finished, measures
 from effsearch.report.summary import measure_of
+from effsearch.report.text_table import console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row
 

@@ -31,14 +31,12 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from effsearch.damage import set_aside
 from effsearch.errors import QuantityError, RunError
-from effsearch.printable import printable
-from effsearch.runs.files import write_atomically
+from effsearch.files import read_toml, set_aside, write_atomically
 from effsearch.runs.forms import MANIFEST, fault
-from effsearch.runs.secrets import without_passwords
+from effsearch.runs.storage import without_passwords
 from effsearch.scaling import Coefficients
-from effsearch.toml import read_toml
+from effsearch.text import printable
 
 _log = logging.getLogger(__name__)
 LATENCIES = "latency.json"

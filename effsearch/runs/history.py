@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import ReadOnlyJournal
-from effsearch.runs.ledger import STUDY
 from effsearch.runs.records import EVALUATION, Record
 from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
+from effsearch.runs.trial_store import STUDY
 from effsearch.runs.trials import read_record
 
 LEAST = 20

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from effsearch.damage import beside, sync_folder
+from effsearch.files import beside, sync_folder
 
 _log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from statistics import mean, median, stdev
 from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import QuantityError, RunError
-from effsearch.printable import printable
 from effsearch.reward import Measure, Reward
 from effsearch.runs.forms import check_fields
 from effsearch.runs.records import Record
 from effsearch.scaling import Coefficients
+from effsearch.text import printable
 
 TIE = 2.0
 """Standard errors of a difference within which two accuracies are a tie."""

@@ -1,8 +1,9 @@
-"""Where the trials of a run are: in its own journal, or in a database that Optuna knows."""
+"""What must not be written down."""
 
 import copy
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -24,7 +25,16 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import JournalFile, ReadOnlyJournal
-from effsearch.runs.secrets import SECRETS
+
+SECRETS = ("password", "passwd", "sslpassword", "sslkey")
+"""Parts of a URL's query that are nobody's business."""
+
+
+def without_passwords(text: str) -> str:
+    """A text, such as a command, without the passwords of URLs in it."""
+    text = re.sub(r"(\w://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(rf"({'|'.join(SECRETS)})=[^&\s]*", r"\1=***", text, flags=re.IGNORECASE)
+
 
 VARIABLE = "EFFSEARCH_STORAGE"
 """The environment variable that gives a storage's URL where no option does."""

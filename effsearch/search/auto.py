@@ -7,8 +7,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.search.evolution import EvolutionSampler
-from effsearch.search.proposing import Memory, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable, always
+from effsearch.search.space_sampler import Feasible, Known, Memory, Searchable, always, goodness
 from effsearch.search.surrogate import Surrogate
 from effsearch.space import Values
 

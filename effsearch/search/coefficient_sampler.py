@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from effsearch.architecture import Architecture
-from effsearch.candidates import CoefficientGrid, solve_gamma
+from effsearch.coefficient_grid import CoefficientGrid, solve_gamma
 from effsearch.errors import QuantityError
 from effsearch.runs.records import CANDIDATE
 from effsearch.runs.trials import FIXED

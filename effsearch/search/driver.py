@@ -19,20 +19,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from effsearch.architecture import parse
 from effsearch.errors import RunError
 from effsearch.evaluation import Evaluation
+from effsearch.executors.local import Executor
+from effsearch.files import write_atomically
 from effsearch.reward import Reward
-from effsearch.runs.executor import Executor
-from effsearch.runs.failures import to_json
-from effsearch.runs.files import write_atomically
 from effsearch.runs.folder import Run
-from effsearch.runs.ledger import Ledger
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, Record, Trainings, to_json
 from effsearch.runs.storage import scrubbed
-from effsearch.runs.trainings import Trainings
+from effsearch.runs.trial_store import Ledger
 from effsearch.runs.trials import read_candidate
-from effsearch.search.faults import fault_of
-from effsearch.search.proposing import AGAIN
+from effsearch.search.retries import fault_of
 from effsearch.search.samplers import SpaceExhausted
+from effsearch.search.space_sampler import AGAIN
 from effsearch.search.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
 from effsearch.training.damage import DamagedCheckpoint
 

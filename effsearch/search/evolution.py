@@ -5,8 +5,17 @@ from collections.abc import Iterator, Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.search.proposing import TRIES, UNBORN, Memory, SpaceSampler, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable, always
+from effsearch.search.space_sampler import (
+    TRIES,
+    UNBORN,
+    Feasible,
+    Known,
+    Memory,
+    Searchable,
+    SpaceSampler,
+    always,
+    goodness,
+)
 from effsearch.space import Values
 
 CLIMB = "effsearch:climb"

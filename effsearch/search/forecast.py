@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from effsearch.architecture import Architecture
-from effsearch.candidates import Cell
+from effsearch.coefficient_grid import Cell
 from effsearch.evaluation.proxy import Proxy
 
 AXES = ("depth", "width", "resolution")

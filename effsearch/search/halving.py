@@ -8,9 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from effsearch.runs.records import Candidate, Record
-from effsearch.runs.trainings import Trainings
-from effsearch.search.faults import attempt, is_due
+from effsearch.runs.records import Candidate, Record, Trainings
+from effsearch.search.retries import attempt, is_due
 
 ETA = 2
 """One in ETA goes on."""

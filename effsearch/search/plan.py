@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.runs.ranking import ranking
-from effsearch.runs.records import Candidate, Record
-from effsearch.runs.trainings import Trainings
-from effsearch.search.faults import FAILURES, due_again, given_up
-from effsearch.search.repeats import is_running
+from effsearch.runs.records import Candidate, Record, Trainings
+from effsearch.runs.settings import NasSettings
+from effsearch.search.retries import FAILURES, due_again, given_up, is_running
 from effsearch.search.rungs import Climb
-from effsearch.search.settings import NasSettings
 from effsearch.search.steps import Done, Propose, Step, Train, Wait
 
 

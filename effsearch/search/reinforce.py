@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.evaluation.gaussian import Encoding
-from effsearch.search.proposing import WHOLE, Memory, SpaceSampler, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable, always
+from effsearch.search.gaussian_process import Encoding
+from effsearch.search.space_sampler import WHOLE, Feasible, Known, Memory, Searchable, SpaceSampler, always, goodness
 from effsearch.space import Values
 
 Array: TypeAlias = NDArray[np.float64]

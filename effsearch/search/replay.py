@@ -15,11 +15,11 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from effsearch.benchmark_table import Entry, Table
+from effsearch.executors.local import single_thread
 from effsearch.reward import Reward
-from effsearch.runs.courses import Course
-from effsearch.runs.executor import single_thread
+from effsearch.runs.regret import Course
 from effsearch.search.samplers import Known, SpaceExhausted, SpaceSampler, always, distributions, make_sampler
-from effsearch.table import Entry, Table
 
 CLIMBS = 32
 """Starts from which the best of a table is sought that is too large to be looked at as a whole."""

@@ -8,9 +8,8 @@ better ones, so that nearly each would be among the best when it comes. Pure fun
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from effsearch.runs.records import Candidate, Record, epochs_alone
-from effsearch.runs.trainings import Trainings
-from effsearch.search.faults import attempt, is_due
+from effsearch.runs.records import Candidate, Record, Trainings, epochs_alone
+from effsearch.search.retries import attempt, is_due
 
 ETA = 4
 """One in ETA goes on."""

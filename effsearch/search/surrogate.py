@@ -11,10 +11,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from effsearch.evaluation.gaussian import Array, Encoding, Points, fit, unknown
-from effsearch.search.conditioned import Conditioned
-from effsearch.search.proposing import WHOLE, goodness
-from effsearch.search.searchable import Feasible, Known, Searchable
+from effsearch.search.gaussian_process import Array, Conditioned, Encoding, Points, fit, unknown
+from effsearch.search.space_sampler import WHOLE, Feasible, Known, Searchable, goodness
 from effsearch.space import Value, Values
 
 MOST = 400

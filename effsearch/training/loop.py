@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from effsearch.data.augment import augment, normalise
-from effsearch.data.imageset import ImageSet, Split
-from effsearch.data.splits import epoch_order
+from effsearch.data.imageset import ImageSet, Split, epoch_order
 from effsearch.network.layers import fast, folded
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches

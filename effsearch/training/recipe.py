@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from effsearch.data.augmentation import Augmentation
 from effsearch.errors import QuantityError, RecipeError, listed
-from effsearch.toml import read_toml
+from effsearch.files import read_toml
 
 Optimizer = Literal["sgd", "rmsprop"]
 Schedule = Literal["cosine", "exponential"]

@@ -10,7 +10,7 @@ from effsearch.cli.machine import Where, at_once, check_where, describe_slots, s
 from effsearch.cli.speed import measure
 from effsearch.cli.train_drive import _in_parts
 from effsearch.errors import RunError
-from effsearch.evaluation.gpu import Gpu
+from effsearch.evaluation.hardware import Gpu
 from effsearch.runs.folder import create
 
 GIB = 1 << 30
@@ -153,4 +153,4 @@ def test_forecasts_are_asked_of_the_gpu_where_there_is_one():
 
     with pytest.raises(LookupError):
         measure(ask, SimpleNamespace(resolution=224), {}, None, True)
-    assert asked == [("effsearch.evaluation.speed", "measure", True)]
+    assert asked == [("effsearch.evaluation.timing", "measure", True)]

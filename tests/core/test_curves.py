@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from effsearch.curves import UNDER, check_points, one_axis, width_under
+from effsearch.axis_curves import UNDER, check_points, one_axis, width_under
 from effsearch.errors import QuantityError
 
 

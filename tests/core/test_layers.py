@@ -16,7 +16,9 @@ LEVELS = (
     ("training",),
     ("evaluation",),
     ("runs",),
+    ("executors",),
     ("search", "report", "export"),
+    ("workflows",),
     ("cli", "api"),
 )
 LEVEL = {package: level for level, packages in enumerate(LEVELS, 1) for package in packages}
@@ -28,14 +30,14 @@ DOORS = {
     "pyarrow": {"report", "evaluation"},
     "rich": {"report", "cli"},
     "typer": {"cli"},
-    "pebble": {"search", "runs"},
+    "pebble": {"search", "executors"},
     "fvcore": {"network"},
     "tomli_w": {"runs"},
     "matplotlib": {"report"},
     "plotext": {"report"},
     "jinja2": {"report"},
     "plotly": {"report"},
-    "ray": {"runs"},
+    "ray": {"executors"},
     "sqlalchemy": {"runs", "search"},
     "safetensors": {"network", "training", "export"},
     "onnx": {"export"},
@@ -46,7 +48,7 @@ LATE = {
     ("network/count.py", "fvcore"),
     ("data/augment.py", "torchvision"),
     ("data/catalog.py", "torchvision"),
-    ("runs/executor.py", "torch"),
+    ("executors/local.py", "torch"),
 }
 """Imports within functions outside cli: libraries that take long to import, never modules of our own."""
 

@@ -2,8 +2,8 @@ import pytest
 
 from effsearch.families import MOBILENET_V1, MOBILENET_V2, RESNET50
 from effsearch.published import IMAGENET, SCALED, agrees, measure
-from effsearch.quantities import parse_count
 from effsearch.scaling import Multipliers, Rounding, grow
+from effsearch.text import parse_count
 
 BY_NAME = {row.name: row for row in IMAGENET}
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effsearch.errors import QuantityError
-from effsearch.quantities import (
+from effsearch.text import (
     format_bytes,
     format_count,
     format_duration,

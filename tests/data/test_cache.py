@@ -12,7 +12,7 @@ from filelock import FileLock
 from PIL import Image
 
 from effsearch.data import cache as cache_module
-from effsearch.data import info, load, load_test, portions, prepare
+from effsearch.data import info, load, load_test, prepare, sources
 from effsearch.data.packed import DamagedError, check
 from effsearch.errors import DataError
 
@@ -23,8 +23,8 @@ COUNTS = {"train/cat": 6, "train/dog": 6, "test/cat": 2, "test/dog": 2}
 def decoded(monkeypatch):
     """Names of the files decoded, in order of decoding."""
     names = []
-    original = portions.decode
-    monkeypatch.setattr(portions, "decode", lambda path, resolution: names.append(path) or original(path, resolution))
+    original = sources.decode
+    monkeypatch.setattr(sources, "decode", lambda path, resolution: names.append(path) or original(path, resolution))
     return names
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from effsearch.data import info, load, prepare
-from effsearch.data.shipping import ship, unpacked
+from effsearch.data.cache import ship, unpacked
 
 
 def never() -> bytes:

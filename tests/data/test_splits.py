@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effsearch.data import Split, epoch_order, subset
-from effsearch.data.splits import hold_out
+from effsearch.data.imageset import hold_out
 from effsearch.errors import DataError
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 2])

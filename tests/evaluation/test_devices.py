@@ -9,7 +9,7 @@ import torch
 from effsearch.errors import ExecutorError
 from effsearch.evaluation import devices
 from effsearch.evaluation.devices import check_device, cpu_name, given_back
-from effsearch.evaluation.gpu import ContextLost, loses_context, out_of_memory
+from effsearch.evaluation.hardware import ContextLost, loses_context, out_of_memory
 
 
 class Big:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from effsearch import space
-from effsearch.evaluation.latency import LEAST_RUNS, measure_latency
+from effsearch.evaluation.timing import LEAST_RUNS, measure_latency
+from effsearch.executors.local import child
 from effsearch.families import FAMILIES
-from effsearch.runs.executor import child
 
 TINY = space.load("tiny")
 
@@ -23,7 +23,7 @@ def test_memory_grows_with_the_batch():
     for batch in (1, 64):
         with child() as ask:
             arguments = (FAMILIES["mobilenet_v2"], "cpu", batch, 1, 64, 10, 0.1)
-            found.append(ask("effsearch.evaluation.latency", "measure_latency", *arguments).memory)
+            found.append(ask("effsearch.evaluation.timing", "measure_latency", *arguments).memory)
     if None in found:
         pytest.skip("this system does not tell how much memory a process has had")
     assert found[1] > found[0] + 64 * 64 * 64 * 3

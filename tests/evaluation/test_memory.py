@@ -12,8 +12,8 @@ from PIL import Image
 
 from effsearch.data import Augmentation, prepare
 from effsearch.evaluation import Proxy
-from effsearch.evaluation.training import ProxyTraining
-from effsearch.runs.executor import LocalExecutor
+from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.executors.local import LocalExecutor
 from effsearch.space import load
 from effsearch.training import Recipe
 

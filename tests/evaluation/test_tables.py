@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from effsearch.errors import SpaceError, TableError
-from effsearch.evaluation.completion import complete
 from effsearch.evaluation.tables import read_table, to_csv
+from effsearch.search.completion import complete
 from effsearch.space import Decision
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "search"))

@@ -24,21 +24,19 @@ from matplotlib import font_manager
 from toys import TINY, InProcess, drive, new_run, settings, toy
 
 from effsearch.architecture import Architecture
-from effsearch.candidates import CoefficientGrid
 from effsearch.cli import main
-from effsearch.conditions import LatencyConditions
+from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.data.packed import DamagedError, PackedInfo, check, write_meta
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.evaluation.latency_model import LEAST
+from effsearch.executors.latency_profiler import Meter
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.runs.failures import Failure, to_json
 from effsearch.runs.folder import Run
-from effsearch.runs.meter import Meter
+from effsearch.runs.records import Failure, to_json
+from effsearch.runs.settings import GridSettings, LatencyConditions, Method, NasSettings
 from effsearch.search import driver as search
-from effsearch.search.curves import CurvesProblem, CurvesSettings
-from effsearch.search.grid import GridProblem
-from effsearch.search.grid_settings import GridSettings, Method
-from effsearch.search.settings import NasSettings
+from effsearch.search.curves_problem import CurvesProblem, CurvesSettings
+from effsearch.search.grid_problem import GridProblem
 from effsearch.training.checkpoint import history_of, pack
 from effsearch.training.damage import DamagedCheckpoint
 from effsearch.training.epoch import Epoch

@@ -8,7 +8,7 @@ from fuzzing import changed, fuzz, garbled, harmless, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effsearch import quantities
+from effsearch import text as quantities
 from effsearch import space as spaces
 from effsearch.architecture import parse
 from effsearch.cost import cost

@@ -10,15 +10,15 @@ from typing import Any
 import optuna
 
 from effsearch.architecture import parse
-from effsearch.candidates import CoefficientGrid, cells
+from effsearch.axis_curves import one_axis
+from effsearch.coefficient_grid import CoefficientGrid, cells
 from effsearch.cost import cost
-from effsearch.curves import one_axis
 from effsearch.reward import Reward
 from effsearch.runs.folder import Run, create
-from effsearch.runs.ledger import STUDY
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record
 from effsearch.runs.storage import close_storage, open_storage
+from effsearch.runs.trial_store import STUDY
 from effsearch.scaling import Coefficients, grow
 
 PROXY = {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 4}

@@ -12,9 +12,9 @@ import tomli_w
 from folders import curves_run, grid_run, nas_run, train_run
 
 from effsearch.cli import main
-from effsearch.runs.failures import Failure, to_json
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import from_csv, to_csv
+from effsearch.runs.records import Failure, to_json
 
 NAME = (
     "[red]red[/red][link=http://there]:boom:[/] $\\frac\x1b]8;;http://there\x07\x1b[31m\x1b[2J\x9b5m\r\u202egnp.\u2028"

@@ -12,7 +12,7 @@ from folders import BASELINE, HOSTILE, NOTATION, hostile_run, manifest, nas_run,
 from markup import data_of, read
 
 from effsearch.errors import ReportError, RunError
-from effsearch.report import ranked
+from effsearch.report import ranking_table as ranked
 from effsearch.report.page import render, write_page
 from effsearch.report.pages import page_of
 

@@ -8,7 +8,7 @@ import pytest
 from folders import HOSTILE, hostile_run
 from markup import data_of, read
 
-from effsearch.report import ranked
+from effsearch.report import ranking_table as ranked
 from effsearch.report.page import render
 from effsearch.report.pages import page_of
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from effsearch.errors import ReportError, RunError
-from effsearch.report import ranked
-from effsearch.report.tables import noise_line, ranking_grid
+from effsearch.report import ranking_table as ranked
+from effsearch.report.ranking_table import noise_line, ranking_grid
 from effsearch.runs.folder import create
 from effsearch.runs.ranking import COLUMNS, Row, to_csv
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 from folders import record
 
-from effsearch.report.trainings import best_so_far, courses
+from effsearch.report.learning_curves import best_so_far, courses
 from effsearch.runs.history import History, Training
 
 

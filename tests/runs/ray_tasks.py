@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from effsearch.evaluation.gpu import ContextLost
+from effsearch.evaluation.hardware import ContextLost
 
 
 def square(number: int) -> int:

@@ -6,8 +6,8 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from pebble import ProcessExpired
 
-from effsearch.evaluation.gpu import ContextLost
-from effsearch.runs.executor import LocalExecutor, cores
+from effsearch.evaluation.hardware import ContextLost
+from effsearch.executors.local import LocalExecutor, cores
 
 
 def surroundings() -> dict[str, str | int | None]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from effsearch import space
-from effsearch.conditions import LatencyConditions
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation.latency_model import LEAST
-from effsearch.runs import meter as meters
-from effsearch.runs.executor import LocalExecutor
-from effsearch.runs.meter import Meter
+from effsearch.executors.latency_profiler import Meter
+from effsearch.executors.local import LocalExecutor
+from effsearch.executors import latency_profiler as meters
+from effsearch.runs.settings import LatencyConditions
 
 TINY = space.load("tiny")
 

@@ -12,13 +12,13 @@ from toys import drive, new_run, settings, slow_toy, toy
 from victims import RayVictims
 
 from effsearch.errors import ExecutorError
-from effsearch.runs.executor import WorkerLost
-from effsearch.search.faults import fault_of
+from effsearch.executors.local import WorkerLost
+from effsearch.search.retries import fault_of
 
 ray = pytest.importorskip("ray", reason="needs Ray: python -m pip install 'effsearch[ray]'")
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from effsearch.runs.ray_executor import RayExecutor  # noqa: E402
+from effsearch.executors.ray_cluster import RayExecutor  # noqa: E402
 
 
 @pytest.fixture

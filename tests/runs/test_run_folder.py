@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from effsearch.errors import RunError
-from effsearch.runs.files import write_atomically
+from effsearch.files import write_atomically
 from effsearch.runs.folder import Run, create, find, runs
 
 MANIFEST = {"run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"}}

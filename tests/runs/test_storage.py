@@ -18,9 +18,9 @@ from toys import drive, new_run, settings
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
-from effsearch.runs.ledger import Ledger
 from effsearch.runs.records import CANDIDATE
 from effsearch.runs.storage import about, check_free, stored, without_password
+from effsearch.runs.trial_store import Ledger
 
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 

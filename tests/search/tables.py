@@ -4,8 +4,8 @@ import itertools
 import random
 from pathlib import Path
 
+from effsearch.benchmark_table import Entry, Table, notation
 from effsearch.space import Decision
-from effsearch.table import Entry, Table, notation
 
 
 def toy_table(choices: int = 3, decisions: int = 5, seed: int = 0, noise: float = 0.002) -> Table:

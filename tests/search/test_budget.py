@@ -6,16 +6,14 @@ from pathlib import Path
 import pytest
 from toys import TINY, InProcess, new_run, settings, toy
 
-from effsearch.conditions import LatencyConditions
 from effsearch.cost import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError
 from effsearch.evaluation.latency_model import LEAST, fit_latency
-from effsearch.runs.meter import Meter
+from effsearch.executors.latency_profiler import Meter
 from effsearch.runs.ranking import from_csv
-from effsearch.search.budget import Budget
-from effsearch.search.nas import search
+from effsearch.runs.settings import LatencyConditions, Limits, NasSettings
+from effsearch.search.nas_problem import Budget, search
 from effsearch.search.samplers import SAMPLERS
-from effsearch.search.settings import Limits, NasSettings
 
 LATENCY = LatencyConditions(name="a processor")
 

@@ -15,11 +15,10 @@ from toys import InProcess, drive, new_run, settings, toy
 
 from effsearch.errors import ExecutorError
 from effsearch.evaluation import Evaluation
-from effsearch.evaluation.gpu import ContextLost
-from effsearch.runs.executor import LocalExecutor, WorkerLost
-from effsearch.runs.failures import read_failures
-from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import ATTEMPTS, FAILURES, STREAK, attempt, fault_of, given_up, is_due
+from effsearch.evaluation.hardware import ContextLost
+from effsearch.executors.local import LocalExecutor, WorkerLost
+from effsearch.runs.records import Candidate, Record, read_failures
+from effsearch.search.retries import ATTEMPTS, FAILURES, STREAK, attempt, fault_of, given_up, is_due
 from effsearch.training import Diverged
 
 CANDIDATE = Candidate("key", "notation", 1, 1, 0, "auto")
@@ -319,7 +318,7 @@ def test_no_training_may_run_for_ever_not_even_the_first(tmp_path):
 
 
 def stuck(architecture, seed) -> Evaluation:
-    from effsearch.evaluation.watchdog import Watchdog
+    from effsearch.evaluation.hardware import Watchdog
 
     with Watchdog(seconds=1.0):
         signal.sigwait([signal.SIGUSR1])

@@ -13,17 +13,17 @@ from pebble import ProcessExpired
 from toys import InProcess
 
 from effsearch.architecture import Architecture
-from effsearch.candidates import CoefficientGrid
+from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
+from effsearch.runs.settings import GridSettings
 from effsearch.search.driver import Status, drive
-from effsearch.search.faults import ATTEMPTS
-from effsearch.search.grid import GridProblem
-from effsearch.search.grid_settings import GridSettings
+from effsearch.search.grid_problem import GridProblem
+from effsearch.search.retries import ATTEMPTS
 from effsearch.training import Diverged
 
 EPOCHS = QUICK.epochs

@@ -13,9 +13,9 @@ from toys import TINY, InProcess, dies, drive, new_run, settings, toy
 
 from effsearch.cost import cost
 from effsearch.evaluation import Evaluation
-from effsearch.runs.executor import LocalExecutor
+from effsearch.executors.local import LocalExecutor
 from effsearch.runs.ranking import from_csv
-from effsearch.search.faults import fault_of
+from effsearch.search.retries import fault_of
 from effsearch.space import Space, load
 from effsearch.training import Diverged
 
@@ -182,7 +182,7 @@ class TestWorkers:
             "import sys; sys.path.insert(0, sys.argv[1])\n"
             "from pathlib import Path\n"
             "from toys import *\n"
-            "from effsearch.runs.executor import LocalExecutor\n"
+            "from effsearch.executors.local import LocalExecutor\n"
             "if __name__ == '__main__':\n"
             "    run = Run(Path(sys.argv[2]))\n"
             "    with run.held():\n"

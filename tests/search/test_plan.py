@@ -4,9 +4,9 @@ from dataclasses import replace
 from toys import settings
 
 from effsearch.runs.records import Candidate, Record
-from effsearch.search.faults import FAILURES
+from effsearch.runs.settings import NasSettings
 from effsearch.search.plan import next_step
-from effsearch.search.settings import NasSettings
+from effsearch.search.retries import FAILURES
 from effsearch.search.steps import Done, Propose, Step, Train, Wait
 
 B0 = Candidate("b0key", "b0", 8_000_000, 1, 0, "b0")

@@ -7,10 +7,10 @@ import pytest
 from tables import part_of, toy_table
 
 from effsearch.errors import ReportError
-from effsearch.report.picture import check_picture
+from effsearch.report.pictures import check_picture
 from effsearch.report.replay import replay_grid, to_json, write_curves
 from effsearch.reward import Reward
-from effsearch.runs.courses import Course, summarise
+from effsearch.runs.regret import Course, summarise
 from effsearch.search.replay import best_of, courses, search
 
 TABLE = toy_table()

@@ -10,6 +10,7 @@ from toys import TINY, toy_accuracy
 
 from effsearch import space as spaces
 from effsearch.architecture import Architecture
+from effsearch.benchmark_table import Entry, Table
 from effsearch.cost import cost
 from effsearch.errors import SpaceError
 from effsearch.reward import Reward
@@ -23,7 +24,6 @@ from effsearch.search.samplers import (
     distributions,
     make_sampler,
 )
-from effsearch.table import Entry, Table
 
 SMALL = spaces.read(
     {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toys import drive, settings, slow_toy
 
-from effsearch.runs.executor import LocalExecutor
+from effsearch.executors.local import LocalExecutor
 from effsearch.runs.folder import Run
 
 
@@ -24,7 +24,7 @@ def main(path: str, address: str | None = None) -> None:
             # As if pinned to two GPUs, since a worker on a CPU imports torch first, which takes longer than the test.
             executor = LocalExecutor([0, 1])
         else:
-            from effsearch.runs.ray_executor import RayExecutor
+            from effsearch.executors.ray_cluster import RayExecutor
 
             executor = RayExecutor(address, workers=2)
         drive(run, settings(), 16, slow_toy, executor)

@@ -11,9 +11,9 @@ from typing import Any
 from effsearch.architecture import Architecture
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs.folder import Run, create
+from effsearch.runs.settings import Limits, NasSettings
 from effsearch.search.driver import Status
-from effsearch.search.nas import search
-from effsearch.search.settings import Limits, NasSettings
+from effsearch.search.nas_problem import search
 from effsearch.space import Space, load, locate
 
 TINY = load("tiny")

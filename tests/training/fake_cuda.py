@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from effsearch.data import augment
-from effsearch.runs.executor import InlineExecutor
+from effsearch.executors.local import InlineExecutor
 from effsearch.training import batches, loop
 
 ATEN = torch.ops.aten

@@ -10,13 +10,13 @@ from fake_cuda import DRAWS, fake_cuda
 from PIL import Image
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor
 
-import effsearch.evaluation.training as proxy_training
+import effsearch.evaluation.proxy_training as proxy_training
 from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split, augment, load, prepare
 from effsearch.data.augmentation import SHARED
 from effsearch.evaluation import Proxy, devices
-from effsearch.evaluation.training import ProxyTraining
-from effsearch.evaluation.whole import Whole, score, train_whole
+from effsearch.evaluation.full_training import Whole, score, train_whole
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.network import build
 from effsearch.training import Recipe
 from effsearch.training.loop import CHECK_EVERY, train

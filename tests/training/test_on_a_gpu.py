@@ -8,9 +8,9 @@ import torch
 from test_on_a_fake_gpu import CROPPED, CUDA, RECIPE, RESNET, SMALL, images
 
 from effsearch.evaluation.devices import given_back, survey
-from effsearch.evaluation.gpu import ContextLost, out_of_memory
+from effsearch.evaluation.hardware import ContextLost, out_of_memory
+from effsearch.executors.local import LocalExecutor
 from effsearch.network import build
-from effsearch.runs.executor import LocalExecutor
 from effsearch.training.batches import Batches
 from effsearch.training.loop import has_bf16, train
 

@@ -1,0 +1,136 @@
+"""Latencies of the networks of a search, each measured once and with no training beside it, and kept with the run."""
+
+import json
+import math
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from effsearch.architecture import Architecture, parse
+from effsearch.errors import EffsearchError, RunError
+from effsearch.evaluation.hardware import send
+from effsearch.evaluation.latency_model import LatencyModel, fit_latency
+from effsearch.executors.local import LocalExecutor, call
+from effsearch.files import write_atomically
+from effsearch.runs.forms import fits
+from effsearch.runs.settings import LatencyConditions
+
+SECONDS = 1.0
+"""Of runs that are timed, for one network (at least 20 runs)."""
+
+MOST_SECONDS = 300.0
+"""That one network may take."""
+
+SHORTEST = 1e-9
+"""Below which nothing is the latency of a network."""
+
+FAILURES = 3
+"""Networks in a row that cannot be measured before that is taken for what the machine is."""
+
+
+class Meter:
+    """Measures latencies in seconds in a process of its own, while the workers of this process are made to rest.
+
+    What a search may propose is predicted by a model of a first sample; what it proposes is measured. With a `file`
+    what it measures is kept there. Raises RunError where that cannot be read, or nothing can be measured.
+    """
+
+    def __init__(self, conditions: LatencyConditions, classes: int) -> None:
+        self.conditions, self._classes = conditions, classes
+        self.file: Path | None = None
+        self._known: dict[str, tuple[str, float]] = {}
+        """Notations and seconds, by key."""
+        self._sample: list[str] = []
+        self._failed = 0
+        self._model: LatencyModel | None = None
+        self._executor: LocalExecutor | None = None
+
+    @classmethod
+    def read(cls, conditions: LatencyConditions, classes: int, file: Path) -> "Meter":
+        """A meter that knows what an earlier one of the same run has measured; raises RunError."""
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            meter = cls(conditions, classes)
+            for text, seconds in document["latencies"].items():
+                meter._known[parse(text).key] = text, math.inf if seconds is None else _latency(seconds)
+            if any(document["latencies"].get(text) is None for text in document["sample"]):
+                raise ValueError("the sample was not measured")
+            meter.learn([parse(text) for text in document["sample"]])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
+            raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
+        meter.file = file
+        return meter
+
+    def close(self) -> None:
+        """Ends the process that measures."""
+        if self._executor is not None:
+            self._executor.stop()
+            self._executor = None
+
+    def learn(self, architectures: Sequence[Architecture]) -> None:
+        """Measures a sample, those of it that were not before, and fits the model to it."""
+        seconds = [self.measure(architecture) for architecture in architectures]
+        self._sample = [architecture.notation for architecture in architectures]
+        self._model = fit_latency(architectures, seconds, self._classes)
+
+    @property
+    def error(self) -> float:
+        """The relative error of predictions (root mean square, for networks left out)."""
+        assert self._model is not None
+        return self._model.error
+
+    def expect(self, architecture: Architecture) -> float:
+        """The latency as it is predicted, whether or not it was measured."""
+        assert self._model is not None
+        return self._model.predict(architecture, self._classes)
+
+    def measure(self, architecture: Architecture) -> float:
+        """The median latency, measured now unless that was done before; infinite for a network that cannot be measured.
+
+        Raises RunError where several in a row cannot, which is not for what the networks are.
+        """
+        key = architecture.key
+        if key not in self._known:
+            try:
+                seconds, self._failed = self._measure(architecture), 0
+            except RunError:
+                seconds, self._failed = math.inf, self._failed + 1
+                if self._failed == FAILURES or self._model is None:
+                    raise
+            self._known[key] = architecture.notation, seconds
+            if self.file is not None:
+                write_atomically(self.file, self.document())
+        return self._known[key][1]
+
+    def document(self) -> str:
+        """What is kept with the run: seconds by notation, null where a network cannot be measured."""
+        found = {text: None if math.isinf(seconds) else seconds for text, seconds in self._known.values()}
+        return json.dumps({"sample": self._sample, "latencies": found}, indent=1) + "\n"
+
+    def _measure(self, architecture: Architecture) -> float:
+        how = self.conditions
+        if self._executor is None:
+            self._executor = LocalExecutor([0 if how.device == "cuda" else None])
+        beside: list[int] = []
+        try:
+            own = self._executor.submit(call, "os", "getpid").result()
+            processes = (process.pid for process in multiprocessing.active_children())
+            beside = [process for process in processes if process not in (None, own)]
+            where = ("effsearch.evaluation.timing", "measure_alone")
+            task = (beside, architecture, how.device, how.batch, how.threads, None, self._classes, SECONDS)
+            found = self._executor.submit(call, *where, *task, timeout=MOST_SECONDS).result()
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise RunError(f"the latency of {architecture.notation} cannot be measured: {reason}") from error
+        finally:
+            # The process that measures wakes them, unless it was killed.
+            send(beside, signal.SIGCONT)
+        return float(found.median)
+
+
+def _latency(seconds: Any) -> float:
+    if not fits(seconds, float) or not SHORTEST <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{seconds!r:.80} is no latency")
+    return float(seconds)
