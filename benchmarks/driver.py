@@ -24,12 +24,13 @@ from pebble import ProcessExpired
 
 from effsearch import space as spaces
 from effsearch.architecture import Architecture
+from effsearch.engine import driver
+from effsearch.engine.nas_problem import NasProblem
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs import storage
 from effsearch.runs.folder import create
-from effsearch.runs.settings import Limits, NasSettings
-from effsearch.search import driver
-from effsearch.search.nas_problem import search
+from effsearch.runs.manifest import About, Data, Manifest
+from effsearch.runs.settings import NasSettings
 
 SECONDS, SPREAD, CRASHES = 10.0, 0.1, 0.05
 
@@ -112,10 +113,12 @@ def measure(workers: int, trials: int, sampler: str, url: str | None) -> Measure
     )
     with tempfile.TemporaryDirectory() as folder:
         name = f"driver-{workers}-{time.time_ns()}"
-        manifest = {"run": {"kind": "nas"}, **storage.about(url, name)}
-        run = storage.stored(create(Path(folder), name, manifest), manifest, url)
+        database = storage.describe(url, name)
+        manifest = Manifest(About("nas"), settings, Data(), storage=database)
+        run = storage.stored(create(Path(folder), name, manifest.to_document()), database, url)
+        problem = NasProblem(space, settings, trials)
         marks, began = [], simulation.monotonic()
-        for status in search(run, space, settings, Limits(trials), lambda *_: None, simulation):  # type: ignore[arg-type]
+        for status in driver.drive(run, problem, lambda *_: None, simulation):  # type: ignore[arg-type]
             if status.ended is not None:
                 marks.append(simulation.monotonic() - simulation.skipped)
         total = simulation.monotonic() - began

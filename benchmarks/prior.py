@@ -23,12 +23,12 @@ from scipy import stats
 from search_tables import accel
 
 from effsearch.benchmark_table import Entry, Table
+from effsearch.engine.replay import best_of, search
 from effsearch.evaluation.tables import read_table
 from effsearch.prior import choices, features, load
-from effsearch.report.replay import replay_grid
+from effsearch.reports.replay import replay_table
 from effsearch.reward import Reward
 from effsearch.runs.regret import Course, summarise
-from effsearch.search.replay import best_of, search
 
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 from fit_prior import ridge
@@ -125,7 +125,7 @@ def fitted(table: Table) -> dict[str, float]:
 
 def compare(pools: list[Pool], kind: Any, arguments: argparse.Namespace) -> None:
     found = [course for name in arguments.priors.split(",") for course in courses(pools, kind, name, arguments)]
-    print(f"\n{kind} reward\n{replay_grid(summarise(found, 1.0)).markdown()}", flush=True)
+    print(f"\n{kind} reward\n{replay_table(summarise(found, 1.0)).markdown()}", flush=True)
 
 
 def courses(pools: list[Pool], kind: Any, name: str, arguments: argparse.Namespace) -> Iterator[Course]:

@@ -26,12 +26,12 @@ from search_tables import MADE, accel, boosted, completed
 from effsearch import space as spaces
 from effsearch.benchmark_table import Entry, Table
 from effsearch.cost import cost
+from effsearch.engine.replay import best_of, courses, is_looked_at
+from effsearch.engine.samplers import Known, Memory, always, distributions, make_sampler
 from effsearch.prior import accuracy
-from effsearch.report.replay import replay_grid
+from effsearch.reports.replay import replay_table
 from effsearch.reward import Reward
 from effsearch.runs.regret import summarise
-from effsearch.search.replay import best_of, courses, is_looked_at
-from effsearch.search.samplers import Known, Memory, always, distributions, make_sampler
 
 SAMPLERS = ("auto", "tpe", "gp", "nsga2", "evolution", "random")
 TARGETS = {"soft": 0.5, "hard": 0.4}
@@ -91,7 +91,7 @@ def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
         f"\n{table.name}: {table.size:,} networks, {kind} reward, T = {reward.target:,.0f} FLOPs; {near} of "
         f"{len(values):,} within 0.1 % of the best"
     )
-    print(replay_grid(replays).markdown(), flush=True)
+    print(replay_table(replays).markdown(), flush=True)
     if arguments.out is not None:
         line = {"table": table.name, "reward": kind, "replays": [asdict(replay) for replay in replays]}
         for replay in line["replays"]:

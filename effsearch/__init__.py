@@ -1,3 +1,53 @@
-"""Finds a convolutional network for a compute budget, and trains, ranks and shows what it finds."""
+"""Finds a convolutional network for a compute budget, finds how it should grow, and grows it (1905.11946).
 
-__version__ = "0.1.0"
+    space -> architecture -> network -> training on proxy data -> accuracy --+
+                  |                                                          +-> reward -> trial -> run -> report
+                  +---------------> cost (FLOPs, parameters) ----------------+
+
+`search` samples architectures of a space under the reward ACC x (FLOPS/T)^-0.07 and ends with a baseline like B0;
+`grid` searches alpha, beta and gamma with alpha * beta^2 * gamma^2 ~ 2 by short trainings of what that baseline grows
+into; `scale` grows it by d = alpha^phi, w = beta^phi, r = gamma^phi; `train` and `export` make it useful. All of them
+are in `effsearch.api`, imported when first asked for, since torch takes seconds.
+"""
+
+from typing import Any
+
+__version__ = "0.2.0"
+
+
+__all__ = [
+    "Architecture",
+    "Coefficients",
+    "Cost",
+    "Found",
+    "Outcome",
+    "Rounding",
+    "Run",
+    "Space",
+    "Status",
+    "__version__",
+    "build",
+    "cost",
+    "curves",
+    "export",
+    "grid",
+    "load_network",
+    "load_space",
+    "parse",
+    "report",
+    "scale",
+    "search",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'effsearch' has no attribute {name!r}")
+    from effsearch import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

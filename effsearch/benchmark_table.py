@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import ne
 
 from effsearch.errors import SpaceError
-from effsearch.space import Decision, Row, Value, Values, mutated
+from effsearch.space import Decision, FieldValues, Value, Values, mutated
 
 NEAREST = 32
 """How many rows of a pool are taken to be the neighbours of one."""
@@ -35,6 +35,20 @@ class Entry:
         return hashlib.sha256(self.notation.encode()).hexdigest()[:10]
 
 
+@dataclass(frozen=True)
+class Quality:
+    """How well a measurement is predicted for a row that is left out of the fit.
+
+    `error` is the root mean square, of accuracy as a fraction and of FLOPs and params relative; `tau` is Kendall's rank
+    correlation; `rows` were left out, one at a time.
+    """
+
+    measurement: str
+    error: float
+    tau: float
+    rows: int
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """The networks that may be searched: all combinations of the choices, or with `pool` those of `entries` alone.
@@ -44,9 +58,9 @@ class Table:
 
     name: str
     decisions: tuple[Decision, ...]
-    entries: Mapping[Row, Entry]
+    entries: Mapping[FieldValues, Entry]
     pool: bool = False
-    _near: dict[Row, list[Row]] = field(default_factory=dict, repr=False)
+    _near: dict[FieldValues, list[FieldValues]] = field(default_factory=dict, repr=False)
 
     @property
     def size(self) -> int:
@@ -54,7 +68,7 @@ class Table:
         return len(self.entries)
 
     @cached_property
-    def _rows(self) -> Sequence[Row]:
+    def _rows(self) -> Sequence[FieldValues]:
         return tuple(self.entries)
 
     @cached_property
@@ -118,10 +132,10 @@ class Table:
         """Everything there is, one after another."""
         return map(self._values, self.entries)
 
-    def _values(self, row: Row) -> Values:
+    def _values(self, row: FieldValues) -> Values:
         return dict(zip(self._names, row, strict=True))
 
-    def _nearest(self, here: Row) -> list[Row]:
+    def _nearest(self, here: FieldValues) -> list[FieldValues]:
         if here not in self._near:
             others = [row for row in self._rows if row != here]
             apart = [sum(map(ne, here, row)) for row in others]

@@ -1,6 +1,7 @@
 """Every error that a user can cause, as one small tree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 def listed(values: Iterable[object]) -> str:
@@ -54,3 +55,16 @@ class ReportError(EffsearchError):
 
 class WeightsError(EffsearchError):
     """A state dict that does not fit an architecture."""
+
+
+@contextmanager
+def needed(extra: str | None = None) -> Iterator[None]:
+    """Imports within it raise ReportError, which names what to install: the package, or the extra that has it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name in ("", "effsearch"):
+            raise
+        what = name if extra is None else f"'effsearch[{extra}]'"
+        raise ReportError(f"this needs the package {name}: python -m pip install {what}") from None

@@ -25,8 +25,8 @@ def _check_numbers(value: Any) -> None:
         _check_numbers(item)
 
 
-def set_aside(path: Path) -> Path:
-    """Renames a damaged file or folder to NAME.damaged beside it (or NAME.damaged-2, ...), and returns that."""
+def quarantine(path: Path) -> Path:
+    """Renames a damaged file or folder to NAME.corrupt beside it (or NAME.corrupt-2, ...), and returns that."""
     aside = beside(path)
     path.rename(aside)
     sync_folder(path.parent)
@@ -34,9 +34,9 @@ def set_aside(path: Path) -> Path:
 
 
 def beside(path: Path) -> Path:
-    """Where the next that is damaged of a file or folder is set aside: a name that is free."""
+    """Where the next that is corrupt of a file or folder is set aside: a name that is free."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))).exists():
+    while (aside := path.with_name(f"{path.name}.corrupt" + (f"-{number}" if number > 1 else ""))).exists():
         number += 1
     return aside
 

@@ -42,7 +42,7 @@ class Decision:
     choices: tuple[Value, ...]
 
 
-Row = tuple[Value, ...]
+FieldValues = tuple[Value, ...]
 """A value for each field of a stage, in the order of STAGE_FIELDS."""
 
 
@@ -113,7 +113,7 @@ class Space:
         return tuple(tuple(f"stage{index}_{field}" for field in STAGE_FIELDS) for index in range(1, self.depth + 1))
 
     @cached_property
-    def _stages(self) -> tuple[dict[Row, Stage], ...]:
+    def _stages(self) -> tuple[dict[FieldValues, Stage], ...]:
         """For each stage, the network that each combination of its values is."""
         return tuple(
             {
@@ -124,7 +124,7 @@ class Space:
         )
 
     @cached_property
-    def _spellings(self) -> tuple[dict[Stage, Row], ...]:
+    def _spellings(self) -> tuple[dict[Stage, FieldValues], ...]:
         """For each stage, its distinct networks and the first values that spell each."""
         return tuple({stage: row for row, stage in reversed(by_row.items())} for by_row in self._stages)
 
@@ -195,6 +195,22 @@ class Space:
     def stage_options(self) -> tuple[tuple[Stage, ...], ...]:
         """The distinct networks that each stage may be."""
         return tuple(tuple(table) for table in self._spellings)
+
+    def to_document(self) -> dict[str, Any]:
+        """The space as its TOML file has it; `read` reads it back."""
+        choices = {name: list(values) for name, values in self._choices.items()}
+
+        def table(prefix: str, names: tuple[str, ...]) -> dict[str, Any]:
+            return {name: choices[f"{prefix}_{name}"] for name in names}
+
+        return {
+            "description": self.description,
+            "resolution": choices["resolution"],
+            "activation": choices["activation"],
+            "stem": table("stem", STEM_FIELDS),
+            "stages": [table(f"stage{index}", STAGE_FIELDS) for index in range(1, self.depth + 1)],
+            "head": table("head", HEAD_FIELDS),
+        }
 
     def choices(self, name: str) -> tuple[Any, ...]:
         """The choices of a field, fixed or not."""

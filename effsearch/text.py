@@ -9,7 +9,7 @@ _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 """Controls, ends of lines, marks that turn the direction of reading, and bytes of a file name that are no text."""
 
 
-def printable(text: str) -> str:
+def sanitize(text: str) -> str:
     """A text in one line, with a question mark for each control character."""
     return _OBEYED.sub("?", text)
 
@@ -107,3 +107,13 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+SECRETS = ("password", "passwd", "sslpassword", "sslkey")
+"""Parts of a URL's query that are nobody's business."""
+
+
+def without_passwords(text: str) -> str:
+    """A text, such as a command, without the passwords of URLs in it."""
+    text = re.sub(r"(\w://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(rf"({'|'.join(SECRETS)})=[^&\s]*", r"\1=***", text, flags=re.IGNORECASE)

@@ -50,7 +50,7 @@ def test_what_was_found_grows_and_is_built():
 
 
 def test_an_exhausted_window_ends_the_search(monkeypatch):
-    monkeypatch.setattr("effsearch.search.space_sampler.TRIES", 1000)
+    monkeypatch.setattr("effsearch.engine.space_sampler.TRIES", 1000)
     found = api.search(
         "tiny", large_kernels, target_flops=8e6, trials=10_000, sampler="random", flops_window=(0.5, 0.5005)
     )

@@ -2,51 +2,45 @@
 
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
 from effsearch import __version__
-from effsearch.cli.compare import compare
-from effsearch.cli.curves import curves
-from effsearch.cli.dashboard import dashboard
-from effsearch.cli.describe import describe
-from effsearch.cli.export import export
-from effsearch.cli.grid import grid
+from effsearch.cli.describe import compare, describe
+from effsearch.cli.growth import curves, grid
 from effsearch.cli.latency import latency
 from effsearch.cli.nas import nas
-from effsearch.cli.plot import plot
 from effsearch.cli.replay import replay
-from effsearch.cli.report import report
-from effsearch.cli.runs import list_runs
+from effsearch.cli.runs import dashboard, list_runs, plot, report, show
 from effsearch.cli.scale import scale
-from effsearch.cli.show import show
-from effsearch.cli.train import train
+from effsearch.cli.train import export, train
 from effsearch.errors import EffsearchError
-from effsearch.text import printable
+from effsearch.text import sanitize
 
 app = typer.Typer(
     name="effsearch",
     help="Find a convolutional network for a compute budget, find how it should grow, and grow it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("nas")(nas)
-app.command("grid")(grid)
-app.command("curves")(curves)
-app.command("scale")(scale)
-app.command("train")(train)
-app.command("export")(export)
-app.command("latency")(latency)
-app.command("replay")(replay)
-app.command("show")(show)
-app.command("plot")(plot)
-app.command("report")(report)
-app.command("runs")(list_runs)
-app.command("describe")(describe)
-app.command("compare")(compare)
-app.command("dashboard")(dashboard)
+SEARCH, NETWORK, RUNS = "Search", "One network", "Runs and tables"
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    SEARCH: {"nas": nas, "grid": grid, "curves": curves, "replay": replay},
+    NETWORK: {"describe": describe, "scale": scale, "latency": latency, "train": train, "export": export},
+    RUNS: {
+        "runs": list_runs,
+        "show": show,
+        "plot": plot,
+        "report": report,
+        "dashboard": dashboard,
+        "compare": compare,
+    },
+}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
 
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 """What typer raises for bad arguments; newer versions of it carry a click of their own, so it has no fixed name."""
@@ -93,5 +87,5 @@ def _got(error: Exception, message: str) -> str:
 
 
 def _complain(message: str) -> None:
-    print(f"effsearch: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print(f"effsearch: {sanitize(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(2)

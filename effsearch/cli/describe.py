@@ -1,32 +1,33 @@
-"""`effsearch describe ARCH`."""
+"""`effsearch describe` and `effsearch compare`: what an architecture costs, and what the paper prints."""
 
 import json
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, resolve
+from effsearch.cli.options import Arch, Classes, Format, FormatOption, Results, Side, check_classes, check_side, resolve
 from effsearch.cost import Cost, cost, stage_costs
-from effsearch.errors import QuantityError
+from effsearch.errors import ReportError
 from effsearch.prior import predict
+from effsearch.published import IMAGENET, SCALED, Foreign
 
 
 def describe(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help=ARCH_HELP)],
-    resolution: Annotated[int | None, typer.Option(help="Input resolution in px [default: the architecture's]")] = None,
-    classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
+    arch: Arch,
+    resolution: Side = None,
+    classes: Classes = 1000,
     check: Annotated[bool, typer.Option("--check", help="Build the network and recount it with fvcore.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    format_: FormatOption = Format.table,
     results: Results = Path("results"),
 ) -> None:
     """Print the stages of an architecture with their parameters and FLOPs."""
     architecture, name = resolve(arch, results)
     side = resolution or architecture.resolution
-    if not 8 <= side <= 8192:
-        raise QuantityError(f"--resolution must be from 8 to 8192 px, got {resolution}")
+    check_side(side, 8192)
     check_classes(classes)
     total = cost(architecture, side, classes)
     if format_ is Format.json:
@@ -34,7 +35,7 @@ def describe(
     else:
         _print(architecture, name, side, classes, total, format_)
     if check:
-        _recount(architecture, side, classes, total, quiet=format_ is Format.json)
+        _recount_network(architecture, side, classes, total, quiet=format_ is Format.json)
 
 
 def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> str:
@@ -58,10 +59,10 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
 
 
 def _print(architecture: Architecture, name: str, side: int, classes: int, total: Cost, format_: Format) -> None:
-    from effsearch.report.architecture_tables import stage_caption, stage_grid
-    from effsearch.report.text_table import console
+    from effsearch.reports.architecture_tables import stage_caption, stage_table
+    from effsearch.reports.text_table import console
 
-    grid = stage_grid(stage_costs(architecture, side, classes), total)
+    grid = stage_table(stage_costs(architecture, side, classes), total)
     caption = stage_caption(architecture, side, classes, total)
     if format_ is Format.markdown:
         typer.echo(f"{grid.markdown()}\n\n{caption}\n\n`{architecture.notation}`")
@@ -78,7 +79,7 @@ def _print(architecture: Architecture, name: str, side: int, classes: int, total
     out.print(architecture.notation, style="dim", soft_wrap=True)
 
 
-def _recount(architecture: Architecture, side: int, classes: int, total: Cost, quiet: bool) -> None:
+def _recount_network(architecture: Architecture, side: int, classes: int, total: Cost, quiet: bool) -> None:
     """Exits with status 1 if the closed form and the built network differ: that would be our mistake."""
     from effsearch.network import build
     from effsearch.network.count import count
@@ -96,5 +97,62 @@ def _recount(architecture: Architecture, side: int, classes: int, total: Cost, q
         f"       torch.utils.flop_counter counts multiplies and adds apart: {2 * total.flops:,}",
     ]
     typer.echo("\n".join(lines), err=quiet)
+    if not agree:
+        raise typer.Exit(1)
+
+
+class PublishedTable(StrEnum):
+    """A published table."""
+
+    scaling = "scaling"
+    imagenet = "imagenet"
+
+
+def compare(
+    table: Annotated[
+        PublishedTable,
+        typer.Argument(help="scaling: MobileNets and ResNet-50 scaled up; imagenet: EfficientNets and others."),
+    ],
+    check: Annotated[bool, typer.Option("--check", help="imagenet: count torchvision's networks again.")] = False,
+    format_: FormatOption = Format.table,
+) -> None:
+    """Print a table of the paper with what the networks cost here."""
+    from effsearch.reports import comparison
+
+    if check and table is not PublishedTable.imagenet:
+        raise ReportError("--check is for imagenet; a network of ours is counted again by `effsearch describe --check`")
+    if table is PublishedTable.scaling:
+        title, shown = "Scaling up MobileNets and ResNet-50", comparison.scaling_table(SCALED)
+        caption, records = comparison.SCALING_CAPTION, comparison.scaling_records(SCALED)
+    else:
+        title, shown = "EfficientNets and others on ImageNet", comparison.imagenet_table(IMAGENET)
+        caption, records = comparison.IMAGENET_CAPTION, comparison.imagenet_records(IMAGENET)
+    if format_ is Format.json:
+        typer.echo(json.dumps(records, indent=2))
+    elif format_ is Format.markdown:
+        typer.echo(f"{shown.markdown()}\n\n{caption}")
+    else:
+        from effsearch.reports.text_table import console
+
+        out = console(wide=False)
+        out.print(shown.rich(title))
+        out.print(caption)
+    if check:
+        _recount_published(quiet=format_ is Format.json)
+
+
+def _recount_published(quiet: bool) -> None:
+    """Exits with status 1 if fvcore now counts something else."""
+    from effsearch.network.count import count_torchvision
+
+    typer.echo("check: fvcore (conv + linear) counts in torchvision's", err=quiet)
+    agree = True
+    for foreign in (row.network for row in IMAGENET if isinstance(row.network, Foreign)):
+        counted = count_torchvision(foreign.name, foreign.resolution)
+        same = (counted.flops, counted.params) == (foreign.flops, foreign.params)
+        agree = agree and same
+        verdict = "they agree" if same else f"THE TABLE HAS {foreign.flops:,}, {foreign.params:,}"
+        where = f"{foreign.name}, {foreign.resolution} px"
+        typer.echo(f"  {where}: {counted.flops:,} FLOPs, {counted.params:,} params: {verdict}", err=quiet)
     if not agree:
         raise typer.Exit(1)

@@ -1,41 +1,178 @@
-"""Options that several commands share, each with its words once."""
+"""Options and arguments that several commands share, each with its words once, and what they complete to."""
 
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from effsearch.architecture import Architecture
+from effsearch.errors import QuantityError, listed
+from effsearch.families import NAMES, find
+from effsearch.space import shipped
+
+SAMPLERS = ("auto", "evolution", "local-search", "reinforce", "random", "tpe", "nsga2", "gp")
+PRESETS = ("quick", "standard")
+"""Kept here too, since the modules that have them import libraries that take seconds; a test compares them."""
+
+GOAL, SPACE, TRAINING, EFFORT, RUN = (
+    "What to find",
+    "Where to search",
+    "How to train",
+    "How long and where",
+    "The run",
+)
+"""Panels of the help."""
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
+def completing(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """What a shell completes an option to, of these names."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """The names of the runs in results/."""
+    return sorted(path.parent.name for path in Path("results").glob(f"{incomplete}*/run.toml"))
+
+
+def complete_architecture(incomplete: str) -> list[str]:
+    """Known architectures, and runs."""
+    return [*completing(NAMES)(incomplete), *complete_run(incomplete)]
+
+
+def option(panel: str, help_: str, *names: str, default: str | None = None, **more: Any) -> Any:
+    """An option in a panel of the help; `default` is what is told of one whose default is worked out."""
+    shown: dict[str, Any] = {} if default is None else {"show_default": default}
+    return typer.Option(*names, help=help_, rich_help_panel=panel, **shown | more)
+
+
+goal, space, training, effort, of_run = (partial(option, panel) for panel in (GOAL, SPACE, TRAINING, EFFORT, RUN))
+
+ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, RUN:RANK or RUN."
+Arch = Annotated[str, typer.Argument(metavar="ARCH", help=ARCH_HELP, autocompletion=complete_architecture)]
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]", help="A run's name or folder.", show_default="the latest", autocompletion=complete_run
+    ),
+]
+Results = Annotated[
+    Path,
+    of_run("The folder of all runs.", "--results", envvar="EFFSEARCH_RESULTS", show_envvar=True, metavar="DIR"),
+]
+Classes = Annotated[int, typer.Option(metavar="N", help="Outputs of the classifier.")]
+Side = Annotated[int | None, typer.Option(metavar="PX", help="Input px.", show_default="the architecture's")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
 Baseline = Annotated[
-    str | None, typer.Option(metavar="ARCH", help="What is grown: a name, notation, RUN or RUN:RANK [default: b0]")
+    str | None,
+    goal(
+        "What is grown: a name, a notation, a file, RUN or RUN:RANK.",
+        default="b0",
+        metavar="ARCH",
+        autocompletion=complete_architecture,
+    ),
 ]
 Data = Annotated[
-    str | None, typer.Option(help="An image set: a folder of class folders, or a name [default: scenes, synthetic]")
+    str | None,
+    training("An image set: a folder of class folders, or a name.", default="scenes, synthetic", metavar="DIR|NAME"),
 ]
 ProxyName = Annotated[
-    str | None, typer.Option(help="The training of a network: quick or standard [default: quick on a CPU]")
-]
-BaselineResolution = Annotated[int | None, typer.Option(help="Input px of the baseline's training.")]
-ProxyWidth = Annotated[float | None, typer.Option(help="Channel multiplier of the proxy training.")]
-ProxyImages = Annotated[int | None, typer.Option(help="Training images of the proxy, at most.")]
-ProxyEpochs = Annotated[int | None, typer.Option(help="Epochs of the proxy training.")]
-Workers = Annotated[int | None, typer.Option(help="Trainings at a time [default: one a CPU core, or up to four a GPU]")]
-Ray = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS", help="Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
+    training(
+        "The training of a network: quick or standard.",
+        default="quick on a CPU",
+        metavar="PRESET",
+        autocompletion=completing(PRESETS),
+    ),
 ]
-GpusPerTrial = Annotated[float | None, typer.Option(help="Share of a GPU that a training asks Ray for, such as 0.5.")]
+PRESET = "the preset's"
+ProxyResolution = Annotated[
+    int | None, training("Input px of the (baseline's) training.", default=PRESET, metavar="PX")
+]
+ProxyWidth = Annotated[float | None, training("Channel multiplier of the training.", default=PRESET, metavar="FACTOR")]
+ProxyImages = Annotated[int | None, training("Training images, at most.", default=PRESET, metavar="N")]
+ProxyEpochs = Annotated[int | None, training("Epochs of the training.", default=PRESET, metavar="N")]
+Seed = Annotated[int | None, training("Of proposals and trainings.", default="0", metavar="N")]
+Workers = Annotated[
+    int | None, effort("Trainings at a time.", default="one a CPU core, or up to four a GPU", metavar="N")
+]
+Ray = Annotated[
+    str | None, effort("Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.", metavar="ADDRESS")
+]
+GpusPerTrial = Annotated[
+    float | None, effort("Share of a GPU that a training asks Ray for, such as 0.5.", metavar="SHARE")
+]
 Storage = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Keep the trials in this database, such as postgresql://user@host/db."),
+    of_run("Keep the trials in this database, such as postgresql://user@host/db.", metavar="URL"),
 ]
-TimeLimit = Annotated[str | None, typer.Option(help="Stop after this time, such as 90s, 10m or 2h [default: none]")]
+TimeLimit = Annotated[
+    str | None, effort("Stop after this time, such as 90s, 10m or 2h.", default="none", metavar="TIME")
+]
 DeviceChange = Annotated[
     bool,
-    typer.Option("--allow-device-change", help="Go on with a run on another kind of device or in another precision."),
+    of_run("Go on with a run on another kind of device or in another precision.", "--allow-device-change"),
 ]
-RunName = Annotated[str | None, typer.Option(help="Name the run; an existing one is continued.")]
-Resume = Annotated[str | None, typer.Option(help="Continue this run.")]
+RunName = Annotated[
+    str | None,
+    of_run("Name the run; an existing one is continued.", default="the time", metavar="NAME"),
+]
+Resume = Annotated[str | None, of_run("Continue this run.", metavar="RUN", autocompletion=complete_run)]
+DryRun = Annotated[bool, effort("Print the plan, train nothing, and write nothing.", "--dry-run")]
+
+Spaces = Annotated[
+    str | None,
+    space(
+        f"A search space: {listed(shipped())} or a .toml file.",
+        default="mbconv",
+        metavar="SPACE",
+        autocompletion=completing(shipped()),
+    ),
+]
+Sampler = Annotated[
+    str | None,
+    space(f"{listed(SAMPLERS)}.", default="auto", metavar="SAMPLER", autocompletion=completing(SAMPLERS)),
+]
 
 
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given; the others are None."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def check_classes(classes: int) -> None:
+    """Raises QuantityError for numbers of outputs that make no sense."""
+    if not 2 <= classes <= 1_000_000:
+        raise QuantityError(f"--classes must be from 2 to 1,000,000, got {classes}")
+
+
+def check_side(resolution: int | None, most: int) -> None:
+    """Raises QuantityError for an input resolution that is out of range."""
+    if resolution is not None and not 8 <= resolution <= most:
+        raise QuantityError(f"--resolution must be from 8 to {most} px, got {resolution}")
+
+
+def resolve(text: str, results: Path) -> tuple[Architecture, str]:
+    """The architecture that ARCH names, and a short name for it; raises EffsearchError."""
+    known = find(text)
+    if known is not None:  # Without what reads a run, which takes its time to import.
+        return known, text
+    from effsearch.workflows import named
+
+    return named.resolve(text, results)
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -1,41 +1,47 @@
 """`effsearch replay TABLE`."""
 
-from enum import StrEnum
+import sys
 from pathlib import Path
-from typing import Annotated
+from statistics import median
+from typing import Annotated, Any
 
 import typer
 
+from effsearch.cli import options as opt
+from effsearch.cli.options import Format, names
 from effsearch.errors import QuantityError, listed
-from effsearch.text import parse_count
-
-
-class Format(StrEnum):
-    """How the result is printed."""
-
-    table = "table"
-    json = "json"
-    markdown = "markdown"
+from effsearch.text import counted, format_count, parse_count
 
 
 def replay(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A benchmark table: a .csv or .parquet file.")],
     samplers: Annotated[
-        str | None, typer.Option(help="NAME,NAME [default: all but those of Optuna: tpe, gp, nsga2]")
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Which to replay.",
+            show_default="all but those of Optuna: tpe, gp, nsga2",
+            autocompletion=opt.completing(opt.SAMPLERS),
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Searches of each sampler.")] = 20,
-    trials: Annotated[int, typer.Option(help="Evaluations of each search.")] = 200,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Searches of each sampler.")] = 20,
+    trials: Annotated[int, typer.Option(metavar="N", help="Evaluations of each search.")] = 200,
     target_flops: Annotated[
-        str | None, typer.Option(help="T of the reward, such as 400M [default: the median of the rows]")
+        str | None,
+        typer.Option(metavar="COUNT", help="T of the reward, such as 400M.", show_default="the median of the rows"),
     ] = None,
-    reward: Annotated[str, typer.Option(help="soft, hard or absolute.")] = "soft",
-    exponent: Annotated[float, typer.Option(help="w of the soft reward, beta of the absolute.")] = -0.07,
+    reward: Annotated[str, typer.Option(metavar="KIND", help="soft, hard or absolute.")] = "soft",
+    exponent: Annotated[float, typer.Option(metavar="W", help="w of the soft reward, beta of the absolute.")] = -0.07,
     pool: Annotated[bool, typer.Option("--pool", help="Only the rows of the table, where it lacks some.")] = False,
-    measurements: Annotated[str | None, typer.Option(help="More columns that are no decisions: NAME,NAME.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes [default: one a CPU core]")] = None,
-    running: Annotated[int, typer.Option(help="Networks of one search that are evaluated at a time.")] = 1,
-    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
-    out: Annotated[Path | None, typer.Option(help="Draw regret against evaluations: .png, .svg or .pdf.")] = None,
+    measurements: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="More columns that are no decisions.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes.", show_default="one a CPU core")] = None,
+    running: Annotated[int, typer.Option(metavar="N", help="Networks of one search that are evaluated at a time.")] = 1,
+    format_: opt.FormatOption = Format.table,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw regret against evaluations: .png, .svg or .pdf.")
+    ] = None,
 ) -> None:
     """Replay samplers on a benchmark table: how many evaluations does each need to find the best?"""
     for name, value, most in (("seeds", seeds, 1000), ("trials", trials, 100_000), ("running", running, 256)):
@@ -45,19 +51,54 @@ def replay(
         raise QuantityError(f"--workers must be from 1 to 256, got {workers}")
     target = None if target_flops is None else parse_count(target_flops, "--target-flops")
 
-    from effsearch.executors.local import single_thread
+    from effsearch.executors.local import MOST_WORKERS, cores, single_thread
 
-    single_thread()
+    single_thread()  # Before linear algebra is imported.
 
-    from effsearch.cli.replay_drive import ReplayRequest, execute
-    from effsearch.search.samplers import OWN, SAMPLERS
+    from effsearch.cli.terminal import StopRequest, TerminalListener
+    from effsearch.engine.replay import replay_samplers
+    from effsearch.engine.samplers import OWN, SAMPLERS
+    from effsearch.reports.pictures import check_picture
+    from effsearch.reports.text_table import Plain
+    from effsearch.reward import KINDS, Reward
+    from effsearch.workflows.table import open_table
 
-    names = tuple(name.strip() for name in samplers.split(",")) if samplers is not None else OWN
-    if unknown := [name for name in names if name not in SAMPLERS]:
+    chosen = names(samplers) if samplers is not None else OWN
+    if unknown := [name for name in chosen if name not in SAMPLERS]:
         raise QuantityError(f"--samplers must be of {listed(SAMPLERS)}, got {unknown[0]!r}")
-    extra = tuple(name.strip() for name in (measurements or "").split(",") if name.strip())
-    execute(
-        ReplayRequest(
-            table, names, seeds, trials, target, reward, exponent, pool, extra, workers, running, format_.value, out
-        )
-    )
+    if out is not None:
+        check_picture(out)
+    if reward not in KINDS:
+        raise QuantityError(f"--reward must be one of {listed(KINDS)}, got {reward!r}")
+    # Only the result goes to standard output, so that it can be read by a program.
+    notes = Plain(file=sys.stderr, soft_wrap=True)
+    listener = TerminalListener(notes, StopRequest())
+    listing, searched, _ = open_table(table, pool, names(measurements), listener)
+    aim = target or median(entry.flops for entry in listing.table.entries.values())
+    score = Reward(aim, reward, exponent)
+    how = (chosen, seeds, trials, workers or min(cores(), MOST_WORKERS), running)
+    with notes.status("") as status:
+        found = replay_samplers(searched, score, *how, told=status.update)
+    title = f"{searched.name}: reward {score.formula}, T = {format_count(aim)}"
+    _print(found, title, f"{counted(seeds, 'seed')} of {counted(trials, 'evaluation')}", format_, out, notes)
+
+
+def _print(found: Any, title: str, searches: str, format_: Format, out: Path | None, notes: Any) -> None:
+    from effsearch.reports.replay import CAPTION, replay_table, to_json, write_curves
+    from effsearch.reports.text_table import console
+
+    if out is not None:
+        write_curves(found.replays, out, title)
+        notes.print(f"drew {out}")
+    if format_ is Format.json:
+        typer.echo(to_json(found.replays))
+        return
+    table = replay_table(found.replays)
+    if format_ is Format.markdown:
+        typer.echo(table.markdown())
+        return
+    terminal = console()
+    terminal.print(table.rich(f"{title}; {searches}"))
+    terminal.print(CAPTION, style="dim")
+    about = "" if found.looked_at else " (the best that hill climbing finds: there are too many to look at all)"
+    terminal.print(f"the best of {found.networks:,} networks: reward {found.best:.4f}{about}")

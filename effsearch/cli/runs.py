@@ -1,21 +1,175 @@
-"""`effsearch runs`."""
+"""`effsearch runs`, `show`, `plot`, `report` and `dashboard`: what is in the folders of runs."""
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from effsearch.cli.arguments import Results
-from effsearch.text import counted
+from effsearch.cli.options import Results, RunArgument, completing
+from effsearch.errors import QuantityError, needed
+from effsearch.text import counted, format_bytes, sanitize
+
+KINDS = ("pareto", "progress", "curves", "surface")
+
+
+class RankingFormat(StrEnum):
+    """How a ranking is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
 
 
 def list_runs(results: Results = Path("results")) -> None:
     """List the runs, the latest last."""
-    from effsearch.report.summary import runs_grid
-    from effsearch.report.text_table import console
+    from effsearch.reports.summary import runs_table
+    from effsearch.reports.text_table import console
     from effsearch.runs.folder import runs
 
     found = runs(results)
     if not found:
         typer.echo(f"no runs in {results}/; make one with: effsearch nas --target-flops 400M")
         return
-    console().print(runs_grid(found).rich(f"{counted(len(found), 'run')} in {results}/"))
+    console().print(runs_table(found).rich(f"{counted(len(found), 'run')} in {results}/"))
+
+
+def show(
+    run: RunArgument = None,
+    top: Annotated[int | None, typer.Option(metavar="N", help="Only the first N.", show_default="all")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="A column to sort by, such as rank, accuracy, flops or params.")
+    ] = "rank",
+    pareto: Annotated[bool, typer.Option("--pareto", help="Only the Pareto front of accuracy and FLOPs.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="The trainings that failed, and why.")] = False,
+    fidelity: Annotated[
+        bool, typer.Option("--fidelity", help="How well each rung of a search told what the last one says.")
+    ] = False,
+    format_: Annotated[RankingFormat, typer.Option("--format", help="How to print it.")] = RankingFormat.table,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a .csv, .json or .parquet file instead.")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw accuracy against FLOPs in the terminal.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Print the ranked table of a run."""
+    if top is not None and top < 1:
+        raise QuantityError(f"--top must be at least 1, got {top}")
+    if plot and (out is not None or format_ is not RankingFormat.table):
+        raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
+    from effsearch.reports.coefficients import print_coefficients
+    from effsearch.reports.failed import show_failed
+    from effsearch.reports.fidelity import show_fidelity
+    from effsearch.reports.growth_curves import print_curves
+    from effsearch.reports.learning_curves import print_training
+    from effsearch.reports.ranking_table import frame, ranking_table, read, select, to_json, write
+    from effsearch.reports.summary import print_ranking
+    from effsearch.reports.text_table import console
+    from effsearch.runs.folder import find
+
+    found = find(results, run)
+    kind = found.kind
+    if kind == "train":
+        if plot:
+            raise QuantityError(f"run {found.name} is one training and has no Pareto front; leave out --plot")
+        print_training(found, console(wide=False))
+        return
+    if failed:
+        show_failed(found, format_.value, out)
+        return
+    if fidelity:
+        show_fidelity(found, format_.value, out)
+        return
+    rows = read(found)
+    if plot:
+        with needed():
+            from effsearch.reports.terminal_plot import print_front
+        print_front(found, rows)
+        return
+    chosen = select(rows, top, sort, pareto)
+    if out is not None:
+        write(chosen, out)
+        typer.echo(f"wrote {counted(len(chosen), 'row')} to {out}")
+    elif format_ is RankingFormat.json:
+        typer.echo(to_json(chosen))
+    elif format_ is RankingFormat.csv:
+        typer.echo(frame(chosen).to_csv(index=False), nl=False)
+    elif format_ is RankingFormat.markdown:
+        typer.echo(ranking_table(chosen, measure=found.manifest().score.measure).markdown())
+    elif kind == "grid":
+        print_coefficients(found, rows, chosen)
+    elif kind == "curves":
+        print_curves(found, rows)
+    else:
+        print_ranking(found, rows, chosen)
+
+
+def plot(
+    run: RunArgument = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="pareto, progress, curves (of curves) or surface (of a grid).",
+            autocompletion=completing(KINDS),
+        ),
+    ] = "pareto",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A .png, .svg or .pdf file.", show_default="KIND.svg in the run"),
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Draw a picture of a run for a paper."""
+    from effsearch.reports.pictures import check_picture, figure_of, save
+    from effsearch.runs.folder import find
+
+    found = find(results, run)
+    path = out or found.path / f"{kind}.svg"
+    check_picture(path)
+    save(figure_of(found, kind), path)
+    typer.echo(sanitize(f"drew {path}"))
+
+
+def report(
+    run: RunArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="An .html file; an existing one is replaced.",
+            show_default="report.html in the run",
+        ),
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write a run as one HTML page that needs nothing else."""
+    with needed():
+        from effsearch.reports.page import write_page
+        from effsearch.reports.pages import page_of
+    from effsearch.runs.folder import find
+
+    found = find(results, run)
+    path = out or found.path / "report.html"
+    size = write_page(page_of(found), path)
+    typer.echo(sanitize(f"wrote {path} ({format_bytes(size)})"))
+
+
+def dashboard(
+    run: RunArgument = None,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Of this machine.")] = 8080,
+    results: Results = Path("results"),
+) -> None:
+    """Open a run in optuna-dashboard, wherever its trials are; Ctrl-C ends it."""
+    if not 1 <= port <= 65535:
+        raise QuantityError(f"--port must be from 1 to 65,535, got {port}")
+    from effsearch.runs.folder import find
+    from effsearch.runs.storage import dashboard_storage, stored
+
+    found = find(results, run)
+    storage = dashboard_storage(stored(found, found.manifest().storage, None))
+    with needed("dashboard"):
+        from optuna_dashboard import run_server
+    typer.echo(f"run {found.name} at http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+    run_server(storage, host="127.0.0.1", port=port)

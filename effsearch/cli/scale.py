@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.arguments import ARCH_HELP, Format, Results, check_classes, coefficients_of, resolve
+from effsearch.cli.options import (
+    Arch,
+    Classes,
+    Format,
+    FormatOption,
+    Results,
+    check_classes,
+    complete_run,
+    completing,
+    resolve,
+)
 from effsearch.cost import CONVENTION, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
@@ -18,20 +28,42 @@ from effsearch.text import parse_count
 
 
 def scale(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help=ARCH_HELP)],
-    phi: Annotated[float | None, typer.Option(help="How far to grow; below 0 shrinks [default: 1]")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Depth from phi = 0 to 1 [default: 1.2]")] = None,
-    beta: Annotated[float | None, typer.Option(help="Width from phi = 0 to 1 [default: 1.1]")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Resolution from phi = 0 to 1 [default: 1.15]")] = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="RUN", help="Coefficients that a grid found.")] = None,
-    preset: Annotated[str | None, typer.Option(help=f"Published multipliers: {listed(PUBLISHED)}")] = None,
-    target_flops: Annotated[str | None, typer.Option(help="Solve for the largest phi within, such as 2G.")] = None,
-    depth_rounding: Annotated[str, typer.Option(help=f"{listed(DEPTH_ROUNDINGS)}: of layers")] = "ceil",
-    width_divisor: Annotated[int, typer.Option(help="Channels are multiples of this.")] = 8,
-    resolution_multiple: Annotated[int, typer.Option(help="Input px are a multiple of this.")] = 1,
-    classes: Annotated[int, typer.Option(help="Outputs of the classifier.")] = 1000,
+    arch: Arch,
+    phi: Annotated[
+        float | None, typer.Option(metavar="PHI", help="How far to grow; below 0 shrinks.", show_default="1")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Depth from phi = 0 to 1.", show_default="1.2")
+    ] = None,
+    beta: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Width from phi = 0 to 1.", show_default="1.1")
+    ] = None,
+    gamma: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Resolution from phi = 0 to 1.", show_default="1.15")
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN", help="Coefficients that a grid found.", autocompletion=complete_run),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Published multipliers: {listed(PUBLISHED)}.",
+            autocompletion=completing(PUBLISHED),
+        ),
+    ] = None,
+    target_flops: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Solve for the largest phi within, such as 2G.")
+    ] = None,
+    depth_rounding: Annotated[
+        str, typer.Option(metavar="NAME", help=f"{listed(DEPTH_ROUNDINGS)}: of layers.")
+    ] = "ceil",
+    width_divisor: Annotated[int, typer.Option(metavar="N", help="Channels are multiples of this.")] = 8,
+    resolution_multiple: Annotated[int, typer.Option(metavar="PX", help="Input px are a multiple of this.")] = 1,
+    classes: Classes = 1000,
     explain: Annotated[bool, typer.Option("--explain", help="Axis by axis: asked, rounded, and the cost.")] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    format_: FormatOption = Format.table,
     results: Results = Path("results"),
 ) -> None:
     """Grow an architecture by compound scaling, and print what becomes of it."""
@@ -72,7 +104,11 @@ def scale(
 def _coefficients(
     from_: str | None, alpha: float | None, beta: float | None, gamma: float | None, results: Path
 ) -> Coefficients:
-    found = PAPER if from_ is None else coefficients_of(from_, results)
+    found = PAPER
+    if from_ is not None:
+        from effsearch.workflows.named import coefficients_of
+
+        found = coefficients_of(from_, results)
     if from_ is not None and (alpha, beta, gamma) != (None, None, None):
         raise QuantityError("give --from RUN, or --alpha, --beta and --gamma, not both")
     values = [
@@ -126,11 +162,11 @@ def _print(
     classes: int,
     format_: Format,
 ) -> None:
-    from effsearch.report.architecture_tables import stage_caption, stage_grid
-    from effsearch.report.text_table import console
+    from effsearch.reports.architecture_tables import stage_caption, stage_table
+    from effsearch.reports.text_table import console
 
     total, base = cost(large, classes=classes), cost(baseline, classes=classes)
-    grid = stage_grid(stage_costs(large, None, classes), total)
+    grid = stage_table(stage_costs(large, None, classes), total)
     caption = stage_caption(large, large.resolution, classes, total)
     ratio = (
         f"x {total.flops / base.flops:.2f} FLOPs and x {total.params / base.params:.2f} parameters of the baseline, "
@@ -154,12 +190,12 @@ def _explain(
     preset: str | None,
     format_: Format,
 ) -> None:
-    from effsearch.report.architecture_tables import AXES_CAPTION, axes_grid
-    from effsearch.report.text_table import console
+    from effsearch.reports.architecture_tables import AXES_CAPTION, axes_table
+    from effsearch.reports.text_table import console
 
     total, base = cost(grow(baseline, multipliers, rounding), classes=classes), cost(baseline, classes=classes)
     rows = axes(baseline, multipliers, rounding, classes)
-    grid = axes_grid(rows, multipliers.product, total.flops / base.flops, total.params / base.params)
+    grid = axes_table(rows, multipliers.product, total.flops / base.flops, total.params / base.params)
     lines = [AXES_CAPTION, CONVENTION]
     if preset is not None:
         lines += _why(preset, multipliers)

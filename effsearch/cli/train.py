@@ -1,46 +1,57 @@
-"""`effsearch train ARCH`: the full training of one network."""
+"""`effsearch train` and `effsearch export`: one network trained fully, and written for others to use."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from effsearch.cli.arguments import ARCH_HELP, Results
-from effsearch.cli.options import Data, DeviceChange, Resume, RunName, TimeLimit, given
-from effsearch.text import parse_duration
+from effsearch.cli import options as opt
+from effsearch.cli.options import check_classes, check_side, effort, given, of_run, training
+from effsearch.text import format_bytes, parse_duration
+
+RECIPE = "the recipe's"
 
 
 def train(
-    arch: Annotated[str | None, typer.Argument(metavar="ARCH", help=ARCH_HELP)] = None,
-    data: Data = None,
-    resolution: Annotated[int | None, typer.Option(help="Input px [default: the architecture's]")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images [default: the recipe's]")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Argument(metavar="ARCH", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture),
+    ] = None,
+    data: opt.Data = None,
+    resolution: Annotated[int | None, training("Input px.", default="the architecture's", metavar="PX")] = None,
+    epochs: Annotated[int | None, training("Passes over the images.", default=RECIPE, metavar="N")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="short (30 epochs), efficientnet (350) or a .toml file [default: short]")
+        str | None,
+        training(
+            "short (30 epochs), efficientnet (350) or a .toml file.",
+            default="short",
+            metavar="RECIPE",
+            autocompletion=opt.completing(("short", "efficientnet")),
+        ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step; the rate follows [default: the recipe's]")] = None,
+    batch: Annotated[int | None, training("Images a step; the rate follows.", default=RECIPE, metavar="N")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from this file: ours, or a state dict that torch saved.")
+        Path | None, training("Start from this file: ours, or a state dict that torch saved.", metavar="FILE")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation [default: 0]")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda [default: cuda where there is one]")] = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write events for TensorBoard too.")] = False,
-    time_limit: TimeLimit = None,
-    run: RunName = None,
-    resume: Resume = None,
-    allow_device_change: DeviceChange = False,
-    results: Results = Path("results"),
+    seed: Annotated[int | None, training("Of weights, order and augmentation.", default="0", metavar="N")] = None,
+    device: Annotated[str | None, effort("cpu or cuda.", default="cuda where there is one", metavar="DEVICE")] = None,
+    time_limit: opt.TimeLimit = None,
+    tensorboard: Annotated[bool, of_run("Write events for TensorBoard too.", "--tensorboard")] = False,
+    run: opt.RunName = None,
+    resume: opt.Resume = None,
+    allow_device_change: opt.DeviceChange = False,
+    results: opt.Results = Path("results"),
 ) -> None:
     """Train one network fully: what a search found, or any other; ends with its weights and its test accuracy."""
     seconds = None if time_limit is None else parse_duration(time_limit, "--time-limit")
 
-    from effsearch.cli.train_drive import TrainRequest, execute
+    from effsearch.cli.terminal import train as train_here
+    from effsearch.workflows.request import TrainRequest
 
-    asked = {"data": data, "resolution": resolution, "epochs": epochs, "seed": seed}
-    execute(
+    train_here(
         TrainRequest(
             arch=arch,
-            asked=given(**asked),
+            settings=given(data=data, resolution=resolution, epochs=epochs, seed=seed),
             recipe=recipe,
             batch=batch,
             weights=weights,
@@ -53,3 +64,40 @@ def train(
             results=results,
         )
     )
+
+
+def export(
+    arch: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCH",
+            help="A file of weights, a run of train, or an architecture (untrained).",
+            autocompletion=opt.complete_architecture,
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help="timm, onnx, safetensors or torch-export",
+            autocompletion=opt.completing(("timm", "onnx", "safetensors", "torch-export")),
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="NAME-TARGET")] = None,
+    resolution: opt.Side = None,
+    classes: Annotated[int, typer.Option(metavar="N", help="Outputs of an untrained network.")] = 1000,
+    results: opt.Results = Path("results"),
+) -> None:
+    """Write a network for timm, ONNX, torch.export or as safetensors, and print the lines that use it."""
+    check_side(resolution, 2048)
+    check_classes(classes)
+
+    from effsearch.workflows.export import export_network
+
+    made, weights = export_network(arch, to, out, resolution, classes, results)
+    for path in made.files:
+        typer.echo(f"wrote {path} ({format_bytes(path.stat().st_size)})")
+    about = f"trained for {weights.trained}" if weights.trained else "NOT TRAINED: its weights are random"
+    typer.echo(f"{about}; {len(weights.classes)} classes, {weights.architecture.resolution} px")
+    typer.echo("use it with:")
+    typer.echo("\n".join(f"  {line}" for line in made.usage.splitlines()))

@@ -20,18 +20,18 @@ from filelock import FileLock, Timeout
 
 from effsearch.data import packed
 from effsearch.data.catalog import find
-from effsearch.data.packed import DamagedError, OutdatedError, PackedInfo
+from effsearch.data.packed import CorruptError, OutdatedError, PackedInfo
 from effsearch.data.sources import (
     TRAIN,
     Contents,
-    LargerPortion,
+    LargerSource,
     Source,
     check_counts,
     class_counts,
     needed_for_training,
 )
 from effsearch.errors import DataError
-from effsearch.files import set_aside
+from effsearch.files import quarantine
 
 RESOLUTIONS = range(8, 2049)
 THREADS = min(2, os.cpu_count() or 1)
@@ -101,7 +101,7 @@ def _prepare(source: Source, resolution: int, root: Path) -> Path:
 
 
 def _ensure(root: Path, folder: Path, build: Callable[[Path], None]) -> Path:
-    """The folder, built if it is not there or is damaged; two processes at once build it once."""
+    """The folder, built if it is not there or is corrupt; two processes at once build it once."""
     if _is_sound(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -123,23 +123,23 @@ def _ensure(root: Path, folder: Path, build: Callable[[Path], None]) -> Path:
 
 
 def _make_room(folder: Path) -> None:
-    """Sets what is damaged aside, and says so; what another version has packed is replaced."""
+    """Sets what is corrupt aside, and says so; what another version has packed is replaced."""
     try:
         packed.check(folder, pixels=True)
     except OutdatedError:
         shutil.rmtree(folder)
-    except DamagedError as error:
+    except CorruptError as error:
         if folder.exists():
             _log.warning(
-                "%s is damaged (%s): built anew, and set aside as %s, which may be removed",
+                "%s is corrupt (%s): built anew, and quarantined as %s, which may be removed",
                 folder,
                 error,
-                set_aside(folder).name,
+                quarantine(folder).name,
             )
 
 
 def _pack(building: Path, contents: Contents, about: PackedInfo) -> None:
-    images = sum(len(portion) for portion in contents.portions.values())
+    images = sum(len(source) for source in contents.sources.values())
     needed, free = images * about.resolution**2 * 3, shutil.disk_usage(building).free
     if needed > free:
         raise DataError(
@@ -148,8 +148,8 @@ def _pack(building: Path, contents: Contents, about: PackedInfo) -> None:
         )
     _log.info("packing %d images of %s at %d px", images, about.name, about.resolution)
     written = {
-        split: packed.write_split(building, split, portion, about.resolution, THREADS)
-        for split, portion in contents.portions.items()
+        split: packed.write_split(building, split, source, about.resolution, THREADS)
+        for split, source in contents.sources.items()
     }
     about = replace(
         about,
@@ -177,8 +177,8 @@ def _derive(building: Path, larger: Path, resolution: int) -> None:
     about = packed.check(larger)
     checksums: dict[str, int] = {}
     for split in about.counts:
-        portion = LargerPortion(packed.pixels_of(larger, split), packed.labels_of(larger, split))
-        checksums |= packed.write_split(building, split, portion, resolution, THREADS).checksums
+        source = LargerSource(packed.pixels_of(larger, split), packed.labels_of(larger, split))
+        checksums |= packed.write_split(building, split, source, resolution, THREADS).checksums
     about = replace(about, resolution=resolution, derived_from=about.resolution, checksums=checksums)
     packed.write_meta(building, about)
 
@@ -192,7 +192,7 @@ def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
     for folder in (root / "packed").glob(f"{name}-{digest[:12]}-*"):
         try:
             about = packed.check(folder)
-        except DamagedError:
+        except CorruptError:
             continue
         in_place = folder == _place(root, name, about.digest, about.resolution) and about.digest == digest
         if in_place and about.resolution > resolution and not about.enlarged and not about.derived_from:
@@ -213,7 +213,7 @@ def _sweep(root: Path) -> None:
 def _is_sound(folder: Path) -> bool:
     try:
         packed.check(folder, pixels=True)
-    except DamagedError:
+    except CorruptError:
         return False
     return True
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from effsearch.data import scenes
 from effsearch.data.folder import list_folder
 from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
-from effsearch.data.sources import TEST, TRAIN, Contents, DatasetPortion, ScenesPortion, Source
+from effsearch.data.sources import TEST, TRAIN, Contents, DatasetSource, ScenesSource, Source
 from effsearch.errors import DataError
 
 Arguments = dict[str, Any]
@@ -22,7 +22,7 @@ Calls = tuple[Arguments, ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class TorchvisionCall:
     """How torchvision builds a set: one call for each entry of `train` and `test`; without `test`, train is split."""
 
     constructor: str
@@ -40,24 +40,24 @@ _VAL: tuple[Calls, Calls] = ({"split": "train"},), ({"split": "val"},)
 _FLAG: tuple[Calls, Calls] = ({"train": True},), ({"train": False},)
 
 TORCHVISION = {
-    "cifar10": Row("CIFAR10", 10, *_FLAG),
-    "cifar100": Row("CIFAR100", 100, *_FLAG),
-    "svhn": Row("SVHN", 10, *_SPLIT),
-    "flowers102": Row("Flowers102", 102, *_POOLED),
-    "oxford_iiit_pet": Row("OxfordIIITPet", 37, *_TRAINVAL),
-    "food101": Row("Food101", 101, *_SPLIT),
-    "stanford_cars": Row(
+    "cifar10": TorchvisionCall("CIFAR10", 10, *_FLAG),
+    "cifar100": TorchvisionCall("CIFAR100", 100, *_FLAG),
+    "svhn": TorchvisionCall("SVHN", 10, *_SPLIT),
+    "flowers102": TorchvisionCall("Flowers102", 102, *_POOLED),
+    "oxford_iiit_pet": TorchvisionCall("OxfordIIITPet", 37, *_TRAINVAL),
+    "food101": TorchvisionCall("Food101", 101, *_SPLIT),
+    "stanford_cars": TorchvisionCall(
         "StanfordCars",
         196,
         *_SPLIT,
         put="stanford_cars/ with devkit/, cars_train/, cars_test/ and cars_test_annos_withlabels.mat",
     ),
-    "fgvc_aircraft": Row("FGVCAircraft", 100, *_TRAINVAL),
-    "eurosat": Row("EuroSAT", 10, ({},), ()),
-    "gtsrb": Row("GTSRB", 43, *_SPLIT),
-    "stl10": Row("STL10", 10, *_SPLIT),
-    "imagenette": Row("Imagenette", 10, *_VAL),
-    "imagenet": Row(
+    "fgvc_aircraft": TorchvisionCall("FGVCAircraft", 100, *_TRAINVAL),
+    "eurosat": TorchvisionCall("EuroSAT", 10, ({},), ()),
+    "gtsrb": TorchvisionCall("GTSRB", 43, *_SPLIT),
+    "stl10": TorchvisionCall("STL10", 10, *_SPLIT),
+    "imagenette": TorchvisionCall("Imagenette", 10, *_VAL),
+    "imagenet": TorchvisionCall(
         "ImageNet",
         1000,
         *_VAL,
@@ -104,7 +104,7 @@ class Scenes:
     def open(self, downloads: Path) -> Contents:
         return Contents(
             scenes.CLASSES,
-            {TRAIN: ScenesPortion(TRAIN, scenes.TRAIN), TEST: ScenesPortion(TEST, scenes.TEST)},
+            {TRAIN: ScenesSource(TRAIN, scenes.TRAIN), TEST: ScenesSource(TEST, scenes.TEST)},
         )
 
 
@@ -138,11 +138,11 @@ class TorchvisionSet:
             items = [item for item, mark in zip(items, marks, strict=True) if not mark]
         return Contents(
             _class_names(train[0], row.classes),
-            {TRAIN: DatasetPortion(f"{self.name} train", items), TEST: DatasetPortion(f"{self.name} test", held)},
+            {TRAIN: DatasetSource(f"{self.name} train", items), TEST: DatasetSource(f"{self.name} test", held)},
         )
 
 
-def _build(name: str, row: Row, root: Path, arguments: Arguments) -> Any:
+def _build(name: str, row: TorchvisionCall, root: Path, arguments: Arguments) -> Any:
     from torchvision import datasets  # late: it costs a second, and most image sets do without
 
     if not row.put:

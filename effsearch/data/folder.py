@@ -23,8 +23,8 @@ from effsearch.data.sources import (
     TRAIN,
     VALIDATION,
     Contents,
-    FilePortion,
-    Portion,
+    FileSource,
+    SplitSource,
     check_counts,
     needed_for_training,
     some,
@@ -75,14 +75,14 @@ class ImageFolder:
         return tuple(self.splits[TRAIN])
 
     def open(self, downloads: Path) -> Contents:
-        portions: dict[str, Portion] = {split: self._portion(files) for split, files in self.splits.items()}
-        return Contents(self.classes, portions)
+        sources: dict[str, SplitSource] = {split: self._source(files) for split, files in self.splits.items()}
+        return Contents(self.classes, sources)
 
-    def _portion(self, split: Classes) -> FilePortion:
+    def _source(self, split: Classes) -> FileSource:
         number = {name: index for index, name in enumerate(self.classes)}
         names = [file.name for files in split.values() for file in files]
         labels = [number[name] for name, files in split.items() for _ in files]
-        return FilePortion(self.root, names, np.array(labels, np.int64))
+        return FileSource(self.root, names, np.array(labels, np.int64))
 
 
 def list_folder(root: Path) -> ImageFolder:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from effsearch.data.imageset import ImageSet, Labels, Pixels, Split, hold_out
-from effsearch.data.sources import TEST, TRAIN, VALIDATION, Block, Portion, Skipped, some
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, ImageBlock, Skipped, SplitSource, some
 from effsearch.errors import DataError
 
 FORMAT = 1
@@ -25,11 +25,11 @@ VERIFIED_BYTES = 1 << 30
 """Of pixels of a split, up to which they are read to see that they are what was written: about a second."""
 
 
-class DamagedError(Exception):
+class CorruptError(Exception):
     """A packed folder that is not what its meta.json says; the text says how."""
 
 
-class OutdatedError(DamagedError):
+class OutdatedError(CorruptError):
     """A packed folder as another version writes it."""
 
 
@@ -68,7 +68,7 @@ def info(folder: Path) -> PackedInfo:
     """What is in a packed folder. Raises DataError if it is missing or damaged."""
     try:
         return check(folder)
-    except DamagedError as error:
+    except CorruptError as error:
         raise DataError(f"{folder} is not a sound packed image set ({error}); prepare it again") from error
 
 
@@ -100,7 +100,7 @@ def load_test(folder: Path) -> Split:
 
 
 def check(folder: Path, pixels: bool = False) -> PackedInfo:
-    """Compares every array's header and file size with meta.json, and labels with their checksum. Raises DamagedError.
+    """Compares every array's header and file size with meta.json, and labels with their checksum. Raises CorruptError.
 
     With `pixels` these are read too, where a split has no more than VERIFIED_BYTES of them.
     """
@@ -108,7 +108,7 @@ def check(folder: Path, pixels: bool = False) -> PackedInfo:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
         about = _info_from(meta)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{_META} is missing or unreadable") from error
+        raise CorruptError(f"{_META} is missing or unreadable") from error
     if about.format != FORMAT:
         raise OutdatedError(f"it has format {about.format}, and this version reads {FORMAT}")
     side = about.resolution
@@ -142,7 +142,7 @@ def write_meta(folder: Path, about: PackedInfo) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What became of a portion: labels of the images kept (N,), those left out, and how many had to be enlarged.
+    """What became of a source: labels of the images kept (N,), those left out, and how many had to be enlarged.
 
     `checksums` are those of its two arrays, by file.
     """
@@ -153,8 +153,8 @@ class Written:
     checksums: dict[str, int]
 
 
-def write_split(folder: Path, split: str, portion: Portion, resolution: int, threads: int) -> Written:
-    """Decodes a portion block by block into SPLIT_pixels.npy and SPLIT_labels.npy; memory stays bounded.
+def write_split(folder: Path, split: str, source: SplitSource, resolution: int, threads: int) -> Written:
+    """Decodes a source block by block into SPLIT_pixels.npy and SPLIT_labels.npy; memory stays bounded.
 
     Written as a file, not through a memory map, where a full disk would be a bus error instead of an OSError.
     """
@@ -162,8 +162,8 @@ def write_split(folder: Path, split: str, portion: Portion, resolution: int, thr
     skipped: list[Skipped] = []
     enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
-        length = _header(file, len(portion), resolution)
-        for block in _blocks(portion, resolution, threads):
+        length = _header(file, len(source), resolution)
+        for block in _blocks(source, resolution, threads):
             values = np.ascontiguousarray(block.pixels).data
             file.write(values)
             checksum = zlib.crc32(values, checksum)
@@ -195,12 +195,12 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _blocks(portion: Portion, resolution: int, threads: int) -> Iterator[Block]:
+def _blocks(source: SplitSource, resolution: int, threads: int) -> Iterator[ImageBlock]:
     size = max(1, min(256, _BLOCK_BYTES // (resolution * resolution * 3)))
-    waiting: deque[Future[Block]] = deque()
+    waiting: deque[Future[ImageBlock]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(portion), size):
-            waiting.append(pool.submit(portion.block, start, min(start + size, len(portion)), resolution))
+        for start in range(0, len(source), size):
+            waiting.append(pool.submit(source.block, start, min(start + size, len(source)), resolution))
             if len(waiting) > 2 * threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -226,17 +226,17 @@ def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> An
     try:
         array = _map(path)
     except (OSError, EOFError) as error:
-        raise DamagedError(f"{path.name} is missing or short") from error
+        raise CorruptError(f"{path.name} is missing or short") from error
     except Exception as error:  # What reads the header raises whatever it meets.
-        raise DamagedError(f"{path.name} is no array") from error
+        raise CorruptError(f"{path.name} is no array") from error
     if array.shape != shape or array.dtype != dtype:
-        raise DamagedError(f"{path.name} holds {array.shape} {array.dtype} instead of {shape} {np.dtype(dtype)}")
+        raise CorruptError(f"{path.name} holds {array.shape} {array.dtype} instead of {shape} {np.dtype(dtype)}")
     return array
 
 
 def _check_values(about: PackedInfo, name: str, array: Any) -> None:
     if zlib.crc32(np.ascontiguousarray(array).data) != about.checksums.get(name, -1) and about.checksums:
-        raise DamagedError(f"{name} holds other values than were written")
+        raise CorruptError(f"{name} holds other values than were written")
 
 
 def _info_from(meta: dict[str, Any]) -> PackedInfo:

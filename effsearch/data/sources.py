@@ -23,7 +23,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class ImageBlock:
     """Some images of a split, in order: (K, R, R, 3), (K,), those left out, and how many were smaller than R."""
 
     pixels: Pixels
@@ -32,12 +32,12 @@ class Block:
     enlarged: int = 0
 
 
-class Portion(Protocol):
+class SplitSource(Protocol):
     """The images of one split, not yet decoded."""
 
     def __len__(self) -> int: ...
 
-    def block(self, start: int, stop: int, resolution: int) -> Block:
+    def block(self, start: int, stop: int, resolution: int) -> ImageBlock:
         """Images start..stop; safe to call from several threads."""
         ...
 
@@ -47,7 +47,7 @@ class Portion(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class FilePortion:
+class FileSource:
     """Image files under one root, named by their paths within it."""
 
     root: Path
@@ -57,7 +57,7 @@ class FilePortion:
     def __len__(self) -> int:
         return len(self.names)
 
-    def block(self, start: int, stop: int, resolution: int) -> Block:
+    def block(self, start: int, stop: int, resolution: int) -> ImageBlock:
         def fetch(index: int) -> tuple[Path, int]:
             return self.root / self.names[index], int(self.labels[index])
 
@@ -70,7 +70,7 @@ class FilePortion:
 
 
 @dataclass(frozen=True, eq=False)
-class DatasetPortion:
+class DatasetSource:
     """Chosen items of datasets in torchvision's manner: dataset[i] is (image or path of an image, label)."""
 
     name: str
@@ -79,7 +79,7 @@ class DatasetPortion:
     def __len__(self) -> int:
         return len(self.items)
 
-    def block(self, start: int, stop: int, resolution: int) -> Block:
+    def block(self, start: int, stop: int, resolution: int) -> ImageBlock:
         def fetch(index: int) -> tuple[Image.Image | Path, int]:
             dataset, inner = self.items[index]
             image, label = dataset[inner]
@@ -99,7 +99,7 @@ class DatasetPortion:
 
 
 @dataclass(frozen=True, eq=False)
-class ScenesPortion:
+class ScenesSource:
     """The synthetic scenes of one split, drawn at the resolution asked for."""
 
     split: str
@@ -108,15 +108,15 @@ class ScenesPortion:
     def __len__(self) -> int:
         return self.count
 
-    def block(self, start: int, stop: int, resolution: int) -> Block:
-        return Block(*scenes.draw(self.split, np.arange(start, stop), resolution))
+    def block(self, start: int, stop: int, resolution: int) -> ImageBlock:
+        return ImageBlock(*scenes.draw(self.split, np.arange(start, stop), resolution))
 
     def content(self) -> Iterator[bytes]:
         yield f"scenes\0{scenes.VERSION}\0{self.split}\0{self.count}".encode()
 
 
 @dataclass(frozen=True, eq=False)
-class LargerPortion:
+class LargerSource:
     """A split that is packed already, at a larger resolution."""
 
     pixels: Pixels
@@ -125,10 +125,10 @@ class LargerPortion:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def block(self, start: int, stop: int, resolution: int) -> Block:
+    def block(self, start: int, stop: int, resolution: int) -> ImageBlock:
         size = (resolution, resolution)
         rows = (Image.fromarray(row).resize(size, Image.Resampling.BICUBIC) for row in self.pixels[start:stop])
-        return Block(np.stack([np.asarray(row) for row in rows]), self.labels[start:stop])
+        return ImageBlock(np.stack([np.asarray(row) for row in rows]), self.labels[start:stop])
 
     def content(self) -> Iterator[bytes]:
         yield from (row.tobytes() for row in self.pixels)
@@ -139,7 +139,7 @@ def _block(
     name: Callable[[int], str],
     fetch: Callable[[int], tuple[Image.Image | Path, int]],
     resolution: int,
-) -> Block:
+) -> ImageBlock:
     pixels = np.empty((len(indices), resolution, resolution, 3), np.uint8)
     labels: list[int] = []
     skipped: list[Skipped] = []
@@ -154,7 +154,7 @@ def _block(
             pixels[len(labels)], small = square_of
             labels.append(label)
             enlarged += small
-    return Block(pixels[: len(labels)], np.array(labels, np.int64), tuple(skipped), enlarged)
+    return ImageBlock(pixels[: len(labels)], np.array(labels, np.int64), tuple(skipped), enlarged)
 
 
 def _reason(error: Exception) -> str:
@@ -183,14 +183,14 @@ class Contents:
     """The classes and splits of a source; labels count through `classes`."""
 
     classes: tuple[str, ...]
-    portions: Mapping[str, Portion]
+    sources: Mapping[str, SplitSource]
 
     def digest(self) -> str:
         """SHA-256 over the classes and every image's name, label and bytes, in order: 64 hexadecimal digits."""
         total = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        for split, portion in sorted(self.portions.items()):
-            total.update(f"\0{split}\0{len(portion)}\0".encode())
-            for part in portion.content():
+        for split, source in sorted(self.sources.items()):
+            total.update(f"\0{split}\0{len(source)}\0".encode())
+            for part in source.content():
                 total.update(part)
         return total.hexdigest()
 

@@ -1,10 +1,13 @@
 """What an evaluation tells of an architecture, and the one that only predicts it."""
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from effsearch.architecture import Architecture
-from effsearch.errors import SpaceError
+from effsearch.errors import QuantityError, SpaceError
 from effsearch.prior import predict
 from effsearch.training import Epoch
 
@@ -25,6 +28,23 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """For a journal: all but the checkpoint."""
         return {name: value for name, value in asdict(self).items() if name != "checkpoint"}
+
+
+@dataclass(frozen=True)
+class FunctionEvaluator:
+    """A function that gives the accuracy (a fraction) of an architecture, in place of a training; raises what it does.
+
+    Raises QuantityError where it gives no number.
+    """
+
+    function: Callable[[Architecture], float]
+
+    def __call__(self, architecture: Architecture, seed: int) -> Evaluation:
+        start = time.perf_counter()
+        accuracy = float(self.function(architecture))
+        if not math.isfinite(accuracy):
+            raise QuantityError(f"evaluate must give a number from 0 to 1, got {accuracy} for {architecture.notation}")
+        return Evaluation(accuracy, epochs=0, seconds=time.perf_counter() - start)
 
 
 def predicted(architecture: Architecture, seed: int) -> Evaluation:

@@ -32,7 +32,7 @@ class Whole:
     device: str = "cpu"
 
     def history(self, state: bytes) -> list[Epoch]:
-        """The epochs of a checkpoint; raises DamagedCheckpoint."""
+        """The epochs of a checkpoint; raises CorruptCheckpoint."""
         return history_of(state)
 
 

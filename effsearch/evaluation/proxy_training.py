@@ -37,12 +37,12 @@ class ProxyTraining:
     ) -> Evaluation:
         """Trains and validates one architecture, or goes on until an epoch.
 
-        Raises Diverged, DamagedCheckpoint, ContextLost, and ExecutorError where there is no GPU to train on.
+        Raises Diverged, CorruptCheckpoint, ContextLost, and ExecutorError where there is no GPU to train on.
         """
         with Watchdog() as watchdog, given_back(self.device):
             return self._train(architecture, seed, until, checkpoint, watchdog)
 
-    def in_parts(self, count: int) -> "ProxyTraining":
+    def with_accumulation(self, count: int) -> "ProxyTraining":
         """The same with each batch in so many parts: what is left of memory may do for that."""
         return replace(self, accumulation=count)
 

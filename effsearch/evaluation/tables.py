@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from effsearch.benchmark_table import Entry, Table, notation
 from effsearch.errors import TableError, listed
-from effsearch.space import Decision, Row, Value
+from effsearch.space import Decision, FieldValues, Value
 from effsearch.text import counted
 
 MEASURED = re.compile(
@@ -101,18 +101,18 @@ def to_csv(table: Table) -> str:
 def _entries(
     path: Path,
     decisions: Sequence[Decision],
-    rows: Sequence[Row],
+    rows: Sequence[FieldValues],
     accuracy: Sequence[float],
     flops: Sequence[float],
     params: Sequence[float],
     deviation: Sequence[float] | None,
-) -> tuple[dict[Row, Entry], int]:
+) -> tuple[dict[FieldValues, Entry], int]:
     """One entry a network; raises TableError for duplicates that are no repeated trainings.
 
     A sample of a space may have trained a network under several seeds: its accuracies differ and its FLOPs do not. In
     a table that has every combination, one row too many is a mistake.
     """
-    groups: dict[Row, list[int]] = {}
+    groups: dict[FieldValues, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(row, []).append(index)
     complete = len(groups) == math.prod(len(decision.choices) for decision in decisions)

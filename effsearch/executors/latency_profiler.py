@@ -14,7 +14,6 @@ from effsearch.evaluation.hardware import send
 from effsearch.evaluation.latency_model import LatencyModel, fit_latency
 from effsearch.executors.local import LocalExecutor, call
 from effsearch.files import write_atomically
-from effsearch.runs.forms import fits
 from effsearch.runs.settings import LatencyConditions
 
 SECONDS = 1.0
@@ -30,7 +29,7 @@ FAILURES = 3
 """Networks in a row that cannot be measured before that is taken for what the machine is."""
 
 
-class Meter:
+class LatencyProfiler:
     """Measures latencies in seconds in a process of its own, while the workers of this process are made to rest.
 
     What a search may propose is predicted by a model of a first sample; what it proposes is measured. With a `file`
@@ -48,20 +47,20 @@ class Meter:
         self._executor: LocalExecutor | None = None
 
     @classmethod
-    def read(cls, conditions: LatencyConditions, classes: int, file: Path) -> "Meter":
-        """A meter that knows what an earlier one of the same run has measured; raises RunError."""
+    def read(cls, conditions: LatencyConditions, classes: int, file: Path) -> "LatencyProfiler":
+        """A profiler that knows what an earlier one of the same run has measured; raises RunError."""
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
-            meter = cls(conditions, classes)
+            profiler = cls(conditions, classes)
             for text, seconds in document["latencies"].items():
-                meter._known[parse(text).key] = text, math.inf if seconds is None else _latency(seconds)
+                profiler._known[parse(text).key] = text, math.inf if seconds is None else _latency(seconds)
             if any(document["latencies"].get(text) is None for text in document["sample"]):
                 raise ValueError("the sample was not measured")
-            meter.learn([parse(text) for text in document["sample"]])
+            profiler.learn([parse(text) for text in document["sample"]])
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
             raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
-        meter.file = file
-        return meter
+        profiler.file = file
+        return profiler
 
     def close(self) -> None:
         """Ends the process that measures."""
@@ -131,6 +130,6 @@ class Meter:
 
 
 def _latency(seconds: Any) -> float:
-    if not fits(seconds, float) or not SHORTEST <= seconds <= MOST_SECONDS:
+    if type(seconds) not in (int, float) or not SHORTEST <= seconds <= MOST_SECONDS:
         raise ValueError(f"{seconds!r:.80} is no latency")
     return float(seconds)

@@ -26,18 +26,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from filelock import FileLock, Timeout
 
+from effsearch import __version__
 from effsearch.errors import QuantityError, RunError
-from effsearch.files import read_toml, set_aside, write_atomically
-from effsearch.runs.forms import MANIFEST, fault
-from effsearch.runs.storage import without_passwords
+from effsearch.files import quarantine, read_toml, write_atomically
+from effsearch.runs.manifest import About, Manifest
+from effsearch.runs.schema import convert
 from effsearch.scaling import Coefficients
-from effsearch.text import printable
+from effsearch.text import sanitize, without_passwords
 
+S = TypeVar("S")
 _log = logging.getLogger(__name__)
 LATENCIES = "latency.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -56,7 +58,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return printable(self.path.name)
+        return sanitize(self.path.name)
 
     @property
     def journal(self) -> Path:
@@ -85,11 +87,11 @@ class Run:
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, state)
 
-    def set_checkpoint_aside(self, key: str, seed: int) -> None:
+    def quarantine_checkpoint(self, key: str, seed: int) -> None:
         """Renames a damaged checkpoint, and says so; its training then begins anew. Raises RunError for no key."""
         file = self._checkpoint(key, seed)
         if file.is_file():
-            _log.warning("%s is damaged: set aside as %s; its training begins anew", file, set_aside(file).name)
+            _log.warning("%s is corrupt: quarantined as %s; its training begins anew", file, quarantine(file).name)
 
     def read_coefficients(self) -> Coefficients | None:
         """What a search for coefficients found, or None; raises RunError for what is not that."""
@@ -111,26 +113,44 @@ class Run:
             raise RunError(f"{key!r:.80} is not the key of a network")
         return self.path / "checkpoints" / f"{key}-seed{seed}.safetensors"
 
-    def manifest(self) -> dict[str, Any]:
-        """What run.toml says; raises RunError if it cannot be read."""
-        file = self.path / "run.toml"
+    def manifest(self) -> Manifest:
+        """What run.toml says; raises RunError, which names the version that wrote it, if it cannot be read."""
+        document = self._document()
         try:
-            document = read_toml(file)
-        except (OSError, ValueError) as error:
-            raise RunError(f"{file} cannot be read: {error}") from None
-        wrong = fault(document, MANIFEST, "")
-        if wrong is not None:
-            raise RunError(f"{file} is not what a run writes: {wrong}")
-        return document
+            return Manifest.from_document(document)
+        except RunError as error:
+            wrote = _version(document)
+            by = "" if wrote in ("", __version__) else f" (effsearch {wrote} wrote it, this is {__version__})"
+            raise RunError(f"{self.path / 'run.toml'} is not what a run writes: {error}{by}") from None
+
+    def settings(self, kind: type[S]) -> S:
+        """Its settings, which are of that kind; raises RunError for a run of another command."""
+        found = self.manifest().settings
+        if not isinstance(found, kind):
+            raise RunError(f"run {self.name} is of effsearch {self.kind}, which has no {kind.__name__}")
+        return found
+
+    def about(self) -> About:
+        """The command that made it, and when; raises RunError if run.toml does not say."""
+        try:
+            return convert(self._document().get("run", {}), About)
+        except ValueError as error:
+            raise RunError(f"{self.path / 'run.toml'} is not what a run writes: run: {error}") from None
 
     @property
     def kind(self) -> str:
-        """The command that made it: nas or grid; raises RunError."""
-        about = self.manifest().get("run")
-        return str(about.get("kind", "")) if isinstance(about, dict) else ""
+        """The command that made it, such as nas or grid; raises RunError."""
+        return self.about().kind
+
+    def _document(self) -> dict[str, Any]:
+        file = self.path / "run.toml"
+        try:
+            return read_toml(file)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file} cannot be read: {error}") from None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Makes this process the only driver of the run; raises RunError that says who holds it.
 
         The system drops the lock when its process dies, however it dies.
@@ -182,16 +202,16 @@ def check_names(run: str | None, resume: str | None) -> None:
 
 
 def create(
-    results: Path, name: str, manifest: Mapping[str, Any], files: Mapping[str, str] = MappingProxyType({})
+    results: Path, name: str, document: Mapping[str, Any], files: Mapping[str, str] = MappingProxyType({})
 ) -> Run:
-    """Makes the folder of a new run with more `files` in it, whole or not at all; raises RunError if it cannot."""
+    """Makes the folder of a new run: `document` as run.toml and more `files`, whole or not at all; raises RunError."""
     run = Run(results / check_name(name))
     try:
         results.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=results, prefix=f".{name}."))
         try:
             building.chmod(0o755)
-            (building / "run.toml").write_text(tomli_w.dumps(manifest), encoding="utf-8")
+            (building / "run.toml").write_text(toml_text(document), encoding="utf-8")
             for file, text in files.items():
                 (building / file).write_text(text, encoding="utf-8")
             building.rename(run.path)
@@ -202,6 +222,11 @@ def create(
     return run
 
 
+def toml_text(document: Mapping[str, Any]) -> str:
+    """The text of a TOML file; raises TypeError for what that cannot hold."""
+    return tomli_w.dumps(document)
+
+
 def runs(results: Path) -> list[Run]:
     """All runs of a results folder, the latest last."""
     found = [Run(path.parent) for path in results.glob("*/run.toml")]
@@ -210,8 +235,15 @@ def runs(results: Path) -> list[Run]:
 
 def _created(run: Run) -> str:
     try:
-        return str(run.manifest().get("run", {}).get("created", ""))
-    except (RunError, AttributeError):
+        return run.about().created
+    except RunError:
+        return ""
+
+
+def _version(document: Mapping[str, Any]) -> str:
+    try:
+        return str(document["run"]["versions"]["effsearch"])
+    except (KeyError, TypeError):
         return ""
 
 
@@ -231,13 +263,14 @@ def find(results: Path, name: str | None) -> Run:
     raise RunError(f"no run {name!r} in {results}/; {known}")
 
 
-def environment() -> dict[str, Any]:
-    """What a result may depend on besides its options, for run.toml."""
+def environment(kind: str) -> About:
+    """What a result may depend on besides its options."""
     packages = ("effsearch", "torch", "torchvision", "optuna", "numpy")
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": without_passwords(" ".join(["effsearch", *sys.argv[1:]])),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {package: version(package) for package in packages},
-    }
+    return About(
+        kind=kind,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=without_passwords(" ".join(["effsearch", *sys.argv[1:]])),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        versions={package: version(package) for package in packages},
+    )

@@ -17,12 +17,12 @@ from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
 from effsearch.runs.trial_store import STUDY
 from effsearch.runs.trials import read_record
 
-LEAST = 20
+LEAST_TRAININGS = 20
 """Trainings below which nothing is said of what mattered: the best tenth would be a single one."""
 
 
 @dataclass(frozen=True)
-class Training:
+class TrialHistory:
     """One trial: its record, the mean training loss (nats) of each epoch, and the validation accuracies between.
 
     `accuracies` are (epoch, fraction), only of those epochs after which the network was validated.
@@ -37,7 +37,7 @@ class Training:
 class History:
     """The trainings of a run, in the order in which they were begun, and the trials that they are read from."""
 
-    trainings: tuple[Training, ...]
+    trainings: tuple[TrialHistory, ...]
     trials: tuple[FrozenTrial, ...] = ()
 
     @property
@@ -51,7 +51,7 @@ def read_history(run: Run) -> History | None:
     Nothing is written, so that the journal may be read-only, or be written by a driver meanwhile. The trials of some
     runs are in a database, whose password the environment gives.
     """
-    found = stored(run, run.manifest(), None)
+    found = stored(run, run.manifest().storage, None)
     if found.storage is not None:
         return _of_database(found)
     if not run.journal.is_file():
@@ -76,13 +76,13 @@ def _of_database(run: Run) -> History:
     return History(tuple(filter(None, map(_training, trials))), tuple(trials))
 
 
-def _training(trial: FrozenTrial) -> Training | None:
+def _training(trial: FrozenTrial) -> TrialHistory | None:
     record = read_record(trial)
     if record is None:
         return None
     history = trial.user_attrs.get(EVALUATION, {}).get("history", ())
     validated = [epoch for epoch in history if epoch["accuracy"] is not None]
-    return Training(
+    return TrialHistory(
         record,
         tuple(float(epoch["loss"]) for epoch in history),
         tuple((int(epoch["epoch"]), float(epoch["accuracy"])) for epoch in validated),
@@ -99,8 +99,8 @@ def importances(history: History, longest: int) -> dict[str, float] | str:
         for trial in history.trials
         if trial.state == TrialState.COMPLETE and trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest
     ]
-    if len(done) < LEAST:
-        return f"{len(done)} trainings are too few to say which decisions matter; it takes {LEAST}"
+    if len(done) < LEAST_TRAININGS:
+        return f"{len(done)} trainings are too few to say which decisions matter; it takes {LEAST_TRAININGS}"
     study = optuna.create_study(direction="maximize")
     study.add_trials(done)
     try:

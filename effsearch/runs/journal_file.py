@@ -107,7 +107,7 @@ def _parsed(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def repair(path: Path) -> None:
-    """Sets aside what follows the last sound line of a journal, as JOURNAL.damaged, and says so; raises OSError."""
+    """Sets aside what follows the last sound line of a journal, as JOURNAL.corrupt, and says so; raises OSError."""
     try:
         with path.open("rb") as file:
             sound, lines = 0, 0
@@ -131,8 +131,8 @@ def repair(path: Path) -> None:
         file.truncate(sound)
         os.fsync(file.fileno())
     count = rest.count(b"\n")
-    what = "is torn" if count <= 1 else f"is damaged: it and the {count - 1} lines after it are not used"
-    _log.warning("line %d of %s %s; set aside as %s", lines + 1, path, what, aside.name)
+    what = "is torn" if count <= 1 else f"is corrupt: it and the {count - 1} lines after it are not used"
+    _log.warning("line %d of %s %s; quarantined as %s", lines + 1, path, what, aside.name)
 
 
 def is_sound(line: bytes) -> bool:

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import QuantityError, RunError
 from effsearch.reward import Measure, Reward
-from effsearch.runs.forms import check_fields
 from effsearch.runs.records import Record
+from effsearch.runs.schema import check_numbers, convert
 from effsearch.scaling import Coefficients
-from effsearch.text import printable
+from effsearch.text import sanitize
 
 TIE = 2.0
 """Standard errors of a difference within which two accuracies are a tie."""
@@ -190,20 +190,10 @@ def from_csv(text: str) -> list[Row]:
         raise RunError(f"not a ranking as a run writes it: line {reader.line_num}: {error!r}") from None
 
 
-_READ: dict[type, Callable[[str], Any]] = {bool: {"True": True, "False": False}.__getitem__, str: printable}
-
-
 def _parse_row(cells: dict[str, str]) -> Row:
-    values: dict[str, Any] = {}
-    for name, kind in get_type_hints(Row).items():
-        first, *rest = get_args(kind) or (kind,)
-        cell = cells.get(name, "") if rest else cells[name]
-        if cell == "" and rest:
-            values[name] = None
-        else:
-            values[name] = _READ.get(first, first)(cell)
-    row = Row(**values)
-    check_fields(row)
+    filled = {name: sanitize(cell) for name, cell in cells.items() if cell or name not in _UNKNOWN}
+    row = convert({**_UNKNOWN, **filled}, Row, strict=False)
+    check_numbers([getattr(row, name) for name in COLUMNS])
     if len({row.rank is None, row.accuracy is None, row.reward is None}) > 1:
         raise ValueError("a row has all of rank, accuracy and reward, or none")
     if row.accuracy is not None and row.seeds < 1:
@@ -212,3 +202,7 @@ def _parse_row(cells: dict[str, str]) -> Row:
     if grown != (None, None, None):
         Coefficients(*grown)
     return row
+
+
+_UNKNOWN = {name: None for name, kind in get_type_hints(Row).items() if get_args(kind)}
+"""The columns whose cells may be empty."""

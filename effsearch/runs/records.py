@@ -3,20 +3,20 @@
 import json
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from statistics import median
 from typing import Any, Literal, overload
 
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
-from effsearch.runs.forms import check_fields
-from effsearch.scaling import Coefficients
-from effsearch.text import printable
+from effsearch.runs.schema import convert
+from effsearch.scaling import Coefficients, Multipliers
+from effsearch.text import sanitize
 
 State = Literal["complete", "failed", "interrupted", "running", "queued"]
-Fault = Literal["diverged", "memory", "lost", "hung", "error"]
+FailureKind = Literal["diverged", "memory", "lost", "hung", "error"]
 """Why a training failed: its loss, memory, its worker or node, its time, or an exception in the code."""
 
 CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"
@@ -32,8 +32,8 @@ class Candidate:
     """What is trained: an architecture with its cost, under a training seed, and who proposed it.
 
     `latency` is in seconds, where it was measured. `epochs` is where the training stops, if not at its end;
-    `coefficients` are those that a baseline was grown by. A batch is trained in `accumulation` parts, where the whole
-    of it has run out of memory.
+    `coefficients` (of phi) or `multipliers` are what a baseline was grown by. A batch is trained in `accumulation`
+    parts, where the whole of it has run out of memory.
     """
 
     key: str
@@ -46,14 +46,7 @@ class Candidate:
     coefficients: Coefficients | None = None
     accumulation: int = 1
     latency: float | None = None
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Candidate":
-        """Reads what `dataclasses.asdict` made of one; raises TypeError, or an EffsearchError, for anything else."""
-        found = values.get("coefficients")
-        made = cls(**{**values, "coefficients": None if found is None else Coefficients(**found)})
-        check_fields(made)
-        return made
+    multipliers: Multipliers | None = None
 
 
 @dataclass(frozen=True)
@@ -68,13 +61,13 @@ class Record:
     epochs: int | None = None
     seconds: float | None = None
     reason: str | None = None
-    fault: Fault | None = None
+    failure_kind: FailureKind | None = None
     finished: datetime | None = None
 
     @property
     def diverged(self) -> bool:
         """Whether a training failed for what its network is, not for what befell it."""
-        return self.fault == "diverged"
+        return self.failure_kind == "diverged"
 
 
 def epochs_alone(until: int, rungs: Sequence[int]) -> int:
@@ -82,16 +75,16 @@ def epochs_alone(until: int, rungs: Sequence[int]) -> int:
     return until - max((rung for rung in rungs if rung < until), default=0)
 
 
-Training = tuple[str, int, int | None]
+TrainingId = tuple[str, int, int | None]
 """A network under a seed to so many epochs; it may take several attempts."""
 
 
-def training_of(record: Record) -> Training:
+def training_of(record: Record) -> TrainingId:
     """What was trained in an attempt."""
     return record.candidate.key, record.candidate.seed, record.candidate.epochs
 
 
-class Trainings(Sequence[Record]):
+class RecordIndex(Sequence[Record]):
     """Records in the order of their trials: nothing that is asked at every step walks all of them."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
@@ -99,15 +92,15 @@ class Trainings(Sequence[Record]):
         self._states: defaultdict[State, dict[int, Record]] = defaultdict(dict)
         self._keys: defaultdict[tuple[State, int], Counter[str]] = defaultdict(Counter)
         self._proposed: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._attempts: defaultdict[Training, dict[int, Record]] = defaultdict(dict)
-        self._failing: set[Training] = set()
+        self._attempts: defaultdict[TrainingId, dict[int, Record]] = defaultdict(dict)
+        self._failing: set[TrainingId] = set()
         self._seconds: list[float] = []
         self._last: dict[int, int] = {}
         for number, record in enumerate(records):
             self.note(number, record)
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> "Trainings":
+    def of(cls, records: Iterable[Record]) -> "RecordIndex":
         """The same records, if they are not such already; numbered by their order."""
         return records if isinstance(records, cls) else cls(records)
 
@@ -178,7 +171,7 @@ class Trainings(Sequence[Record]):
         """All attempts of each training of which every attempt has failed, the first begun first."""
         return [self.attempts(training) for training in sorted(self._failing, key=lambda t: min(self._attempts[t]))]
 
-    def attempts(self, training: Training) -> list[Record]:
+    def attempts(self, training: TrainingId) -> list[Record]:
         """All attempts of a training, the first begun first; one that was interrupted is none."""
         group = self._attempts.get(training, {})
         return [group[number] for number in sorted(group)]
@@ -215,7 +208,7 @@ class Failure:
     seed: int
     epochs: int | None
     reason: str
-    fault: str
+    kind: str
     attempts: int
     traceback: str
 
@@ -232,18 +225,12 @@ def read_failures(run: Run) -> list[Failure]:
         return [_failure(row) for row in rows]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{run.failed} cannot be read: {error}") from None
 
 
 def _failure(row: dict[str, Any]) -> Failure:
-    found = Failure(**{field.name: row[field.name] for field in fields(Failure)})
-    check_fields(found)
+    found = convert({"kind": row.get("fault"), **row}, Failure)  # fault: as 0.1 wrote it
     # A stack trace has lines; it is only shown as JSON, which escapes what a terminal would obey.
-    return replace(
-        found,
-        key=printable(found.key),
-        notation=printable(found.notation),
-        reason=printable(found.reason),
-        fault=printable(found.fault),
-    )
+    shown: dict[str, Any] = {name: sanitize(getattr(found, name)) for name in ("key", "notation", "reason", "kind")}
+    return replace(found, **shown)

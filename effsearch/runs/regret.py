@@ -13,7 +13,7 @@ MARKS = (25, 50, 100, 200)
 
 
 @dataclass(frozen=True)
-class Course:
+class SearchCurve:
     """One search: the best reward after each evaluation, and the seconds of CPU that each proposal took."""
 
     sampler: str
@@ -53,16 +53,16 @@ class Replay:
     high: tuple[float, ...]
 
 
-def summarise(found: Iterable[Course], best: float) -> list[Replay]:
+def summarise(found: Iterable[SearchCurve], best: float) -> list[Replay]:
     """A line for each sampler, in the order of their first search."""
-    groups: dict[str, list[Course]] = {}
-    for course in sorted(found, key=lambda course: course.seed):
-        groups.setdefault(course.sampler, []).append(course)
+    groups: dict[str, list[SearchCurve]] = {}
+    for curve in sorted(found, key=lambda curve: curve.seed):
+        groups.setdefault(curve.sampler, []).append(curve)
     return [_summary(group, best) for group in groups.values()]
 
 
-def _summary(group: Sequence[Course], best: float) -> Replay:
-    regrets = [[max(0.0, best - value) / abs(best) for value in course.best] for course in group]
+def _summary(group: Sequence[SearchCurve], best: float) -> Replay:
+    regrets = [[max(0.0, best - value) / abs(best) for value in curve.best] for curve in group]
     trials = len(regrets[0])
     columns = [sorted(column) for column in zip(*regrets, strict=True)]
     quarter = len(group) // 4
@@ -72,7 +72,7 @@ def _summary(group: Sequence[Course], best: float) -> Replay:
         trials=trials,
         evaluations={regret: _reached(regrets, regret) for regret in REGRETS},
         regret={mark: mean(row[mark - 1] for row in regrets) if mark <= trials else None for mark in MARKS},
-        seconds=mean(course.seconds for course in group),
+        seconds=mean(curve.seconds for curve in group),
         curve=tuple(mean(column) for column in columns),
         low=tuple(column[quarter] for column in columns),
         high=tuple(column[-1 - quarter] for column in columns),

@@ -1,23 +1,33 @@
-"""What defines a run, as values."""
+"""What defines a run, as values: everything that gives its trials their meaning.
+
+A run is continued only under equal settings. All of them raise QuantityError for a value out of range.
+"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from effsearch.architecture import Architecture, parse
+from effsearch.axis_curves import AXES, POINTS, Curve, one_axis, width_under
+from effsearch.benchmark_table import Entry
 from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.cost import cost
-from effsearch.data.augmentation import Augmentation
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
 from effsearch.reward import NAMES, Costed, Kind, Measure, Reward, format_cost
-from effsearch.runs.forms import check_fields
-from effsearch.scaling import Rounding
+from effsearch.runs.schema import convert, to_plain
+from effsearch.scaling import AS_PUBLISHED, Multipliers, grow
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
+EVALUATORS = ("training", "prior")
+FUNCTION = "function"
+"""The evaluator of the library that the command line cannot name: a function of one's own."""
+
+Method = Literal["grid", "halving", "tpe", "evolution"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -45,20 +55,17 @@ def check_conditions(device: str, batch: int, threads: int, option: str) -> None
             raise QuantityError(f"{option}{name} must be from 1 to {most:,}, got {value}")
 
 
-EVALUATORS = ("training", "prior")
-
-
 @dataclass(frozen=True)
 class NasSettings:
-    """Everything that gives a trial its meaning: a run is continued only under equal settings.
+    """An architecture search.
 
     `target` is in the units of `measure`: FLOPs and parameters at `resolution` px and `classes` classes, or
     seconds; the window is of factors of it, or None. No network may cost more than `max_flops`, `max_params` or
     `max_latency` (seconds); where latency counts, `latency` says how it is measured. The best `finalists` and the
     baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them the proxy's) only the
-    best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted.
-    `prior` lets the auto sampler begin from such predictions. `start` are notations that are trained first. Raises
-    QuantityError.
+    best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted; `function`
+    asks a function of one's own for them.
+    `prior` lets the auto sampler begin from such predictions. `start` are notations that are trained first.
     """
 
     space: str
@@ -86,13 +93,12 @@ class NasSettings:
     prior: bool = False
 
     def __post_init__(self) -> None:
-        if self.evaluator not in EVALUATORS:
+        if self.evaluator not in (*EVALUATORS, FUNCTION):
             raise QuantityError(f"--evaluator must be one of {listed(EVALUATORS)}, got {self.evaluator!r}")
         if self.prior and (self.evaluator, self.sampler) != ("training", "auto"):
             got = f"sampler {self.sampler}" if self.sampler != "auto" else f"evaluator {self.evaluator}"
             raise QuantityError(f"--prior is what the auto sampler learns trainings from, got {got}")
-        if not 0 <= self.seed < 2**31:
-            raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
+        _check_seeds(self.seed)
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
         if self.rungs:
@@ -112,7 +118,7 @@ class NasSettings:
         return {measure: limit for measure in NAMES if (limit := getattr(self, f"max_{measure}")) is not None}
 
     @property
-    def allowance(self) -> str:
+    def constraints(self) -> str:
         """What a network may cost, in words."""
         limits = [f"at most {format_cost(limit, measure)}" for measure, limit in self.limits.items()]
         return ", ".join([self.score.span(self.window), *limits])
@@ -129,30 +135,6 @@ class NasSettings:
             return False
         return all(costs[measure] is None or costs[measure] <= limit for measure, limit in self.limits.items())
 
-    def to_dict(self) -> dict[str, Any]:
-        """For run.toml: no None, tuples as lists."""
-        window = "none" if self.window is None else list(self.window)
-        values = asdict(self) | {"window": window, "rungs": list(self.rungs), "start": list(self.start)}
-        return {name: value for name, value in values.items() if value is not None}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "NasSettings":
-        """Reads what `to_dict` wrote; raises RunError for anything else."""
-        try:
-            window = None if values["window"] == "none" else tuple(values["window"])
-            lists = {name: tuple(values.get(name, ())) for name in ("rungs", "start")}
-            latency = LatencyConditions(**values["latency"]) if "latency" in values else None
-            read = {"proxy": read_proxy(values["proxy"]), "window": window, "latency": latency}
-            made = cls(**{**values, **lists, **read})
-            check_fields(made)
-            return made
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the settings in run.toml cannot be read: {error}") from None
-
-    def differences(self, other: "NasSettings") -> list[str]:
-        """What differs, as 'name is A, not B'."""
-        return differences(self.to_dict(), other.to_dict())
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -160,6 +142,13 @@ class Limits:
 
     trials: int
     seconds: float | None = None
+
+
+def _check_seeds(seed: int, repeats: int = 1) -> None:
+    if not 1 <= repeats <= 100:
+        raise QuantityError(f"--repeats must be from 1 to 100, got {repeats}")
+    if not 0 <= seed < 2**31:
+        raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
 
 
 def check_rungs(rungs: tuple[int, ...]) -> None:
@@ -170,42 +159,12 @@ def check_rungs(rungs: tuple[int, ...]) -> None:
         raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
 
 
-def read_proxy(values: Mapping[str, Any]) -> Proxy:
-    """A proxy from its dict form; raises KeyError, TypeError or ValueError for anything else."""
-    return Proxy(**{**values, "recipe": read_recipe_dict(values["recipe"])})
-
-
-def read_recipe_dict(values: Mapping[str, Any]) -> Recipe:
-    """A recipe from its dict form; raises KeyError, TypeError or ValueError for anything else."""
-    # What is None (the dropout that follows from the size) cannot be written and is left out.
-    unset = {"dropout": None} if "dropout" not in values else {}
-    return Recipe(**{**values, **unset, "augmentation": Augmentation(**values["augmentation"])})
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs between two dict forms, as 'name is A, not B'."""
-    mine, theirs = _flat(one), _flat(other)
-    names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
-    return [f"{name} is {mine.get(name, 'not set')}, not {theirs.get(name, 'unset')}" for name in names]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
-
-
-Method = Literal["grid", "halving", "tpe", "evolution"]
-METHODS: tuple[Method, ...] = get_args(Method)
-
-
 @dataclass(frozen=True)
 class GridSettings:
-    """Everything that gives a trial its meaning: a run is continued only under equal settings.
+    """A search for coefficients.
 
     `baseline` is a notation and `name` what it is called. With `grid` every network is trained under `repeats` seeds;
-    with the other methods that is so for the best `finalists` and for the references. Raises QuantityError.
+    with the other methods that is so for the best `finalists` and for the references.
     """
 
     baseline: str
@@ -223,10 +182,8 @@ class GridSettings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise QuantityError(f"--method must be one of {listed(METHODS)}, got {self.method!r}")
-        if not 1 <= self.repeats <= 100:
-            raise QuantityError(f"--repeats must be from 1 to 100, got {self.repeats}")
-        if not 0 <= self.seed < 2**31:
-            raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {self.seed}")
+        _check_seeds(self.seed, self.repeats)
+        self.architecture  # noqa: B018 - checks it
 
     @cached_property
     def architecture(self) -> Architecture:
@@ -267,22 +224,164 @@ class GridSettings:
         # The paper's coefficients may lie on the grid, which is not searched here; they are a reference all the same.
         return [replace(cell, role="reference") for cell in found if cell.name]
 
-    def to_dict(self) -> dict[str, Any]:
-        """For run.toml; the reward and what it aims at stand there too, for whoever reads it."""
-        about = {"target": self.target_flops, "reward": "soft", "resolution": self.architecture.resolution}
-        return asdict(self) | about
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "GridSettings":
-        """Reads what `to_dict` wrote; raises RunError for anything else."""
-        try:
-            known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
-            grid = dict(known["grid"])
-            grid["rounding"] = Rounding(**grid["rounding"])
-            return cls(**{**known, "grid": CoefficientGrid(**grid), "proxy": read_proxy(known["proxy"])})
-        except (KeyError, TypeError, ValueError, EffsearchError) as error:
-            raise RunError(f"the settings in run.toml cannot be read: {error}") from None
+@dataclass(frozen=True)
+class CurvesSettings:
+    """Growth along one axis at a time, from a `baseline` (a notation) that is called `name`.
 
-    def differences(self, other: "GridSettings") -> list[str]:
-        """What differs, as 'name is A, not B'."""
-        return differences(self.to_dict(), other.to_dict())
+    `points` are growths of FLOPs; `under` adds width under other depths and resolutions.
+    """
+
+    baseline: str
+    name: str
+    data: str
+    proxy: Proxy
+    axes: tuple[str, ...] = AXES
+    under: bool = True
+    points: tuple[float, ...] = POINTS
+    repeats: int = 2
+    exponent: float = -0.07
+    classes: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_seeds(self.seed, self.repeats)
+        self.architecture, self.curves  # noqa: B018 - checks them
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The baseline."""
+        return parse(self.baseline)
+
+    @property
+    def curves(self) -> list[Curve]:
+        """What is drawn."""
+        return one_axis(self.axes, self.points) + (width_under(self.points) if self.under else [])
+
+    @property
+    def seeds(self) -> range:
+        """The training seeds, the same for all networks."""
+        return range(self.seed, self.seed + self.repeats)
+
+    @property
+    def score(self) -> Reward:
+        """Accuracy at the FLOPs of the baseline."""
+        return Reward(cost(self.architecture, classes=self.classes).flops, "soft", self.exponent)
+
+    def networks(self) -> dict[str, tuple[Architecture, Multipliers]]:
+        """The distinct networks of all curves, by key."""
+        found: dict[str, tuple[Architecture, Multipliers]] = {}
+        for curve in self.curves:
+            for by in curve.points:
+                network = grow(self.architecture, by, AS_PUBLISHED)
+                found.setdefault(network.key, (network, by))
+        return found
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """A search of a benchmark table.
+
+    `table` is its name and `digest` that of its rows; with `pool` only they are searched, else what is missing is
+    predicted. FLOPs and parameters are the table's; the target is of either, by `measure`; `window` are factors of it,
+    or None.
+    """
+
+    table: str
+    digest: str
+    target: float
+    pool: bool = False
+    reward: Kind = "soft"
+    exponent: float = -0.07
+    window: tuple[float, float] | None = (0.5, 1.25)
+    sampler: str = "auto"
+    seed: int = 0
+    measure: Measure = "flops"
+
+    def __post_init__(self) -> None:
+        _check_seeds(self.seed)
+        if self.measure == "latency":
+            raise QuantityError("a table holds no latency to aim at: use --target-flops or --target-params")
+        self.score  # noqa: B018 - checks target and exponent
+
+    @property
+    def score(self) -> Reward:
+        """The reward that is maximised."""
+        return Reward(self.target, self.reward, self.exponent, self.measure)
+
+    def feasible(self, entry: Entry) -> bool:
+        """Whether a network's cost is within the window."""
+        return self.score.within(self.window, self.cost(entry))
+
+    def cost(self, entry: Entry) -> float:
+        """What the reward weighs."""
+        return entry.params if self.measure == "params" else entry.flops
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The full training of one network; `weights` is the digest of the file that it starts from, or empty."""
+
+    notation: str
+    name: str
+    data: str
+    resolution: int
+    epochs: int
+    recipe: Recipe
+    seed: int = 0
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("--resolution", self.resolution, 8, 2048),
+            ("--epochs", self.epochs, 1, 100_000),
+            ("--seed", self.seed, 0, 2**31 - 1),
+        ):
+            if not low <= value <= high:
+                raise QuantityError(f"{name} must be from {low} to {high:,}, got {value}")
+        self.architecture  # noqa: B018 - checks it
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The network at the resolution it is trained at."""
+        return replace(parse(self.notation), resolution=self.resolution)
+
+
+Settings = NasSettings | TableSettings | GridSettings | CurvesSettings | TrainSettings
+KINDS: dict[str, type[Settings]] = {
+    "nas": NasSettings,
+    "grid": GridSettings,
+    "curves": CurvesSettings,
+    "train": TrainSettings,
+}
+"""By the command that makes a run; nas on a benchmark table has TableSettings."""
+
+
+def to_document(settings: Settings) -> dict[str, Any]:
+    """Settings as run.toml has them."""
+    unlimited = {"window": "none"} if getattr(settings, "window", ()) is None else {}
+    return to_plain(settings) | unlimited  # type: ignore[no-any-return]
+
+
+def from_document(kind: str, values: Mapping[str, Any]) -> Settings:
+    """Reads what `to_document` wrote, here or in version 0.1; raises RunError for anything else."""
+    if kind not in KINDS:
+        raise RunError(f"its kind must be one of {listed(KINDS)}, got {kind!r:.40}")
+    settings: type[Settings] = TableSettings if "table" in values and kind == "nas" else KINDS[kind]
+    read = {**values, "window": None} if values.get("window") == "none" else dict(values)
+    if isinstance(read.get("recipe"), dict):
+        read["recipe"] = _recipe(read["recipe"])
+    if isinstance(read.get("proxy"), dict) and isinstance(read["proxy"].get("recipe"), dict):
+        read["proxy"] = {**read["proxy"], "recipe": _recipe(read["proxy"]["recipe"])}
+    try:
+        return convert(read, settings)
+    except (ValueError, EffsearchError) as error:
+        raise RunError(f"its settings cannot be read: {error}") from None
+
+
+def _recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A dropout of None, which follows from the size, cannot be written; 0.1 had another name for bn_momentum."""
+    found = {"dropout": None, **values}
+    if "norm_momentum" in found and hasattr(Recipe, "bn_momentum"):
+        found["bn_momentum"] = found.pop("norm_momentum")
+    return found

@@ -1,9 +1,8 @@
-"""What must not be written down."""
+"""Where the trials of a run are: in its own journal, or in a database that Optuna knows."""
 
 import copy
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -25,16 +24,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import JournalFile, ReadOnlyJournal
-
-SECRETS = ("password", "passwd", "sslpassword", "sslkey")
-"""Parts of a URL's query that are nobody's business."""
-
-
-def without_passwords(text: str) -> str:
-    """A text, such as a command, without the passwords of URLs in it."""
-    text = re.sub(r"(\w://[^:/@\s]*):\S*@", r"\1:***@", text)
-    return re.sub(rf"({'|'.join(SECRETS)})=[^&\s]*", r"\1=***", text, flags=re.IGNORECASE)
-
+from effsearch.runs.manifest import Database
+from effsearch.text import SECRETS
 
 VARIABLE = "EFFSEARCH_STORAGE"
 """The environment variable that gives a storage's URL where no option does."""
@@ -72,26 +63,24 @@ def check_free(url: str, name: str) -> None:
         raise RunError(f"{without_password(url)} already has a study {name!r}; choose another --run name")
 
 
-def about(url: str | None, name: str) -> dict[str, Any]:
+def describe(url: str | None, name: str) -> Database | None:
     """What run.toml says of the storage."""
-    return {} if url is None else {"storage": {"url": without_password(url), "study": name}}
+    return None if url is None else Database(without_password(url), name)
 
 
-def stored(run: Run, manifest: Mapping[str, Any], asked: str | None) -> Run:
+def stored(run: Run, database: Database | None, asked: str | None) -> Run:
     """The run with the storage that it was made with; a password comes from `asked` or the environment.
 
     Raises RunError where another storage is asked for, or the study is not there.
     """
-    table = manifest.get("storage", {})
-    recorded = table.get("url") if isinstance(table, dict) else None
-    if recorded is None:
+    if database is None:
         if asked is not None:
             raise RunError(f"run {run.name} keeps its trials in its own folder; leave out --storage")
         return run
-    url = choose(asked) or str(recorded)
-    if without_password(url) != recorded and str(table.get("study")) not in _names(url):
-        raise RunError(f"{without_password(url)} has no study {table.get('study')!r}; run {run.name} is in {recorded}")
-    return replace(run, storage=url, study=str(table.get("study")))
+    url = choose(asked) or database.url
+    if without_password(url) != database.url and database.study not in _names(url):
+        raise RunError(f"{without_password(url)} has no study {database.study!r}; run {run.name} is in {database.url}")
+    return replace(run, storage=url, study=database.study)
 
 
 def open_storage(run: Run) -> BaseStorage:

@@ -23,10 +23,10 @@ from effsearch.runs.records import (
     INTERRUPTED,
     Candidate,
     Failure,
-    Fault,
+    FailureKind,
     Record,
-    Training,
-    Trainings,
+    RecordIndex,
+    TrainingId,
     training_of,
 )
 from effsearch.runs.storage import close_storage, end_trial, open_storage
@@ -36,7 +36,7 @@ STUDY = "effsearch"
 """The name of the study in a run's own journal."""
 
 
-class Ledger:
+class TrialStore:
     """Opens the study of a run, or begins it, and knows all that is in it from then on, since no one else writes it.
 
     Every change is in the storage before it is known here. Raises RunError for a storage that cannot be read, and
@@ -47,7 +47,7 @@ class Ledger:
         self.distributions = distributions
         self.params: dict[str, Mapping[str, Any]] = {}
         """The decisions that first gave each network, by its key."""
-        self.records = Trainings()
+        self.records = RecordIndex()
         """All trainings whose candidate is known, in the order of their trials."""
         self.trials = 0
         """All trials of the study."""
@@ -82,7 +82,7 @@ class Ledger:
     @property
     def failures(self) -> list[Failure]:
         """What is told of each training that has failed, with all its attempts."""
-        groups: dict[Training, list[FrozenTrial]] = {}
+        groups: dict[TrainingId, list[FrozenTrial]] = {}
         for trial in self._failed:
             record = self.records.at(trial.number)
             if record is not None and record.state == "failed":
@@ -98,7 +98,7 @@ class Ledger:
             seed=candidate.seed,
             epochs=candidate.epochs,
             reason=record.reason or "",
-            fault=record.fault or "error",
+            kind=record.failure_kind or "error",
             attempts=len(group),
             traceback=str(group[-1].user_attrs.get(FAILURE, {}).get("traceback", "")),
         )
@@ -130,7 +130,7 @@ class Ledger:
         try:
             asked = self.study.ask(dict(self.distributions))
         except BaseException:
-            self.settle(candidate_of, None)
+            self.recover_stale(candidate_of, None)
             raise
         self._storage.set_trial_user_attr(asked._trial_id, CANDIDATE, asdict(candidate_of(asked.params)))
         return self._note(self._storage.get_trial(asked._trial_id))
@@ -140,9 +140,11 @@ class Ledger:
         notes = {EVALUATION: dict(evaluation)}
         return self._record(self._note(end_trial(self._storage, trial, notes, TrialState.COMPLETE, [value])))
 
-    def fail(self, trial: FrozenTrial, reason: str, fault: Fault | None = None, traceback: str = "") -> Record | None:
+    def fail(
+        self, trial: FrozenTrial, reason: str, kind: FailureKind | None = None, traceback: str = ""
+    ) -> Record | None:
         """Ends a training without a value, with its reason."""
-        failure = {"reason": reason, "fault": fault, "traceback": traceback}
+        failure = {"reason": reason, "kind": kind, "traceback": traceback}
         ended = self._note(end_trial(self._storage, trial, {FAILURE: failure}, TrialState.FAIL))
         self._failed.append(ended)
         return self.records.at(ended.number)
@@ -155,7 +157,7 @@ class Ledger:
             self.queue(candidate, trial.params, trial.system_attrs)
         self.fail(trial, INTERRUPTED)
 
-    def forgive(self) -> None:
+    def requeue_failed(self) -> None:
         """Queues what has failed at every attempt again, and takes those attempts as interrupted from here on."""
         for group in self.records.failing():
             candidate = group[-1].candidate
@@ -163,7 +165,7 @@ class Ledger:
             for record in group:
                 self.records.note(record.number, replace(record, state="interrupted"))
 
-    def settle(
+    def recover_stale(
         self,
         candidate_of: Callable[[Mapping[str, Any]], Candidate],
         score: Reward | None,

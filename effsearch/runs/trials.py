@@ -8,8 +8,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.errors import EffsearchError, RunError
-from effsearch.runs.forms import check_fields, fits
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Record, State
+from effsearch.runs.schema import LARGEST, convert
 
 FIXED = "fixed_params"
 """The system attribute with the decisions of a trial that was not asked for, as Optuna names it."""
@@ -53,7 +53,7 @@ def _may_be(kind: BaseDistribution, value: Any) -> bool:
     """A number may be out of its range, as those of a network are that was not proposed."""
     if isinstance(kind, CategoricalDistribution):
         return _fits(kind, value)
-    return fits(value, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < LARGEST
 
 
 def read_candidate(trial: FrozenTrial) -> Candidate | None:
@@ -61,8 +61,8 @@ def read_candidate(trial: FrozenTrial) -> Candidate | None:
     _check_attributes(trial)
     found = trial.user_attrs.get(CANDIDATE)
     try:
-        return None if found is None else Candidate.from_dict(found)
-    except (EffsearchError, TypeError, ValueError, AttributeError) as error:
+        return None if found is None else convert(found, Candidate)
+    except (EffsearchError, ValueError) as error:
         raise RunError(f"trial {trial.number} of the study says nothing of a network: {error}") from None
 
 
@@ -77,8 +77,7 @@ def _check_attributes(trial: FrozenTrial) -> None:
 
 def read_record(trial: FrozenTrial) -> Record | None:
     """What a trial says of a training, or None before its candidate is known; raises RunError."""
-    candidate = read_candidate(trial)
-    if candidate is None:
+    if read_candidate(trial) is None:
         return None
     evaluation = trial.user_attrs.get(EVALUATION, {})
     failure = trial.user_attrs.get(FAILURE, {})
@@ -87,21 +86,21 @@ def read_record(trial: FrozenTrial) -> Record | None:
     values = trial.values if isinstance(trial.values, list) else []
     if not isinstance(evaluation, dict) or not isinstance(failure, dict) or (complete and len(values) != 1):
         raise RunError(f"trial {trial.number} of the study says nothing of a training")
-    found = Record(
-        number=trial.number,
-        state=_state(trial, failure),
-        candidate=candidate,
-        accuracy=evaluation.get("accuracy"),
-        reward=values[0] if complete else None,
-        epochs=evaluation.get("epochs"),
-        seconds=evaluation.get("seconds"),
-        reason=failure.get("reason"),
-        fault=failure.get("fault"),
-        finished=trial.datetime_complete,
-    )
+    told = {
+        "number": trial.number,
+        "state": _state(trial, failure),
+        "candidate": trial.user_attrs[CANDIDATE],
+        "accuracy": evaluation.get("accuracy"),
+        "reward": values[0] if complete else None,
+        "epochs": evaluation.get("epochs"),
+        "seconds": evaluation.get("seconds"),
+        "reason": failure.get("reason"),
+        "failure_kind": failure.get("kind", failure.get("fault")),  # fault: as 0.1 wrote it
+        "finished": trial.datetime_complete,
+    }
     try:
-        check_fields(found)
-    except TypeError as error:
+        found = convert(told, Record)
+    except ValueError as error:
         raise RunError(f"trial {trial.number} of the study is not one of a training: {error}") from None
     if any(number is not None and math.isnan(number) for number in (found.accuracy, found.reward, found.seconds)):
         raise RunError(f"trial {trial.number} of the study has no number where one belongs")

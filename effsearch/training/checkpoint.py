@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from effsearch.training.average import Average
-from effsearch.training.damage import DamagedCheckpoint
-from effsearch.training.epoch import Epoch
+from effsearch.training.epoch import CorruptCheckpoint, Epoch
 
 _SUM = "check.sum"
 
@@ -41,7 +40,7 @@ def pack(
 def unpack(
     state: bytes, network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Brings a fresh training to the state that was packed, and returns its epochs; raises DamagedCheckpoint.
+    """Brings a fresh training to the state that was packed, and returns its epochs; raises CorruptCheckpoint.
 
     On the kind of device where it was packed the training then goes on as if it had not been stopped; on another one
     weights, averages and momenta are the same, but augmentation and dropout draw anew.
@@ -49,7 +48,7 @@ def unpack(
     try:
         return _unpack(_load(state), network, average, optimizer, generator)
     except (KeyError, RuntimeError, TypeError) as error:  # Of another network, or of no training.
-        raise DamagedCheckpoint(f"not the state of this training: {error}") from None
+        raise CorruptCheckpoint(f"not the state of this training: {error}") from None
 
 
 def _unpack(
@@ -75,11 +74,11 @@ def _unpack(
 
 
 def history_of(state: bytes) -> list[Epoch]:
-    """The epochs of a packed training; raises DamagedCheckpoint."""
+    """The epochs of a packed training; raises CorruptCheckpoint."""
     try:
         return _epochs(_load(state)["history"])
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise DamagedCheckpoint(f"not the state of a training: {error}") from None
+        raise CorruptCheckpoint(f"not the state of a training: {error}") from None
 
 
 def _load(state: bytes) -> dict[str, Tensor]:
@@ -87,10 +86,10 @@ def _load(state: bytes) -> dict[str, Tensor]:
     try:
         tensors = load(state)
     except (SafetensorError, ValueError, TypeError) as error:
-        raise DamagedCheckpoint(f"not the state of a training: {error}") from None
+        raise CorruptCheckpoint(f"not the state of a training: {error}") from None
     kept = tensors.pop(_SUM, None)
     if kept is None or int(kept) != _sum(tensors):
-        raise DamagedCheckpoint("the state of a training is not what was written")
+        raise CorruptCheckpoint("the state of a training is not what was written")
     return tensors
 
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 
+class CorruptCheckpoint(Exception):
+    """The state of a training that is not whole, is of another network, or has come further than is asked for."""
+
+
 class Diverged(Exception):
     """The loss is no longer finite."""
 

@@ -16,8 +16,7 @@ from effsearch.network.layers import fast, folded
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
 from effsearch.training.checkpoint import pack, unpack
-from effsearch.training.damage import DamagedCheckpoint
-from effsearch.training.epoch import Diverged, Epoch
+from effsearch.training.epoch import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
 CHECK_EVERY = 50
@@ -56,7 +55,7 @@ def train(
     and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. `keep` gets a
     checkpoint after every epoch but the last, and then `on_epoch` the epoch; `on_step` is told now and then how many
     steps of how many are done. A batch goes through the network in `accumulation` parts, in as much less memory, and
-    makes one step all the same. Raises Diverged, and DamagedCheckpoint.
+    makes one step all the same. Raises Diverged, and CorruptCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [*network.parameters()]
@@ -70,7 +69,7 @@ def train(
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
     if len(history) > last:
-        raise DamagedCheckpoint(f"the training has come to epoch {len(history)}, and {last} are asked for")
+        raise CorruptCheckpoint(f"the training has come to epoch {len(history)}, and {last} are asked for")
     for epoch in range(len(history) + 1, last + 1):
         start, total = time.perf_counter(), torch.zeros((), device=device)
         network.train()

@@ -29,12 +29,21 @@ def run_folder(tmp_path):
     manifest = {
         "run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"},
         "settings": {
+            "space": "mbconv",
+            "data": "scenes",
             "target": 4e8,
             "reward": "soft",
             "exponent": -0.07,
             "resolution": 224,
             "classes": 1000,
-            "proxy": {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 3},
+            "proxy": {
+                "name": "quick",
+                "resolution": 40,
+                "width": 0.25,
+                "epochs": 3,
+                "train_images": 4000,
+                "validation_images": 4000,
+            },
         },
         "data": {"name": "scenes", "synthetic": True, "classes": ["a", "b"], "train": 4000},
     }

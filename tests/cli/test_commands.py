@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from effsearch.cli.arguments import plain_name
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.report.comparison import IMAGENET_CAPTION, SCALING_CAPTION
+from effsearch.reports.comparison import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import check_name, create
 from effsearch.runs.ranking import to_csv
 from effsearch.space import locate
+from effsearch.workflows.named import plain_name
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -81,8 +81,8 @@ def test_one_network_alone_can_be_drawn(effsearch, run_folder):
 @pytest.mark.parametrize(
     ("package", "module", "arguments"),
     [
-        ("jinja2", "effsearch.report.page", ("report",)),
-        ("plotext", "effsearch.report.terminal_plot", ("show", "--plot")),
+        ("jinja2", "effsearch.reports.page", ("report",)),
+        ("plotext", "effsearch.reports.terminal_plot", ("show", "--plot")),
     ],
 )
 def test_a_package_that_is_missing_is_named(effsearch, run_folder, monkeypatch, package, module, arguments):

@@ -117,7 +117,8 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(folder, which):
 
 def test_a_search_for_latency_measures_what_it_trains(folder):
     # As the command is, but with a smaller sample and shorter measurements.
-    quick = "import effsearch.cli.nas_session as s, effsearch.executors.latency_profiler as m; s.TIMED, m.SECONDS = 12, 0.05; "
+    quick = "import effsearch.workflows.nas as s, effsearch.executors.latency_profiler as m; "
+    quick += "s.TIMED, m.SECONDS = 12, 0.05; "
     code = quick + "from effsearch.cli import main; main()"
     asked = ["--space", "tiny", "--target-latency", "2ms", "--window", "none", "--max-params", "200K", *TINY[4:]]
     command = [sys.executable, "-c", code, "nas", *asked, "--data", "images", "--trials", "3", "--run", "timed"]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from effsearch.data import cache as cache_module
 from effsearch.data import info, load, load_test, prepare, sources
-from effsearch.data.packed import DamagedError, check
+from effsearch.data.packed import CorruptError, check
 from effsearch.errors import DataError
 
 COUNTS = {"train/cat": 6, "train/dog": 6, "test/cat": 2, "test/dog": 2}
@@ -133,16 +133,16 @@ def test_a_damaged_folder_is_named_set_aside_and_built_anew(make_tree, cache, ca
         labels = folder / "train_labels.npy"
         labels.write_bytes(labels.read_bytes()[:-8] + b"\x00" * 8)
     found = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(DamagedError):
+    with pytest.raises(CorruptError):
         check(folder)
     with pytest.raises(DataError, match=r"is not a sound packed image set .*; prepare it again$"):
         load(folder)
     with caplog.at_level(logging.WARNING):
         assert prepare(root, 16, cache=cache) == folder
-    assert f"{folder} is damaged" in caplog.text
-    assert f"set aside as {folder.name}.damaged" in caplog.text
+    assert f"{folder} is corrupt" in caplog.text
+    assert f"quarantined as {folder.name}.corrupt" in caplog.text
     assert (folder / "train_pixels.npy").read_bytes() == whole
-    aside = folder.with_name(f"{folder.name}.damaged")
+    aside = folder.with_name(f"{folder.name}.corrupt")
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == found
 
 
@@ -156,7 +156,7 @@ def test_pixels_that_are_not_those_written_are_found_and_nothing_is_derived_from
     assert len(decoded) == 2 * count
     assert prepare(root, 32, cache=cache) == folder
     assert (folder / "train_pixels.npy").read_bytes() == sound
-    assert (cache / "packed" / f"{folder.name}.damaged").is_dir()
+    assert (cache / "packed" / f"{folder.name}.corrupt").is_dir()
     # Neither is anything from what was set aside.
     shutil.rmtree(folder)
     assert info(prepare(root, 8, cache=cache)).derived_from == 16

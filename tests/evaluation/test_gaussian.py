@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from effsearch.search.gaussian_process import Encoding, Points, Posterior, _Target, fit, prior
+from effsearch.engine.gaussian_process import Encoding, Points, Posterior, _Target, fit, prior
 from effsearch.space import Decision
 
 DECISIONS = (Decision("kernel", (3, 5, 7)), Decision("op", ("conv", "sep")), Decision("layers", (1, 2, 3, 4)))

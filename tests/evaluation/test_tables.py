@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from effsearch.engine.completion import complete
 from effsearch.errors import SpaceError, TableError
 from effsearch.evaluation.tables import read_table, to_csv
-from effsearch.search.completion import complete
 from effsearch.space import Decision
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "search"))

@@ -26,20 +26,28 @@ from toys import TINY, InProcess, drive, new_run, settings, toy
 from effsearch.architecture import Architecture
 from effsearch.cli import main
 from effsearch.coefficient_grid import CoefficientGrid
-from effsearch.data.packed import DamagedError, PackedInfo, check, write_meta
+from effsearch.data.packed import CorruptError, PackedInfo, check, write_meta
+from effsearch.engine import driver as search
+from effsearch.engine.curves_problem import CurvesProblem
+from effsearch.engine.grid_problem import GridProblem
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.evaluation.latency_model import LEAST
-from effsearch.executors.latency_profiler import Meter
+from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.folder import Run
 from effsearch.runs.records import Failure, to_json
-from effsearch.runs.settings import GridSettings, LatencyConditions, Method, NasSettings
-from effsearch.search import driver as search
-from effsearch.search.curves_problem import CurvesProblem, CurvesSettings
-from effsearch.search.grid_problem import GridProblem
+from effsearch.runs.settings import (
+    CurvesSettings,
+    GridSettings,
+    LatencyConditions,
+    Method,
+    TrainSettings,
+    from_document,
+    to_document,
+)
 from effsearch.training.checkpoint import history_of, pack
-from effsearch.training.damage import DamagedCheckpoint
-from effsearch.training.epoch import Epoch
+from effsearch.training.epoch import CorruptCheckpoint, Epoch
+from effsearch.training.recipe import RECIPES
 
 # Matplotlib keeps what it knows of fonts in the user's cache, the first time.
 font_manager.findfont("sans")
@@ -135,10 +143,11 @@ def test_every_command_that_looks(made, tmp_path_factory, data):
 
 
 B0 = EFFICIENTNET_B0.notation
-READ: dict[str, tuple[Callable[[dict[str, Any]], Any], dict[str, Any]]] = {
-    "nas": (NasSettings.from_dict, settings().to_dict()),
-    "grid": (GridSettings.from_dict, GridSettings(B0, "b0", CoefficientGrid(), "scenes", QUICK).to_dict()),
-    "curves": (CurvesSettings.from_dict, CurvesSettings(B0, "b0", "scenes", QUICK).to_dict()),
+READ: dict[str, dict[str, Any]] = {
+    "nas": to_document(settings()),
+    "grid": to_document(GridSettings(B0, "b0", CoefficientGrid(), "scenes", QUICK)),
+    "curves": to_document(CurvesSettings(B0, "b0", "scenes", QUICK)),
+    "train": to_document(TrainSettings(B0, "b0", "scenes", 224, 3, RECIPES["efficientnet"][0])),
 }
 
 
@@ -146,16 +155,9 @@ READ: dict[str, tuple[Callable[[dict[str, Any]], Any], dict[str, Any]]] = {
 @given(st.data())
 @fuzz
 def test_the_settings_of_a_run_that_is_continued(kind, tmp_path_factory, data):
-    read, document = READ[kind]
-    found = _table(data.draw(changed(tomllib.loads(tomli_w.dumps(_known(document))))))
+    found = _table(data.draw(changed(tomllib.loads(tomli_w.dumps(READ[kind])))))
     with harmless(tmp_path_factory.getbasetemp()):
-        read(found)
-
-
-def _known(document: dict[str, Any]) -> dict[str, Any]:
-    """What run.toml can hold of a document: no None."""
-    known = {name: _known(value) if isinstance(value, dict) else value for name, value in document.items()}
-    return {name: value for name, value in known.items() if value is not None}
+        from_document(kind, found)
 
 
 SMALL = (
@@ -235,7 +237,7 @@ def test_latencies(tmp_path_factory, document):
     file = tmp_path_factory.getbasetemp() / "latency.json"
     file.write_text(json.dumps(document))
     with harmless(tmp_path_factory.getbasetemp()):
-        Meter.read(LatencyConditions(), 10, file)
+        LatencyProfiler.read(LatencyConditions(), 10, file)
 
 
 def trained() -> bytes:
@@ -251,7 +253,7 @@ CHECKPOINT = trained()
 @given(garbled(CHECKPOINT))
 @fuzz
 def test_checkpoints(tmp_path_factory, content):
-    with harmless(tmp_path_factory.getbasetemp(), DamagedCheckpoint):
+    with harmless(tmp_path_factory.getbasetemp(), CorruptCheckpoint):
         history_of(content)
 
 
@@ -279,5 +281,5 @@ def test_packed_images(packed, tmp_path_factory, data):
     shutil.copytree(packed, folder)
     file = folder / data.draw(st.sampled_from(sorted(path.name for path in packed.iterdir())))
     file.write_bytes(mutated(data.draw, file) if file.suffix == ".json" else data.draw(garbled(file.read_bytes())))
-    with harmless(folder, DamagedError):
+    with harmless(folder, CorruptError):
         check(folder, pixels=True)

@@ -8,8 +8,8 @@ from fuzzing import changed, fuzz, garbled, harmless, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from effsearch import text as quantities
 from effsearch import space as spaces
+from effsearch import text as quantities
 from effsearch.architecture import parse
 from effsearch.cost import cost
 from effsearch.families import EFFICIENTNET_B0

@@ -9,9 +9,9 @@ import pytest
 from effsearch import space
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation.latency_model import LEAST
-from effsearch.executors.latency_profiler import Meter
+from effsearch.executors import latency_profiler as profilers
+from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.executors.local import LocalExecutor
-from effsearch.executors import latency_profiler as meters
 from effsearch.runs.settings import LatencyConditions
 
 TINY = space.load("tiny")
@@ -32,8 +32,8 @@ def tick(file: Path, seconds: float) -> None:
 
 
 def test_trainings_rest_while_a_latency_is_measured_and_then_go_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(meters, "SECONDS", 0.1)
-    file, meter, workers = tmp_path / "ticks", Meter(LatencyConditions(), 10), LocalExecutor([None])
+    monkeypatch.setattr(profilers, "SECONDS", 0.1)
+    file, profiler, workers = tmp_path / "ticks", LatencyProfiler(LatencyConditions(), 10), LocalExecutor([None])
     try:
         working = workers.submit(tick, file, 12.0)
         deadline = time.monotonic() + 60
@@ -41,12 +41,12 @@ def test_trainings_rest_while_a_latency_is_measured_and_then_go_on(tmp_path, mon
             assert time.monotonic() < deadline
             time.sleep(0.05)
         (network,) = drawn(1)
-        seconds = meter.measure(network)
-        again = meter.measure(network)
+        seconds = profiler.measure(network)
+        again = profiler.measure(network)
         working.result(timeout=60)
     finally:
         workers.stop()
-        meter.close()
+        profiler.close()
     assert 0 < seconds < 1
     assert again == seconds
     times = [float(line) for line in file.read_text().split()]
@@ -57,7 +57,7 @@ def test_trainings_rest_while_a_latency_is_measured_and_then_go_on(tmp_path, mon
     assert times[-1] > times[rests.index(max(rests)) + 1]
 
 
-class Counting(Meter):
+class Counting(LatencyProfiler):
     """Says a latency by formula, and counts how often it was asked."""
 
     asked = 0
@@ -92,7 +92,7 @@ def test_a_file_that_holds_no_latencies_is_said_in_one_line(tmp_path, text):
     file = tmp_path / "latency.json"
     file.write_text(text)
     with pytest.raises(RunError, match="does not hold the latencies of a run") as error:
-        Meter.read(LatencyConditions(), 10, file)
+        LatencyProfiler.read(LatencyConditions(), 10, file)
     assert "\n" not in str(error.value)
 
 

@@ -11,9 +11,9 @@ from ray_tasks import die, fail, lose, sleep, square
 from toys import drive, new_run, settings, slow_toy, toy
 from victims import RayVictims
 
+from effsearch.engine.retries import failure_of
 from effsearch.errors import ExecutorError
 from effsearch.executors.local import WorkerLost
-from effsearch.search.retries import fault_of
 
 ray = pytest.importorskip("ray", reason="needs Ray: python -m pip install 'effsearch[ray]'")
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -46,7 +46,7 @@ def test_tasks_end_as_their_functions_do(cluster, tmp_path):
         # A process that has lost its GPU is not used again.
         assert executor.submit(lose, tmp_path / "lost").result(60) != int((tmp_path / "lost").read_text())
         late = executor.submit(sleep, timeout=0.5).exception(30)
-        assert fault_of(late)[0] == "hung"
+        assert failure_of(late)[0] == "hung"
     finally:
         executor.stop()
     assert not ray.is_initialized()
@@ -90,7 +90,7 @@ def test_kills_of_drivers_workers_and_nodes_lose_repeat_and_hang_nothing(tmp_pat
 
 
 def test_a_lost_worker_is_one_fault_wherever_it_was():
-    assert fault_of(WorkerLost("on the Ray cluster: NodeDiedError"))[0] == "lost"
+    assert failure_of(WorkerLost("on the Ray cluster: NodeDiedError"))[0] == "lost"
 
 
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])

@@ -8,6 +8,7 @@ import pytest
 from effsearch.errors import RunError
 from effsearch.files import write_atomically
 from effsearch.runs.folder import Run, create, find, runs
+from effsearch.runs.manifest import About
 
 MANIFEST = {"run": {"kind": "nas", "created": "2026-01-01T00:00:00+00:00"}}
 
@@ -18,7 +19,7 @@ def make(results: Path, name: str, created: str = "2026-01-01") -> Run:
 
 def test_a_run_is_made_whole(tmp_path):
     run = create(tmp_path / "new" / "results", "first", MANIFEST, {"space.toml": "the space"})
-    assert run.manifest() == MANIFEST
+    assert run.about() == About("nas", "2026-01-01T00:00:00+00:00")
     assert run.space.read_text() == "the space"
     assert sorted(path.name for path in run.path.parent.iterdir()) == ["first"]
 
@@ -27,7 +28,7 @@ def test_an_existing_run_is_not_overwritten_and_nothing_is_left_behind(tmp_path)
     make(tmp_path, "first")
     with pytest.raises(RunError, match="first"):
         make(tmp_path, "first", "2027-01-01")
-    assert find(tmp_path, "first").manifest()["run"]["created"] == "2026-01-01"
+    assert find(tmp_path, "first").about().created == "2026-01-01"
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
 
 
@@ -83,10 +84,10 @@ def test_a_held_run_refuses_a_second_driver_and_says_who_holds_it(tmp_path):
     run = make(tmp_path, "first")
     code = (
         "import sys; from pathlib import Path; from effsearch.runs.folder import Run\n"
-        "with Run(Path(sys.argv[1])).held(): print('held')"
+        "with Run(Path(sys.argv[1])).locked(): print('held')"
     )
     command = [sys.executable, "-c", code, str(run.path)]
-    with run.held():
+    with run.locked():
         second = subprocess.run(command, capture_output=True, text=True, check=False)
         assert second.returncode == 1
         assert f"being driven by process {os.getpid()}" in second.stderr
@@ -98,11 +99,11 @@ def test_a_lock_left_by_a_dead_process_does_not_block(tmp_path):
     run = make(tmp_path, "first")
     code = (
         "import os, signal, sys; from pathlib import Path; from effsearch.runs.folder import Run\n"
-        "with Run(Path(sys.argv[1])).held(): os.kill(os.getpid(), signal.SIGKILL)"
+        "with Run(Path(sys.argv[1])).locked(): os.kill(os.getpid(), signal.SIGKILL)"
     )
     dead = subprocess.run([sys.executable, "-c", code, str(run.path)], check=False)
     assert dead.returncode == -9
-    with run.held():
+    with run.locked():
         pass
 
 

@@ -19,8 +19,8 @@ from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.records import CANDIDATE
-from effsearch.runs.storage import about, check_free, stored, without_password
-from effsearch.runs.trial_store import Ledger
+from effsearch.runs.storage import check_free, describe, stored, without_password
+from effsearch.runs.trial_store import TrialStore
 
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 
@@ -62,7 +62,7 @@ def url_of(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
 
 def begun(tmp_path: Path, url: str, name: str) -> Run:
     run = new_run(tmp_path, name)
-    return stored(run, run.manifest() | about(url, name), url)
+    return stored(run, describe(url, name), url)
 
 
 def keys(status) -> list[tuple[str, int]]:
@@ -98,9 +98,10 @@ def test_reports_read_the_database(kind, tmp_path, request, monkeypatch):
 
 
 def test_a_password_is_not_written_down():
-    noted = about("postgresql://searcher:secret-word@127.0.0.1:5/db?sslpassword=other-secret", "mine")
+    noted = describe("postgresql://searcher:secret-word@127.0.0.1:5/db?sslpassword=other-secret", "mine")
     assert "secret" not in str(noted)
-    assert noted["storage"]["study"] == "mine"
+    assert noted is not None
+    assert noted.study == "mine"
 
 
 @pytest.mark.parametrize(
@@ -124,18 +125,18 @@ def test_a_storage_that_cannot_be_used_is_one_line_without_its_password(url, sai
 def test_a_run_stays_where_its_trials_are(tmp_path):
     run = new_run(tmp_path, "plain")
     with pytest.raises(RunError, match="keeps its trials in its own folder"):
-        stored(run, run.manifest(), f"sqlite:///{tmp_path}/other.db")
+        stored(run, run.manifest().storage, f"sqlite:///{tmp_path}/other.db")
 
 
 def test_a_connection_that_is_lost_after_a_proposal_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
     run, whole = begun(tmp_path, f"sqlite:///{tmp_path}/trials.db", "lost"), new_run(tmp_path, "whole")
-    asked, read = RDBStorage.get_trial, Ledger.ask
+    asked, read = RDBStorage.get_trial, TrialStore.ask
 
-    def ask(ledger, *arguments):
+    def ask(store, *arguments):
         with monkeypatch.context() as lost:
-            if ledger.trials >= 3:
+            if store.trials >= 3:
                 lost.setattr(RDBStorage, "get_trial", gone)
-            return read(ledger, *arguments)
+            return read(store, *arguments)
 
     def gone(storage, number):
         if CANDIDATE in (found := asked(storage, number)).user_attrs:
@@ -144,7 +145,7 @@ def test_a_connection_that_is_lost_after_a_proposal_is_one_line_and_the_run_goes
 
     chosen = settings(sampler="tpe")
     with monkeypatch.context() as failing:
-        failing.setattr(Ledger, "ask", ask)
+        failing.setattr(TrialStore, "ask", ask)
         with pytest.raises(RunError, match="its storage cannot be written: the connection was lost"):
             drive(run, chosen, 6)
     assert len(keys(drive(run, chosen, 6))) == len(keys(drive(whole, chosen, 6)))

@@ -1,0 +1,245 @@
+"""The library in a few names, each as callable as its command; `import effsearch` gives them all.
+
+A function that makes a run takes `run` to name it (an existing one is continued), `resume` to continue one, `results`
+for the folder of all runs, and `progress`, which is told each status of the search (`Status`: its records, the seconds
+so far, and how far it has come). Options of the commands that are not written out here are keyword arguments: those of
+`Request` (such as workers, seconds, storage, cluster), and settings by their names (such as data, seed, proxy).
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from effsearch.architecture import Architecture, parse
+from effsearch.coefficient_grid import CoefficientGrid
+from effsearch.cost import Cost, cost
+from effsearch.engine.driver import Problem, Status
+from effsearch.errors import QuantityError
+from effsearch.evaluation.evaluation import FunctionEvaluator
+from effsearch.evaluation.proxy import Proxy
+from effsearch.exports import Exported
+from effsearch.families import find
+from effsearch.network import build
+from effsearch.network import load as load_network
+from effsearch.reports.page import write_page
+from effsearch.reports.pages import page_of
+from effsearch.reward import Kind
+from effsearch.runs.folder import Run, toml_text
+from effsearch.runs.folder import find as find_run
+from effsearch.runs.ranking import Row
+from effsearch.scaling import AS_PUBLISHED, PAPER, Coefficients, Rounding, grow
+from effsearch.space import Space
+from effsearch.space import load as load_space
+from effsearch.workflows.curves import train_curves
+from effsearch.workflows.export import export_network
+from effsearch.workflows.grid import search_coefficients
+from effsearch.workflows.nas import search_networks
+from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest
+from effsearch.workflows.session import Listener, Outcome
+from effsearch.workflows.train import train_network
+
+__all__ = [
+    "Architecture",
+    "Coefficients",
+    "Cost",
+    "Found",
+    "Outcome",
+    "Rounding",
+    "Run",
+    "Space",
+    "Status",
+    "build",
+    "cost",
+    "curves",
+    "export",
+    "grid",
+    "load_network",
+    "load_space",
+    "parse",
+    "report",
+    "scale",
+    "search",
+    "train",
+]
+
+R = TypeVar("R", bound=Request)
+Progress = Callable[[Status], object]
+
+
+@dataclass(frozen=True)
+class Found:
+    """An architecture that was evaluated: its accuracy (a fraction), its reward, and what it costs."""
+
+    architecture: Architecture
+    accuracy: float
+    reward: float
+    cost: Cost
+
+
+def search(
+    space: Space | str,
+    evaluate: Callable[[Architecture], float] | None = None,
+    *,
+    target_flops: float,
+    trials: int | None = None,
+    reward: Kind = "soft",
+    flops_window: tuple[float, float] | None = (0.5, 1.25),
+    start: Iterable[Architecture | str] = (),
+    classes: int = 1000,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[Found]:
+    """Searches a space (or the name or file of one) for a compute budget, and returns what was found, the best first.
+
+    `evaluate` gives the accuracy of an architecture as a fraction, in place of a training; what it raises ends the
+    search, but with `workers` above 1, where it must be a function that can be pickled, it is a failed trial. Only
+    networks within `flops_window` times `target_flops` (multiply-adds at `resolution` px and so many classes) are
+    evaluated, none twice, those of `start` first. Without `run` or `resume` nothing is kept on disk. Raises
+    EffsearchError for settings that make no sense.
+    """
+    if trials is not None and trials < 1:
+        raise QuantityError(f"trials must be at least 1, got {trials}")
+    here = evaluate is not None and options.get("workers") in (None, 1)
+    function = _Remembering(evaluate) if here and evaluate is not None else evaluate
+    texts = tuple(each.notation if isinstance(each, Architecture) else each for each in start)
+    with TemporaryDirectory() as folder:
+        settings = {
+            "space": _file_of(space, Path(folder)) if isinstance(space, Space) else space,
+            "target": target_flops,
+            "reward": reward,
+            "window": flops_window,
+            "classes": classes,
+            "warm_start": evaluate is None,
+        }
+        if options.keys().isdisjoint({"run", "resume"}):
+            options["results"] = Path(folder)
+        asked = {"settings": settings, "trials": trials, "start": texts, "function": function, **options}
+        outcome = search_networks(_request(SearchRequest, asked), _Told(progress, function))
+    rows = [row for row in outcome.rows if row.rank is not None]
+    return sorted((_found(row, classes) for row in rows), key=lambda each: -each.reward)
+
+
+def grid(baseline: str = "b0", *, phi: float = 1.0, progress: Progress | None = None, **options: Any) -> Outcome:
+    """Searches alpha, beta and gamma for a baseline (a name or notation), as `effsearch grid` does.
+
+    Fields of CoefficientGrid, such as step or constraint, are keyword arguments too. What was found is
+    `outcome.run.read_coefficients()`.
+    """
+    lattice = {"phi": phi} | {name: options.pop(name) for name in _names(CoefficientGrid) if name in options}
+    asked = {"baseline": baseline, "grid": lattice, **options}
+    return search_coefficients(_request(GridRequest, asked), _Told(progress))
+
+
+def curves(baseline: str = "b0", *, progress: Progress | None = None, **options: Any) -> Outcome:
+    """Trains what a baseline grows into along each axis, and draws it, as `effsearch curves` does."""
+    return train_curves(_request(GrowthRequest, {"baseline": baseline, **options}), _Told(progress))
+
+
+def train(arch: str, **options: Any) -> Run:
+    """Trains one network fully, as `effsearch train` does; its weights are in the run's folder."""
+    run, _ = train_network(_request(TrainRequest, {"arch": arch, **options}), Listener())
+    return run
+
+
+def export(
+    arch: str,
+    to: str,
+    out: Path | None = None,
+    *,
+    resolution: int | None = None,
+    classes: int = 1000,
+    results: Path = Path("results"),
+) -> Exported:
+    """Writes a network (weights, a run of train, or an untrained architecture) for timm, ONNX, torch.export or others.
+
+    `to` is timm, onnx, safetensors or torch-export; raises ExportError.
+    """
+    made, _ = export_network(arch, to, out, resolution, classes, results)
+    return made
+
+
+def report(run: str | None = None, out: Path | None = None, *, results: Path = Path("results")) -> Path:
+    """Writes a run (the latest unless named) as one HTML page, and returns its file; raises RunError, ReportError."""
+    found = find_run(results, run)
+    path = out or found.path / "report.html"
+    write_page(page_of(found), path)
+    return path
+
+
+def scale(
+    architecture: Architecture | str,
+    phi: float,
+    coefficients: Coefficients = PAPER,
+    rounding: Rounding = AS_PUBLISHED,
+) -> Architecture:
+    """Grows an architecture (or a name or notation) by alpha^phi in depth, beta^phi in width, gamma^phi in resolution.
+
+    1905.11946, section 3.3. Raises QuantityError where it grows beyond what can be written.
+    """
+    if not isinstance(architecture, Architecture):
+        architecture = find(architecture) or parse(architecture)
+    return grow(architecture, coefficients.at(phi), rounding)
+
+
+class _Remembering:
+    """A function of one's own that remembers what it raised, so that this can end the search."""
+
+    def __init__(self, function: Callable[[Architecture], float]) -> None:
+        self.function = FunctionEvaluator(function)
+        self.error: Exception | None = None
+
+    def __call__(self, architecture: Architecture) -> float:
+        try:
+            return self.function(architecture, 0).accuracy
+        except Exception as error:
+            self.error = error
+            raise
+
+
+class _Told(Listener):
+    """Passes each status on, and raises what a function of one's own has raised."""
+
+    def __init__(self, progress: Progress | None, function: object = None) -> None:
+        self.progress, self.function = progress, function
+
+    def search(self, problem: Problem, seconds: float | None) -> AbstractContextManager[Callable[[Status], None]]:
+        return nullcontext(self._status)
+
+    def _status(self, status: Status) -> None:
+        if isinstance(self.function, _Remembering) and self.function.error is not None:
+            raise self.function.error
+        if self.progress is not None:
+            self.progress(status)
+
+
+def _request(kind: type[R], options: dict[str, Any]) -> R:
+    """A request: its own fields, fields of the proxy (as proxy_resolution), and settings by their names."""
+    fields_of = _names(kind)
+    asked = {name: value for name, value in options.items() if name in fields_of}
+    changes = {name: options[f"proxy_{name}"] for name in _names(Proxy) if f"proxy_{name}" in options}
+    rest = {name: value for name, value in options.items() if name not in fields_of and not name.startswith("proxy_")}
+    asked["settings"] = {**asked.get("settings", {}), **rest}
+    asked["changes"] = {**asked.get("changes", {}), **changes}
+    if isinstance(asked.get("results"), str):
+        asked["results"] = Path(asked["results"])
+    return kind(**asked)
+
+
+def _names(kind: Any) -> set[str]:
+    return {each.name for each in fields(kind)}
+
+
+def _file_of(space: Space, folder: Path) -> str:
+    file = folder / f"{space.name}.toml"
+    file.write_text(toml_text(space.to_document()), encoding="utf-8")
+    return str(file)
+
+
+def _found(row: Row, classes: int) -> Found:
+    assert row.accuracy is not None
+    assert row.reward is not None
+    network = parse(row.notation)
+    return Found(network, row.accuracy, row.reward, cost(network, classes=classes))

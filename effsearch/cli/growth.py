@@ -1,0 +1,155 @@
+"""`effsearch grid` and `effsearch curves`: arguments in, a search that grows a baseline, what it found out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from effsearch.axis_curves import AXES
+from effsearch.cli import options as opt
+from effsearch.cli.options import Format, effort, given, goal, names, space, training
+from effsearch.errors import QuantityError, listed
+from effsearch.text import parse_duration
+
+
+def grid(
+    phi: Annotated[float | None, goal("Grow the candidates to this phi.", default="1", metavar="PHI")] = None,
+    baseline: opt.Baseline = None,
+    target: Annotated[float | None, goal("alpha * beta^2 * gamma^2.", default="2", metavar="FACTOR")] = None,
+    step: Annotated[
+        float | None, space("Of alpha, beta and gamma.", default="0.05, or what fits", metavar="STEP")
+    ] = None,
+    tolerance: Annotated[float | None, space("|product - target| at most.", default="0.1", metavar="FACTOR")] = None,
+    constraint: Annotated[
+        str | None,
+        space("formula, or flops: solve gamma for measured FLOPs.", default="formula", metavar="NAME"),
+    ] = None,
+    depth_rounding: Annotated[str | None, space("ceil or nearest: of layers.", default="ceil", metavar="NAME")] = None,
+    method: Annotated[str | None, space("halving, grid, tpe or evolution.", default="halving", metavar="NAME")] = None,
+    trials: Annotated[int | None, space("Networks that tpe or evolution propose.", default="24", metavar="N")] = None,
+    data: opt.Data = None,
+    proxy: opt.ProxyName = None,
+    proxy_resolution: opt.ProxyResolution = None,
+    proxy_width: opt.ProxyWidth = None,
+    proxy_images: opt.ProxyImages = None,
+    epochs: opt.ProxyEpochs = None,
+    repeats: Annotated[
+        int | None, training("Seeds of the finalists, or of all with grid.", default="3", metavar="N")
+    ] = None,
+    seed: opt.Seed = None,
+    time_limit: opt.TimeLimit = None,
+    workers: opt.Workers = None,
+    ray: opt.Ray = None,
+    gpus_per_trial: opt.GpusPerTrial = None,
+    dry_run: opt.DryRun = False,
+    format_: Annotated[Format, effort("How --dry-run prints it.", "--format")] = Format.table,
+    run: opt.RunName = None,
+    resume: opt.Resume = None,
+    storage: opt.Storage = None,
+    allow_device_change: opt.DeviceChange = False,
+    results: opt.Results = Path("results"),
+) -> None:
+    """Search alpha, beta and gamma: train the networks that a baseline may grow into, each briefly, and rank them."""
+    if format_ is not Format.table and not dry_run:
+        raise QuantityError("--format is for --dry-run; for a run there is effsearch show RUN --format ...")
+    from effsearch.workflows.request import GridRequest, cluster
+
+    lattice = given(
+        phi=phi,
+        step=step,
+        tolerance=tolerance,
+        target=target,
+        constraint=constraint,
+        depth_rounding=depth_rounding,
+    )
+    request = GridRequest(
+        baseline=baseline,
+        grid=lattice,
+        settings=given(method=method, repeats=repeats, data=data, seed=seed),
+        proxy=proxy,
+        changes=given(resolution=proxy_resolution, width=proxy_width, train_images=proxy_images, epochs=epochs),
+        trials=trials,
+        seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
+        workers=workers,
+        cluster=cluster(ray, gpus_per_trial),
+        storage=storage,
+        run=run,
+        resume=resume,
+        device_change=allow_device_change,
+        results=results,
+    )
+    if format_ is not Format.table:
+        _print_cells(request, format_)
+        return
+    from effsearch.cli.terminal import search
+
+    search("grid", request, dry_run)
+
+
+def _print_cells(request: Any, format_: Format) -> None:
+    """The networks of a grid, without the time that they take: that would have to be measured."""
+    from effsearch.reports.architecture_tables import PLAN_CAPTION, cells_json, plan_table
+    from effsearch.workflows.request import check_grid, settings_for
+
+    check_grid(request)
+    cells = settings_for(request).cells()
+    print(cells_json(cells) if format_ is Format.json else f"{plan_table(cells).markdown()}\n\n{PLAN_CAPTION}")
+
+
+def curves(
+    baseline: opt.Baseline = None,
+    axes: Annotated[str | None, goal(f"Of {listed(AXES)}.", default="all", metavar="NAME,NAME")] = None,
+    points: Annotated[
+        str | None, goal("Growths of FLOPs that each axis is asked for.", default="1,2,3,4", metavar="N,N")
+    ] = None,
+    under: Annotated[
+        bool | None,
+        goal("Also width under d, r = 1, 1.3 and 2 (figure 4).", "--under/--no-under", default="under"),
+    ] = None,
+    data: opt.Data = None,
+    proxy: opt.ProxyName = None,
+    proxy_resolution: opt.ProxyResolution = None,
+    proxy_width: opt.ProxyWidth = None,
+    proxy_images: opt.ProxyImages = None,
+    epochs: opt.ProxyEpochs = None,
+    repeats: Annotated[int | None, training("Seeds of every network.", default="2", metavar="N")] = None,
+    seed: opt.Seed = None,
+    time_limit: opt.TimeLimit = None,
+    workers: opt.Workers = None,
+    ray: opt.Ray = None,
+    gpus_per_trial: opt.GpusPerTrial = None,
+    dry_run: opt.DryRun = False,
+    run: opt.RunName = None,
+    resume: opt.Resume = None,
+    storage: opt.Storage = None,
+    allow_device_change: opt.DeviceChange = False,
+    results: opt.Results = Path("results"),
+) -> None:
+    """Train what a baseline grows into along each axis, and draw accuracy against FLOPs (figures 3 and 4)."""
+    settings = given(under=under, repeats=repeats, data=data, seed=seed)
+    settings |= {} if axes is None else {"axes": names(axes)}
+    settings |= {} if points is None else {"points": _numbers(points)}
+
+    from effsearch.cli.terminal import search
+    from effsearch.workflows.request import GrowthRequest, cluster
+
+    request = GrowthRequest(
+        baseline=baseline,
+        settings=settings,
+        proxy=proxy,
+        changes=given(resolution=proxy_resolution, width=proxy_width, train_images=proxy_images, epochs=epochs),
+        seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
+        workers=workers,
+        cluster=cluster(ray, gpus_per_trial),
+        storage=storage,
+        run=run,
+        resume=resume,
+        device_change=allow_device_change,
+        results=results,
+    )
+    search("curves", request, dry_run)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise QuantityError(f"--points must be numbers with commas such as 1,2,4; got {text!r}") from None

@@ -1,0 +1,105 @@
+"""Samplers of alpha, beta and gamma on the constraint, for a study with these three as real numbers from 1."""
+
+import math
+import random
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from effsearch.architecture import Architecture
+from effsearch.coefficient_grid import CoefficientGrid, solve_gamma
+from effsearch.engine.samplers import SpaceExhausted
+from effsearch.errors import QuantityError
+from effsearch.runs.records import CANDIDATE
+from effsearch.runs.trials import FIXED
+from effsearch.scaling import Coefficients, grow
+
+ASKS, TRIES = 8, 400
+"""Proposals of the inner sampler, then random ones, before it is taken that no new network is left."""
+
+
+def coefficient_distributions(grid: CoefficientGrid) -> dict[str, BaseDistribution]:
+    """alpha, beta and gamma as Optuna's distributions.
+
+    They reach above the target, since whole pixels may ask for a little more of gamma than the formula does.
+    """
+    top = max(2.0, grid.target)
+    limits = {"alpha": top, "beta": top**0.5, "gamma": top**0.5}
+    return {name: FloatDistribution(1, 1.25 * most) for name, most in limits.items()}
+
+
+class CoefficientSampler(BaseSampler):
+    """TPE or NSGA-II ("evolution"), each of whose proposals is brought to the constraint of a grid.
+
+    Under `formula` the logarithms are scaled until alpha * beta^2 * gamma^2 is the target; under `flops` gamma is
+    solved. A network that the study has had is not proposed again. Raises SpaceExhausted when none is left.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        baseline: Architecture,
+        grid: CoefficientGrid,
+        classes: int = 1000,
+        seed: int | None = None,
+    ) -> None:
+        self.baseline, self.grid, self.classes = baseline, grid, classes
+        self.rng = random.Random(seed)
+        self.inner: BaseSampler = (
+            optuna.samplers.TPESampler(multivariate=True, n_startup_trials=8, seed=seed)
+            if method == "tpe"
+            else optuna.samplers.NSGAIISampler(population_size=8, seed=seed)
+        )
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self.inner.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return coefficient_distributions(self.grid)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if FIXED in trial.system_attrs:
+            return {}
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        known = {other.user_attrs[CANDIDATE]["key"] for other in others if CANDIDATE in other.user_attrs}
+        for attempt in range(ASKS + TRIES):
+            proposed = self.inner.sample_relative(study, trial, search_space) if attempt < ASKS else {}
+            found = self._meet(self._logs(proposed))
+            if found is not None and found[1].key not in known:
+                return {"alpha": found[0].alpha, "beta": found[0].beta, "gamma": found[0].gamma}
+        raise SpaceExhausted(f"no further network was found on the constraint in {TRIES} proposals")
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return 1.0
+
+    def _logs(self, proposed: dict[str, Any]) -> tuple[float, float, float]:
+        """Of alpha, beta^2, gamma^2; for what is not proposed (NSGA-II leaves out what it mutates) a random share."""
+        # Exponential numbers, brought to one sum, are spread evenly over all ways to share it out.
+        whole = math.log(self.grid.target)
+        one, other, third = (
+            power * math.log(proposed[name]) if name in proposed else -whole * math.log(1 - self.rng.random()) / 3
+            for name, power in (("alpha", 1), ("beta", 2), ("gamma", 2))
+        )
+        return one, other, third
+
+    def _meet(self, logs: tuple[float, float, float]) -> tuple[Coefficients, Architecture] | None:
+        total = sum(logs)
+        if total <= 0:
+            return None
+        scale = math.log(self.grid.target) / total
+        alpha, beta, gamma = (math.exp(value * scale / power) for value, power in zip(logs, (1, 2, 2), strict=True))
+        if self.grid.constraint == "flops":
+            return solve_gamma(self.baseline, alpha, beta, self.grid, self.classes)
+        found = Coefficients(alpha, beta, gamma)
+        try:
+            return found, grow(self.baseline, found.at(self.grid.phi), self.grid.rounding)
+        except QuantityError:
+            return None

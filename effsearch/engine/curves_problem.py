@@ -1,0 +1,78 @@
+"""Figures 3 and 4 of the paper, as a problem for the driver: every network of every curve under every seed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+
+from effsearch.architecture import Architecture
+from effsearch.cost import cost
+from effsearch.engine.forecast import Forecast
+from effsearch.engine.retries import given_up, train_all
+from effsearch.engine.steps import Clock, Done, Outlook, Propose, Step, Wait
+from effsearch.reward import Reward
+from effsearch.runs.records import Candidate, Record
+from effsearch.runs.settings import CurvesSettings
+from effsearch.scaling import Multipliers, grow
+
+
+@dataclass
+class CurvesProblem:
+    """Trains every network under every seed, seed by seed."""
+
+    settings: CurvesSettings
+    proposer: str = "curve"
+    distributions: Mapping[str, BaseDistribution] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.distributions = {name: FloatDistribution(1, 100) for name in ("depth", "width", "resolution")}
+        self.candidates = [self._candidate(network, by) for network, by in self.settings.networks().values()]
+
+    @property
+    def score(self) -> Reward:
+        return self.settings.score
+
+    def first(self) -> Iterable[Candidate]:
+        return ()
+
+    def sampler(self, proposals: int) -> BaseSampler:
+        return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
+
+    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+        if any(record.state == "queued" for record in records):
+            return Propose()
+        broken = given_up(records)
+        if broken is not None:
+            return Wait() if clock.pending else Done(broken)
+        return train_all(self.candidates, records, self.settings.seeds, self.settings.proxy.epochs)
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        assert candidate.multipliers is not None
+        return asdict(candidate.multipliers)
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        by = Multipliers(**params)
+        return self._candidate(grow(self.settings.architecture, by), by)
+
+    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+        """Trainings done, of those that are planned, and the time left at their median."""
+        planned = len(self.candidates) * self.settings.repeats
+        times = [record.seconds or 0.0 for record in records if record.state == "complete"]
+        left = (planned - len(times)) * median(times) / workers if times else None
+        return Outlook(f"{len(times)}/{planned} trainings", left)
+
+    def planned_seconds(self, forecast: Forecast, workers: int) -> float:
+        """Of all trainings together on so many workers."""
+        proxy = self.settings.proxy
+        once = sum(forecast.seconds(network, proxy, proxy.epochs) for network, _ in self.settings.networks().values())
+        return self.settings.repeats * once / workers
+
+    def _candidate(self, network: Architecture, by: Multipliers) -> Candidate:
+        settings = self.settings
+        total = cost(network, classes=settings.classes)
+        name = f"d={by.depth:.3g} w={by.width:.3g} r={by.resolution:.3g}"
+        costs = (network.key, network.notation, total.flops, total.params)
+        return Candidate(*costs, settings.seed, name, settings.proxy.epochs, multipliers=by)

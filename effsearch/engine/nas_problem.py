@@ -1,0 +1,221 @@
+"""The architecture search, as a problem for the driver."""
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any, NamedTuple
+
+from optuna.distributions import BaseDistribution
+
+from effsearch.architecture import Architecture, parse
+from effsearch.cost import cost
+from effsearch.engine.driver import proposal_seed
+from effsearch.engine.forecast import OVERHEAD
+from effsearch.engine.plan import finish, next_step
+from effsearch.engine.rungs import planned_epochs
+from effsearch.engine.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
+from effsearch.engine.steps import Clock, Outlook, Propose, Step, Train
+from effsearch.executors.latency_profiler import LatencyProfiler
+from effsearch.families import FAMILIES
+from effsearch.prior import accuracy as predicted_accuracy
+from effsearch.reward import Reward
+from effsearch.runs.records import Candidate, Record, epochs_alone
+from effsearch.runs.settings import NasSettings
+from effsearch.space import Space
+
+
+class Costs(NamedTuple):
+    """FLOPs (multiply-adds), parameters, and the latency in seconds, where it counts."""
+
+    flops: int
+    params: int
+    latency: float | None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Costs of architectures by the settings of a search; latency needs a profiler.
+
+    FLOPs and parameters are exact. To measure the latency of all that a sampler thinks of would take too long: it is
+    predicted, and measured of what is about to be proposed.
+    """
+
+    settings: NasSettings
+    profiler: LatencyProfiler | None = None
+
+    def cost(self, architecture: Architecture) -> float:
+        """What the reward weighs, a latency as it is predicted, so that nothing depends on what was measured when."""
+        return self.settings.score.cost(self._expected(architecture))
+
+    def measured_cost(self, architecture: Architecture) -> float:
+        """What the reward of a network that was trained has weighed."""
+        return self.settings.score.cost(self.measured(architecture))
+
+    def feasible(self, architecture: Architecture) -> bool:
+        """Whether an architecture is within the window and the limits, its latency as predicted."""
+        return self.settings.allows(self._expected(architecture))
+
+    def confirmed(self, architecture: Architecture) -> bool:
+        """The same by the latency as it is measured, now if need be."""
+        return self.profiler is None or self.settings.allows(self.measured(architecture))
+
+    def measured(self, architecture: Architecture) -> Costs:
+        """All costs, the latency measured now if need be."""
+        return self._costs(architecture, None if self.profiler is None else self.profiler.measure(architecture))
+
+    def _expected(self, architecture: Architecture) -> Costs:
+        """All costs, the latency as it is predicted."""
+        return self._costs(architecture, None if self.profiler is None else self.profiler.expect(architecture))
+
+    def _costs(self, architecture: Architecture, latency: float | None) -> Costs:
+        total = cost(architecture, classes=self.settings.classes)
+        return Costs(total.flops, total.params, latency)
+
+
+def known_architectures(space: Space, budget: Budget) -> dict[str, Architecture]:
+    """The families that lie in the space at its resolution and within the window and the limits, by name."""
+    side = budget.settings.resolution
+    at_resolution = {name: replace(known, resolution=side) for name, known in FAMILIES.items()}
+    return {
+        name: known
+        for name, known in at_resolution.items()
+        if space.contains(known) and budget.feasible(known) and budget.confirmed(known)
+    }
+
+
+@dataclass
+class NasProblem:
+    """Warm starts, then what the sampler proposes until `trials` are finished, then repeats of the finalists.
+
+    With rungs, the best go on in between, and the finalists reach the last one.
+    """
+
+    space: Space
+    settings: NasSettings
+    trials: int
+    profiler: LatencyProfiler | None = None
+    memory: Memory = field(default_factory=Memory)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.settings, self.profiler)
+        known = known_architectures(self.space, self.budget)
+        self.known = {name: self._candidate(network, name) for name, network in known.items()}
+        self.distributions: Mapping[str, BaseDistribution] = distributions(self.space)
+
+    @property
+    def score(self) -> Reward:
+        return self.settings.score
+
+    @property
+    def proposer(self) -> str:
+        return self.settings.sampler
+
+    def first(self) -> Iterable[Candidate]:
+        given = [self._candidate(parse(notation), "start") for notation in self.settings.start]
+        known = self.known.values() if self.settings.warm_start else ()
+        return {candidate.key: candidate for candidate in [*given, *known]}.values()
+
+    def sampler(self, proposals: int) -> SpaceSampler:
+        seed = proposal_seed(self.settings.seed, proposals)
+        budget, prior = self.budget, predicted_accuracy if self.settings.prior else None
+        known = Known(self.settings.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
+        return make_sampler(self.settings.sampler, self.space, budget.feasible, seed, self.memory, known)
+
+    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+        baseline = self.known.get("b0")
+        step = next_step(records, self.settings, self.trials, baseline)
+        begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
+        if (
+            begins
+            and math.isfinite(clock.left)
+            and clock.left < clock.expected + self._closing_seconds(records, clock, step)
+        ):
+            return finish(records, self.settings, baseline, waiting=clock.pending)
+        return step
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        return self.space.encode(parse(candidate.notation))
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        return self._candidate(self.space.decode(dict(params)), self.settings.sampler)
+
+    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+        """Epochs, or trainings, that are still to come, at the median pace of those seen, shared by the workers."""
+        complete = [record for record in records if record.state == "complete"]
+        finished = len({record.candidate.key for record in complete})
+        total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
+        pace = self._pace(complete)
+        left = None if pace is None else max(0, total - done) * pace / workers
+        return Outlook(f"{finished}/{self.trials} architectures", left)
+
+    def sample(self, count: int) -> list[Candidate]:
+        """Some networks that may be trained: known ones first, then random ones."""
+        rng = random.Random(self.settings.seed)
+        drawn = (self.space.decode(self.space.sample(rng)) for _ in range(1000 * count))
+        found = {candidate.key: candidate for candidate in self.first()}
+        while len(found) < count and (network := next(drawn, None)) is not None:
+            if self.budget.feasible(network):
+                found.setdefault(network.key, self._candidate(network, "random"))
+        return list(found.values())[:count]
+
+    def planned_seconds(self, train: float, validate: float, workers: int) -> float:
+        """Of all trainings on so many workers, from seconds an image in training and in validation."""
+        proxy, rungs = self.settings.proxy, self.settings.rungs
+        epochs = self._planned(self.trials) * (1 if rungs else proxy.epochs)
+        trainings = self.trials + self._repeats()
+        once = proxy.validation_images * validate + OVERHEAD
+        return (epochs * proxy.train_images * train + trainings * once) / workers
+
+    def _planned(self, trials: int) -> int:
+        """The size of all trainings together."""
+        rungs = self.settings.rungs
+        if not rungs:
+            return trials + self._repeats()
+        return self._rung_epochs(trials) + self._repeats() * rungs[-1]
+
+    def _size(self, record: Record) -> int:
+        """A training's epochs, those of its part alone; without rungs all are of one size."""
+        rungs, candidate = self.settings.rungs, record.candidate
+        if not rungs or candidate.epochs is None:
+            return 1
+        return epochs_alone(candidate.epochs, rungs) if candidate.seed == self.settings.seed else candidate.epochs
+
+    def _pace(self, records: Iterable[Record]) -> float | None:
+        """Median seconds of an epoch, or of a training without rungs."""
+        paces = [record.seconds / self._size(record) for record in records if record.seconds is not None]
+        return median(paces) if paces else None
+
+    def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
+        """What is needed after a step to repeat the finalists, and before that to take the best up the rungs."""
+        rungs, rounds = self.settings.rungs, math.ceil(self._repeats() / clock.workers)
+        if not rungs:
+            return clock.expected * rounds
+        there = len({record.candidate.key for record in records if record.state == "complete"})
+        # A search that is promoting networks may leave out what does not become a finalist.
+        promoted = there if isinstance(step, Propose) else min(there, self.settings.finalists)
+        epochs = self._rung_epochs(promoted) - promoted * rungs[0] + self._repeats() * rungs[-1]
+        return (self._pace(records) or 0.0) * epochs / clock.workers
+
+    def _rung_epochs(self, networks: int) -> int:
+        """Epochs of so many networks under the search's seed."""
+        kept = 1 if "b0" in self.known and self.settings.warm_start else 0
+        return planned_epochs(self.settings.rungs, networks, self.settings.finalists + kept)
+
+    def _repeats(self) -> int:
+        """Trainings under further seeds, if no finalist is a known architecture."""
+        return (self.settings.finalists + len(self.known)) * (self.settings.repeats - 1)
+
+    def _candidate(self, architecture: Architecture, source: str) -> Candidate:
+        costs, settings = self.budget.measured(architecture), self.settings
+        return Candidate(
+            architecture.key,
+            architecture.notation,
+            costs.flops,
+            costs.params,
+            settings.seed,
+            source,
+            epochs=settings.rungs[0] if settings.rungs else None,
+            latency=costs.latency,
+        )

@@ -1,0 +1,156 @@
+"""The controller of MnasNet: a policy over the decisions, trained by policy gradient on the reward."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from effsearch.engine.gaussian_process import Encoding
+from effsearch.engine.space_sampler import WHOLE, Feasible, Known, Memory, Searchable, SpaceSampler, always, goodness
+from effsearch.space import Values
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+@dataclass
+class Policy:
+    """Probabilities of the choices of each decision, given those of the decisions before it; uniform at first.
+
+    The logits are linear in the earlier choices, in place of the recurrent network of 1807.11626, section 3.
+    """
+
+    encoding: Encoding
+    bias: Array = field(init=False)
+    weights: Array = field(init=False)
+    moments: list[Array] = field(init=False)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        size = self.encoding.starts[-1]
+        self.bias, self.weights = np.zeros(size), np.zeros((size, size))
+        self.moments = [np.zeros(size), np.zeros(size), np.zeros((size, size)), np.zeros((size, size))]
+        owner = self.encoding.owner
+        self.earlier = owner[:, None] < owner
+
+    def logs(self, codes: Array) -> Array:
+        """The logarithms of the probabilities of all choices, for networks whose earlier choices are given."""
+        logits = self.bias + codes @ self.weights
+        found = np.empty_like(logits)
+        for start, end in zip(self.encoding.starts, self.encoding.starts[1:], strict=False):
+            part = logits[:, start:end] - logits[:, start:end].max(1, keepdims=True)
+            found[:, start:end] = part - np.log(np.exp(part).sum(1, keepdims=True))
+        return found
+
+    def draw(self, count: int, rng: np.random.Generator, temperature: float) -> list[list[int]]:
+        """The numbers of the choices of `count` networks; the higher the temperature, the more uniform."""
+        codes, chosen = np.zeros((count, self.encoding.starts[-1])), []
+        for start, end in zip(self.encoding.starts, self.encoding.starts[1:], strict=False):
+            logits = (self.bias[start:end] + codes @ self.weights[:, start:end]) / temperature
+            choice = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+            codes[np.arange(count), start + choice] = 1
+            chosen.append(choice)
+        return np.stack(chosen, 1).tolist()  # type: ignore[no-any-return]
+
+    def ascend(self, bias: Array, weights: Array, rate: float) -> None:
+        """A step of Adam (1412.6980)."""
+        self.steps += 1
+        for index, (values, gradient) in enumerate(((self.bias, bias), (self.weights, weights))):
+            first, second = self.moments[2 * index], self.moments[2 * index + 1]
+            first += 0.1 * (gradient - first)
+            second += 0.01 * (gradient**2 - second)
+            values += rate * (first / (1 - 0.9**self.steps)) / (np.sqrt(second / (1 - 0.99**self.steps)) + 1e-8)
+
+
+class ReinforceSampler(SpaceSampler):
+    """Proximal policy optimisation (1707.06347) of a policy over the decisions, as MnasNet searches (1807.11626).
+
+    After every `batch` finished trials the policy takes `epochs` clipped steps of size `rate` on their advantage over
+    a running mean, plus `entropy` times its own entropy. Proposals are drawn from it, more and more uniformly while
+    they are known or infeasible.
+    """
+
+    def __init__(
+        self,
+        space: Searchable,
+        feasible: Feasible = always,
+        seed: int | None = None,
+        memory: Memory | None = None,
+        known: Known | None = None,
+        *,
+        batch: int = 8,
+        epochs: int = 4,
+        rate: float = 0.12,
+        entropy: float = 0.02,
+        clip: float = 0.2,
+    ) -> None:
+        super().__init__(space, feasible, seed, memory, known)
+        self.batch, self.epochs, self.rate, self.entropy, self.clip = batch, epochs, rate, entropy, clip
+        self.encoding = Encoding(space.decisions)
+
+    def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
+        if not self.space.decisions:
+            return
+        policy, rng = self._policy(study, self.memory.finished(trials)), np.random.default_rng(self.rng.getrandbits(64))
+        rows = self._rows()
+        if rows is not None:
+            values, codes = rows
+            steps, logs = self.memory.notes.get("logs", (-1, codes))
+            if steps != policy.steps:
+                logs = (policy.logs(codes) * codes).sum(1)
+                self.memory.notes["logs"] = policy.steps, logs
+            # The order of log probabilities with Gumbel noise is that of draws without replacement (1903.06059).
+            order = np.argsort(-(logs + rng.gumbel(size=len(codes))))
+            yield from (values[index] for index in order.tolist())
+            return
+        for attempt in range(64):
+            for numbers in policy.draw(16, rng, temperature=1 + 0.25 * attempt):
+                yield self._values(numbers)
+
+    def _rows(self) -> tuple[list[Values], Array] | None:
+        """All networks, where most combinations of choices are none: drawn choices would hardly ever give one."""
+        if "rows" not in self.memory.notes:
+            drawn = Policy(self.encoding).draw(16, np.random.default_rng(0), temperature=1)
+            values = [self._values(numbers) for numbers in drawn]
+            sparse = self.space.size <= WHOLE and not any(self.space.decode_all(values))
+            values = list(self.space.walk()) if sparse else []
+            self.memory.notes["rows"] = (values, self.encoding.encode(values)) if sparse else None
+        found: tuple[list[Values], Array] | None = self.memory.notes["rows"]
+        return found
+
+    def _values(self, numbers: Sequence[int]) -> Values:
+        return {d.name: d.choices[n] for d, n in zip(self.space.decisions, numbers, strict=True)}
+
+    def _policy(self, study: Study, done: Sequence[FrozenTrial]) -> Policy:
+        """The policy that the finished trials give, batch by batch; what was learnt from the first is remembered."""
+        policy: Policy
+        learnt, policy, baseline = self.memory.notes.get("reinforce", (0, Policy(self.encoding), None))
+        while learnt + self.batch <= len(done):
+            group = done[learnt : learnt + self.batch]
+            rewards = np.array([goodness(study, other) for other in group])
+            before = np.array([goodness(study, other) for other in done[: learnt + self.batch]])
+            baseline = rewards.mean() if baseline is None else 0.7 * baseline + 0.3 * rewards.mean()
+            advantages = np.clip((rewards - baseline) / max(float(before.std()), 1e-12), -2, 2)
+            self._learn(policy, self.encoding.encode([other.params for other in group]), advantages)
+            learnt += self.batch
+        self.memory.notes["reinforce"] = learnt, policy, baseline
+        return policy
+
+    def _learn(self, policy: Policy, codes: Array, advantages: Array) -> None:
+        old = (policy.logs(codes) * codes).sum(1)
+        for _ in range(self.epochs):
+            logs = policy.logs(codes)
+            ratio = np.exp((logs * codes).sum(1) - old)
+            outside = np.where(advantages > 0, ratio > 1 + self.clip, ratio < 1 - self.clip)
+            weight = np.where(outside, 0.0, ratio * advantages)
+            chance = np.exp(logs)
+            gradient = weight[:, None] * (codes - chance) + self.entropy * self._entropy_slope(logs, chance)
+            policy.ascend(gradient.mean(0), codes.T @ gradient / len(codes) * policy.earlier, self.rate)
+
+    def _entropy_slope(self, logs: Array, chance: Array) -> Array:
+        """Of the entropy of each decision, by its logits."""
+        entropy = -(chance * logs) @ self.encoding.blocks
+        return -chance * (logs + entropy)

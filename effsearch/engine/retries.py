@@ -1,0 +1,134 @@
+"""How a training may fail, which training is due or tried again, and when to give up a search."""
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+from pebble import ProcessExpired
+
+from effsearch.engine.steps import Done, Step, Train, Wait
+from effsearch.errors import ExecutorError
+from effsearch.evaluation.hardware import ContextLost, first_line, out_of_memory
+from effsearch.executors.local import WorkerLost
+from effsearch.runs.records import Candidate, FailureKind, Record, RecordIndex, training_of
+from effsearch.text import sanitize
+from effsearch.training import Diverged
+
+ATTEMPTS = 3
+"""Of a training whose worker or node is lost again and again."""
+
+MEMORY_ATTEMPTS = 2
+"""Of a training that runs out of memory: the second with half the images at a time, and the same batch a step."""
+
+FAILURES = 5
+"""Failed attempts, with no training finished, after which a search gives up."""
+
+HOPELESS = 2
+"""RecordIndex that must have failed at every attempt before one that is due again counts as failed."""
+
+STREAK = 12
+"""Attempts that fail one after the other after which a search gives up, whatever was finished before."""
+
+
+def failure_of(error: BaseException) -> tuple[FailureKind, str]:
+    """What kind of fault a training failed by, and one line that says why."""
+    text = sanitize(first_line(error))
+    if isinstance(error, Diverged):
+        return "diverged", f"diverged: {text}"
+    if isinstance(error, WorkerLost | ContextLost):
+        return "lost", f"its worker died ({text})"
+    if isinstance(error, ProcessExpired):
+        killed = error.exitcode < 0
+        cause = f"signal {-error.exitcode}; perhaps out of memory" if killed else f"exit {error.exitcode}"
+        return "lost", f"its worker died ({cause})"
+    if isinstance(error, BrokenProcessPool):
+        return "lost", "its worker died before it began"
+    if isinstance(error, TimeoutError):
+        return "hung", "took far longer than the others and was stopped"
+    if out_of_memory(error):
+        return "memory", f"out of memory: {text}"
+    if isinstance(error, ExecutorError):  # Of this worker's machine: another one may do.
+        return "lost", text
+    return "error", f"{type(error).__name__}: {text}"
+
+
+def is_due(group: Sequence[Record]) -> bool:
+    """Whether a training, of which `group` are all attempts, is still to be begun, or to be tried again."""
+    if not group:
+        return True
+    if any(record.state != "failed" for record in group):
+        return False
+    last = group[-1].failure_kind
+    most = {"lost": ATTEMPTS, "memory": MEMORY_ATTEMPTS}.get(last or "", 1)
+    return sum(record.failure_kind == last for record in group) < most
+
+
+def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
+    """The candidate as it is to be trained after the attempts of `group`."""
+    short = any(record.failure_kind == "memory" for record in group)
+    return replace(candidate, accumulation=2 if short else candidate.accumulation)
+
+
+def due_again(records: Iterable[Record]) -> Candidate | None:
+    """The first training that has failed and is to be tried again."""
+    group = next(filter(is_due, RecordIndex.of(records).failing()), None)
+    return None if group is None else attempt(group[-1].candidate, group)
+
+
+def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> str | None:
+    """Why a search is given up in which trainings only fail, or as many networks as are `planned`, or None.
+
+    A training that is tried again has not failed: workers that are lost together say nothing of what they trained.
+    With `seed` only trainings under that one are looked at.
+    """
+    known = RecordIndex.of(records)
+    failed = [(number, record) for number, record in known.numbered("failed") if seed in (None, record.candidate.seed)]
+    if len(failed) < FAILURES:
+        return None
+    over = {training_of(group[0]) for group in known.failing() if not is_due(group)}
+    final = [(number, record) for number, record in failed if training_of(record) in over]
+    done = known.last_complete(seed)
+    if done is None:
+        # What two trainings came to at every attempt need not be seen of all.
+        hopeless = len({training_of(record) for _, record in final}) >= HOPELESS
+        return _said([record for _, record in failed]) if hopeless else None
+    row = [record for number, record in final if number > done]
+    if len(row) >= STREAK:
+        return _said(row, " in a row")
+    networks = len({record.candidate.key for _, record in final})
+    if planned and networks >= planned:
+        return f"{networks} networks failed, the last: {final[-1][1].reason}"
+    return None
+
+
+def _said(failed: Sequence[Record], row: str = "") -> str:
+    """What failed, so often, and why the last time."""
+    trainings = len({training_of(record) for record in failed})
+    count = f"{trainings} trainings" if trainings == len(failed) else f"{len(failed)} attempts of {trainings} trainings"
+    return f"{count}{row} failed, the last: {failed[-1].reason}"
+
+
+def train_all(chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int) -> Step:
+    """Train every candidate under every seed to `epochs`."""
+    due = next_due(chosen, records, seeds, epochs)
+    if due is not None:
+        return Train(due)
+    return Wait() if is_running(records) else Done()
+
+
+def next_due(
+    chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int
+) -> Candidate | None:
+    """The first training that is still to be begun, or tried again, seed by seed, so that a stop leaves pairs."""
+    known = RecordIndex.of(records)
+    for seed in seeds:
+        for candidate in chosen:
+            group = known.attempts((candidate.key, seed, epochs))
+            if is_due(group):
+                return replace(attempt(candidate, group), seed=seed, epochs=epochs)
+    return None
+
+
+def is_running(records: Sequence[Record]) -> bool:
+    """Whether a training is under way."""
+    return any(record.state == "running" for record in records)

@@ -1,5 +1,0 @@
-"""From a network to files that others can use: timm, ONNX, torch.export, safetensors."""
-
-from effsearch.export.targets import TARGETS, Exported, export
-
-__all__ = ["TARGETS", "Exported", "export"]

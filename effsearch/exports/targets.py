@@ -1,0 +1,54 @@
+"""What a network can be exported to, by name."""
+
+import importlib
+import importlib.util
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from effsearch.errors import ExportError, listed
+from effsearch.network.file import Weights
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files written, and the lines of Python that use them as they stand."""
+
+    files: tuple[Path, ...]
+    usage: str
+
+
+def export(weights: Weights, target: str, out: Path) -> Exported:
+    """Writes a network into the folder `out`, which must not exist or be empty; raises ExportError."""
+    if target not in TARGETS:
+        raise ExportError(f"--to must be one of {listed(TARGETS)}, got {target!r}")
+    module, packages = TARGETS[target]
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ExportError(f"--to {target} needs {listed(missing)}: python -m pip install 'effsearch[export]'")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} exists; give another folder by --out")
+    writer = importlib.import_module(f"effsearch.exports.{module}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: whatever fails on the way leaves no folder behind.
+        building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        try:
+            building.chmod(0o755)
+            names, usage = writer.write(weights, building, out)
+            building.rename(out)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    except OSError as error:
+        raise ExportError(f"cannot write {out}: {error.strerror or error}") from None
+    return Exported(tuple(out / name for name in names), usage)
+
+
+TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "timm": ("timm_module", ("timm",)),
+    "onnx": ("onnx_file", ("onnx", "onnxscript", "onnxruntime")),
+    "safetensors": ("native", ()),
+    "torch-export": ("program", ()),
+}
+"""By name: the module here that writes it, and the packages that needs besides."""

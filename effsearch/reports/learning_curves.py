@@ -1,0 +1,166 @@
+"""Trainings, epoch by epoch and one after another: read from a run, and printed."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from effsearch.errors import RunError
+from effsearch.runs.folder import Run
+from effsearch.runs.history import History, TrialHistory, longest
+from effsearch.runs.records import Record
+from effsearch.runs.schema import convert
+from effsearch.text import counted, format_duration, sanitize
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+@dataclass(frozen=True)
+class EpochLine:
+    """A line of metrics.jsonl: mean training loss (nats), validation accuracy (a fraction), seconds."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+def print_training(run: Run, out: Console) -> None:
+    """The learning curve of a run and its result; raises RunError where there is none yet."""
+    history = read_metrics(run)
+    accuracies = [line.accuracy for line in history]
+    best, low = max(accuracies), min(accuracies)
+    out.print(f"{run.name}: {time_line(history)}", style="bold")
+    out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {curve(accuracies)} {100 * best:.1f} %")
+    result = read_result(run)
+    for line in result_lines(history, result):
+        out.print(line)
+    if result is not None:
+        out.print(f"weights: {run.path / 'weights.safetensors'}")
+
+
+def time_line(history: Sequence[EpochLine]) -> str:
+    """How long a training has taken."""
+    return f"{counted(len(history), 'epoch')} in {format_duration(sum(line.seconds for line in history))}"
+
+
+def result_lines(history: Sequence[EpochLine], result: dict[str, dict[str, float]] | None) -> list[str]:
+    """How good the network is, split by split, or how far a training has come that has no result yet."""
+    if result is None:
+        return [f"not finished; the last epoch reached {100 * history[-1].accuracy:.1f} %"]
+    lines = []
+    for split, found in result.items():
+        tops = ", ".join(f"top-{name.removeprefix('top')} {100 * found[name]:.2f} %" for name in found if "top" in name)
+        lines.append(f"{split}: {tops} of {found['images']:,} images")
+    if "test" not in result:
+        lines.append(
+            "the image set has no test split; validation images chose nothing here but were looked at every epoch"
+        )
+    return lines
+
+
+def curve(values: list[float]) -> str:
+    """The values as a row of bars, no more than WIDTH."""
+    picked = values if len(values) <= WIDTH else [values[i * (len(values) - 1) // (WIDTH - 1)] for i in range(WIDTH)]
+    low, high = min(picked), max(picked)
+    span = (high - low) or 1.0
+    return "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in picked)
+
+
+def read_metrics(run: Run) -> list[EpochLine]:
+    """The epochs of a training, from metrics.jsonl; raises RunError."""
+    file = run.path / "metrics.jsonl"
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        history = [convert(line, EpochLine) for line in lines]
+    except FileNotFoundError:
+        raise RunError(f"run {run.name} has no finished epoch yet") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
+    if not history:
+        raise RunError(f"run {run.name} has no finished epoch yet")
+    return history
+
+
+def read_result(run: Run) -> dict[str, dict[str, float]] | None:
+    """Accuracies of the finished network by split, or None; raises RunError."""
+    file = run.path / "result.json"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {sanitize(split): _split(values) for split, values in found.items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read: {error}") from None
+
+
+def _split(values: dict[str, Any]) -> dict[str, float]:
+    """Accuracies, each a fraction, and how many images they are of."""
+    return {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}
+
+
+@dataclass(frozen=True)
+class ProgressPoint:
+    """A finished training, the `number`-th of a search to end, with the best reward until then."""
+
+    number: int
+    key: str
+    reward: float
+    best: float
+
+
+def best_so_far(history: History) -> list[ProgressPoint]:
+    """The whole trainings of a search in the order in which they ended; those stopped early have another reward."""
+    most = longest(history.records)
+    steps: list[ProgressPoint] = []
+    for record in sorted(filter(_ended, history.records), key=_end):
+        if record.epochs == most and record.reward is not None:
+            best = max(record.reward, steps[-1].best) if steps else record.reward
+            steps.append(ProgressPoint(len(steps) + 1, record.candidate.key, record.reward, best))
+    return steps
+
+
+def _ended(record: Record) -> bool:
+    return record.finished is not None
+
+
+def _end(record: Record) -> tuple[float, int]:
+    assert record.finished is not None
+    return record.finished.timestamp(), record.number
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """A training with all its parts as one: the loss (nats) of each epoch, and (epoch, accuracy) where it was measured.
+
+    `parts` is how many it was trained in.
+    """
+
+    key: str
+    seed: int
+    losses: tuple[float, ...]
+    accuracies: tuple[tuple[int, float], ...]
+    parts: int
+
+
+def learning_curves(history: History, keys: Sequence[str]) -> list[LearningCurve]:
+    """The trainings of these networks, in their order, each from its longest part, which holds those before it."""
+    groups: dict[tuple[str, int], list[TrialHistory]] = {}
+    for training in history.trainings:
+        record = training.record
+        if record.accuracy is not None:
+            groups.setdefault((record.candidate.key, record.candidate.seed), []).append(training)
+    rank = {key: index for index, key in enumerate(keys)}
+    found = [_learning_curve(group) for (key, _), group in groups.items() if key in rank]
+    return sorted(found, key=lambda curve: (rank[curve.key], curve.seed))
+
+
+def _learning_curve(group: Sequence[TrialHistory]) -> LearningCurve:
+    last = max(group, key=lambda training: training.record.epochs or 0)
+    reached = {t.record.epochs or 0: t.record.accuracy for t in group if t.record.accuracy is not None}
+    accuracies = reached | dict(last.accuracies)
+    candidate = last.record.candidate
+    return LearningCurve(candidate.key, candidate.seed, last.losses, tuple(sorted(accuracies.items())), len(reached))

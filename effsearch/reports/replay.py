@@ -1,0 +1,77 @@
+"""How soon each sampler found the best of a table: as a table, as JSON, and as a picture."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.ticker
+from matplotlib.figure import Figure
+
+from effsearch.reports.pictures import SIZE, save
+from effsearch.reports.text_table import TextTable
+from effsearch.runs.regret import MARKS, REGRETS, Reached, Replay
+
+FLOOR = 1e-4
+"""Regrets below this are drawn as this: the axis is logarithmic."""
+
+
+def replay_table(replays: Sequence[Replay]) -> TextTable:
+    """A line for each sampler."""
+    regrets = [f"to {100 * regret:g} %" for regret in REGRETS]
+    shown = [mark for mark in MARKS if mark <= max(replay.trials for replay in replays)]
+    marks = [f"at {mark}" for mark in shown]
+    cells = []
+    for replay in replays:
+        reached = [_reached(replay.evaluations[regret]) for regret in REGRETS]
+        after = ["" if (v := replay.regret[mark]) is None else f"{100 * v:.2f}" for mark in shown]
+        cells.append((replay.sampler, *reached, *after, f"{1000 * replay.seconds:.1f}"))
+    return TextTable(("sampler", *regrets, *marks, "ms"), "l" + "r" * (len(REGRETS) + len(marks) + 1), cells)
+
+
+def _reached(reached: Reached) -> str:
+    middle, most = ("-" if value is None else f"{value:g}" for value in (reached.median, reached.p90))
+    share = "" if reached.success == 1 else f" ({100 * reached.success:.0f} %)"
+    return f"{middle} / {most}{share}"
+
+
+CAPTION = (
+    "to R %: evaluations until the regret of the reward, relative to the table's best, is at most R %, median / 90th "
+    "percentile over seeds (share of them that got there; -: less than half, or than nine tenths); at N: mean regret "
+    "in % after N evaluations; ms: of CPU for a proposal"
+)
+
+
+def to_json(replays: Sequence[Replay]) -> str:
+    """A list of objects, one a sampler; what was not reached is null, regrets are fractions."""
+    return json.dumps([_document(replay) for replay in replays], indent=2)
+
+
+def _document(replay: Replay) -> dict[str, Any]:
+    return {
+        "sampler": replay.sampler,
+        "seeds": replay.seeds,
+        "trials": replay.trials,
+        "evaluations": {
+            f"{regret:g}": {"median": reached.median, "p90": reached.p90, "success": reached.success}
+            for regret, reached in replay.evaluations.items()
+        },
+        "regret": {str(mark): value for mark, value in replay.regret.items()},
+        "seconds_per_proposal": replay.seconds,
+    }
+
+
+def write_curves(replays: Sequence[Replay], path: Path, title: str) -> None:
+    """Draws regret against evaluations, a line for each sampler; raises ReportError where it cannot be written."""
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    for replay in replays:
+        count = range(1, len(replay.curve) + 1)
+        line = axes.plot(count, [max(FLOOR, value) for value in replay.curve], label=replay.sampler, linewidth=1.5)
+        low, high = ([max(FLOOR, value) for value in band] for band in (replay.low, replay.high))
+        axes.fill_between(count, low, high, color=line[0].get_color(), alpha=0.12, linewidth=0)
+    axes.set(xlabel="evaluations", ylabel="regret of the reward, relative", yscale="log", title=title)
+    axes.set_xlim(1, max(len(replay.curve) for replay in replays))
+    axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
+    axes.legend(title=f"mean of {replays[0].seeds} seeds, middle half", fontsize=8, title_fontsize=8)
+    save(figure, path)

@@ -1,0 +1,166 @@
+"""What is printed about a run besides its table."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from effsearch.architecture import Architecture
+from effsearch.cost import CONVENTION
+from effsearch.errors import RunError
+from effsearch.prior import load
+from effsearch.reports.ranking_table import marks, noise_line, ranking_table, read
+from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
+from effsearch.reward import NAMES, Reward, format_cost
+from effsearch.runs.folder import Run
+from effsearch.runs.manifest import Data, Manifest
+from effsearch.runs.ranking import Row
+from effsearch.runs.settings import NasSettings, TableSettings, TrainSettings
+from effsearch.text import counted, format_count, format_latency
+
+
+def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
+    """The chosen rows of a ranking with what the numbers mean, how noisy they are, and the best within the target."""
+    out = console()
+    manifest = run.manifest()
+    score = manifest.score
+    table = ranking_table(chosen, notation=out.width >= NOTATION_FROM, measure=score.measure)
+    out.print(table.rich(f"{run.name}: {counts_line(rows, how(manifest))}"))
+    if out.width < NOTATION_FROM:
+        out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
+    for line in captions(manifest):
+        out.print(line, style="dim")
+    if manifest.trains:
+        out.print(noise_line(rows))
+    best = best_within_target(rows)
+    if best is not None:
+        out.print(f"{within(score)}: {brief(best)}", style="bold")
+        out.print(best.notation, soft_wrap=True)
+
+
+def within(score: Reward) -> str:
+    """What the best of a search is the best of."""
+    what = NAMES[score.measure]
+    return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
+
+
+def brief(row: Row) -> str:
+    """A finished network in one line."""
+    return f"rank {row.rank}, {100 * (row.accuracy or 0.0):.1f} %, {costs(row)}"
+
+
+def costs(row: Row) -> str:
+    """What a network costs, with units."""
+    latency = "" if row.latency is None else f", {format_latency(row.latency)}"
+    return f"{format_count(row.flops)} FLOPs, {format_count(row.params)} parameters{latency}"
+
+
+def best_within_target(rows: Sequence[Row]) -> Row | None:
+    """The first of a ranking that costs no more than the target."""
+    return next((row for row in rows if row.rank is not None and row.target_ratio <= 1), None)
+
+
+def captions(manifest: Manifest) -> list[str]:
+    """What the columns of a ranking are."""
+    settings, data, score = manifest.settings, manifest.data, manifest.score
+    if isinstance(settings, TableSettings):
+        return _table_captions(settings, data)
+    assert not isinstance(settings, TrainSettings)
+    goal = f"reward: {score.formula}, T = {score.aim}"
+    side = f"{settings.resolution} px" if isinstance(settings, NasSettings) else _own_side(settings.architecture)
+    rest = [goal, f"{CONVENTION}, at {side} and {settings.classes} classes"]
+    rest += _latency_captions(settings) if isinstance(settings, NasSettings) else []
+    rest.append(marks(score.measure))
+    if not manifest.trains:
+        return [f"acc: as {data.name} gives it" if manifest.by_function else _prior_caption(), *rest]
+    proxy, kind = settings.proxy, " (synthetic images)" if data.synthetic else ""
+    spread = "sd in points" if manifest.run.kind == "nas" else "+-: half of its 95 % interval in points"
+    return [
+        f"acc: validation top-1 on {data.name}{kind}, {len(data.classes)} classes, after the {proxy.name} proxy "
+        f"({proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
+        f"{counted(data.train, 'image')}), mean over n seeds, {spread}",
+        *rest,
+    ]
+
+
+def _own_side(baseline: Architecture) -> str:
+    return f"each network's own px ({baseline.resolution} px the baseline's)"
+
+
+def _prior_caption() -> str:
+    prior = load()
+    return (
+        f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's skeleton "
+        f"(networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
+    )
+
+
+def _latency_captions(settings: NasSettings) -> list[str]:
+    """How latency was measured, and the limits that hold besides the target."""
+    lines, by = [], settings.latency
+    if by is not None:
+        where = f"{counted(by.threads, 'thread')}, float32" if by.device == "cpu" else "bf16 if the GPU has it"
+        lines.append(f"ms: latency of a batch of {by.batch} on {by.name}, {where}: median, no training beside it")
+    found = [f"at most {format_cost(limit, measure)}" for measure, limit in settings.limits.items()]
+    return lines + ([f"limits: {', '.join(found)}"] if found else [])
+
+
+def how(manifest: Manifest) -> str:
+    """What the architectures of a run are that have an accuracy."""
+    return "trained" if manifest.trains or manifest.on_table else "evaluated" if manifest.by_function else "predicted"
+
+
+def _table_captions(settings: TableSettings, data: Data) -> list[str]:
+    score = settings.score
+    acc = f"acc: of table {data.name}, {data.rows:,} rows"
+    if data.predicted:
+        quality = data.predicted[0]
+        acc += (
+            f" of {data.combinations:,} combinations; (predicted): no row, by a Gaussian process, off by "
+            f"{100 * quality.error:.2f} points for rows left out, Kendall tau {quality.tau:.3f}"
+        )
+    elif settings.pool:
+        acc += f", which alone are searched, of {data.combinations:,} combinations"
+    noise = []
+    if data.accuracy_std is not None:
+        points = 100 * data.accuracy_std
+        noise = [f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)"]
+    return [
+        acc,
+        *noise,
+        f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's",
+        f"* on the Pareto front of accuracy and {NAMES[score.measure]}",
+    ]
+
+
+def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
+    """How many architectures are in which state; `complete` is what those with an accuracy are."""
+    states = Counter(row.state for row in rows)
+    words = {"complete": complete, "failed": "failed", "running": "running", "queued": "queued"}
+    found = [f"{states[state]} {word}" for state, word in words.items() if states[state]]
+    return f"{', '.join(found) or 'no'} architecture{'' if len(rows) == 1 else 's'}"
+
+
+def runs_table(found: Sequence[Run]) -> TextTable:
+    """A line a run: what it searched and how far it came."""
+    headings = ("run", "command", "data", "target", "trained", "failed", "best reward", "acc %", "created (UTC)")
+    return TextTable(headings, "lllrrrrrl", [_run_cells(run) for run in found])
+
+
+def _run_cells(run: Run) -> tuple[str, ...]:
+    try:
+        manifest = run.manifest()
+        rows = read(run) if run.ranking.is_file() else []
+    except RunError as error:
+        return (run.name, f"cannot be read: {error}", *[""] * 7)
+    best = rows[0] if rows and rows[0].rank == 1 else None
+    states = Counter(row.state for row in rows)
+    return (
+        run.name,
+        manifest.run.kind,
+        manifest.data.name,
+        "" if isinstance(manifest.settings, TrainSettings) else manifest.score.aim,
+        str(states["complete"]),
+        str(states["failed"]),
+        "" if best is None or best.reward is None else f"{best.reward:.4f}",
+        "" if best is None or best.accuracy is None else f"{100 * best.accuracy:.1f}",
+        manifest.run.created.replace("T", " ").removesuffix("+00:00"),
+    )

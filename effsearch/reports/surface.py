@@ -1,0 +1,145 @@
+"""The reward as a smooth function of alpha, beta and gamma, fitted to what was measured, and where it is highest.
+
+Quadratic in the logarithms, by Bayesian linear regression: the noise between seeds is known, how strong the terms are
+and how far networks lie off any such surface is chosen by the evidence (Bishop 2006, section 3.5). What the data do
+not tell stays wide open in the posterior, and so in the interval of the optimum.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from effsearch.runs.ranking import Noise, Row
+from effsearch.scaling import Coefficients
+
+Array = npt.NDArray[np.float64]
+
+LEAST_NETWORKS = 6
+"""Networks below which nothing is fitted."""
+
+DRAWS = 2000
+FLAT = 0.8
+"""Share of an axis beyond which an 80 % interval tells nothing."""
+
+STEPS = 50
+"""Of each share of the growth, when the optimum is sought."""
+
+STRENGTHS = np.geomspace(1e-4, 1.0, 17)
+MISFITS = np.geomspace(1e-4, 0.1, 13)
+"""Standard deviations of terms and of misfit that the evidence is asked about, in units of the reward."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The fit: the optimum of its mean, draws of the optimum (N, 3), and the mean reward at any coefficients.
+
+    `misfit` is the standard deviation, in units of the reward, of networks off the surface, beyond the seeds.
+    """
+
+    target: float
+    best: Coefficients
+    optima: Array
+    misfit: float
+    networks: int
+    weights: Array
+
+    def interval(self, axis: int, level: float = 0.8) -> tuple[float, float]:
+        """Where the optimum's alpha, beta or gamma (axis 0, 1, 2) lies with that probability."""
+        low, high = np.quantile(self.optima[:, axis], [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the data do not tell where the optimum is: it may lie nearly anywhere on two axes or more."""
+        ends = (self.target, self.target**0.5, self.target**0.5)
+        covered = [
+            (high - low) / (end - 1) for end, (low, high) in zip(ends, map(self.interval, range(3)), strict=True)
+        ]
+        return len([share for share in covered if share > FLAT]) >= 2
+
+    def mean(self, triples: Array) -> Array:
+        """The expected reward at (N, 3) coefficients."""
+        found: Array = _features(triples, self.target) @ self.weights
+        return found
+
+
+def fit(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) -> Surface | None:
+    """Fits the longest trained networks of a ranking, or returns None where there are too few, or no noise is known."""
+    done = [row for row in rows if row.reward is not None and row.alpha is not None]
+    most = max((row.epochs or 0 for row in done), default=0)
+    done = [row for row in done if row.epochs == most]
+    if len(done) < LEAST_NETWORKS or noise is None:
+        return None
+    triples = np.array([[row.alpha, row.beta, row.gamma] for row in done], dtype=np.float64)
+    rewards = np.array([row.reward for row in done], dtype=np.float64)
+    per_accuracy = np.array([(row.reward or 0) / row.accuracy if row.accuracy else 1.0 for row in done])
+    seeds = np.array([row.seeds for row in done])
+    variances = (noise.sd * per_accuracy) ** 2 / seeds
+    features = _features(triples, target)
+    strength, misfit = _most_evident(features, rewards, variances)
+    mean, covariance = _posterior(features, rewards, variances + misfit**2, strength)
+    surface = on_constraint(target)
+    here = _features(surface, target)
+    draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, DRAWS, method="eigh")
+    optima = surface[np.argmax(here @ draws.T, axis=0)]
+    best = surface[int(np.argmax(here @ mean))]
+    return Surface(target, Coefficients(*best.tolist()), optima, misfit, len(done), mean)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The grown networks of a ranking: those trained to the end, those stopped earlier, and the best reward."""
+
+    ended: list[Row]
+    stopped: list[Row]
+    best: float
+
+
+def measured(rows: Sequence[Row]) -> Measured:
+    """What stands beside the fit in a picture; there is one trained network at least."""
+    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
+    most = max(row.epochs or 0 for row in rows)
+    ended = [row for row in grown if row.epochs == most]
+    stopped = [row for row in grown if row.epochs != most]
+    return Measured(ended, stopped, max(row.reward or 0.0 for row in ended))
+
+
+def on_constraint(target: float, steps: int = STEPS) -> Array:
+    """Coefficients (N, 3) all over alpha * beta^2 * gamma^2 = target, each at least 1."""
+    shares = [(i / steps, j / steps) for i in range(steps + 1) for j in range(steps + 1 - i)]
+    depth, width = np.array(shares).T
+    logs = np.stack([depth, width / 2, (1 - depth - width) / 2], axis=1) * np.log(target)
+    found: Array = np.exp(np.clip(logs, 0, None))
+    return found
+
+
+def _features(triples: Array, target: float) -> Array:
+    """1, three logarithms as shares of the target's, their squares and products: (N, 10)."""
+    x = np.log(triples) * np.array([1, 2, 2]) / np.log(target)
+    pairs = [x[:, i] * x[:, j] for i in range(3) for j in range(i, 3)]
+    return np.column_stack([np.ones(len(x)), x, *pairs])
+
+
+def _prior(strength: float) -> Array:
+    # The level is not in question: any reward from 0 to 1 is as good as known beforehand.
+    return np.array([1.0, *[strength**2] * 9])
+
+
+def _most_evident(features: Array, rewards: Array, variances: Array) -> tuple[float, float]:
+    """The strength of the terms and the misfit under which the rewards are most probable."""
+
+    def evidence(strength: float, misfit: float) -> float:
+        covariance = (features * _prior(strength)) @ features.T + np.diag(variances + misfit**2)
+        _, logdet = np.linalg.slogdet(covariance)
+        return float(-0.5 * (logdet + rewards @ np.linalg.solve(covariance, rewards)))
+
+    return max(((float(s), float(m)) for s in STRENGTHS for m in MISFITS), key=lambda pair: evidence(*pair))
+
+
+def _posterior(features: Array, rewards: Array, variances: Array, strength: float) -> tuple[Array, Array]:
+    precision = (features.T / variances) @ features + np.diag(1 / _prior(strength))
+    covariance: Array = np.linalg.inv(precision).astype(np.float64)
+    mean: Array = covariance @ (features.T @ (rewards / variances))
+    return mean, covariance

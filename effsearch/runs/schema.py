@@ -1,0 +1,68 @@
+"""Plain values, such as those of TOML and JSON that may be a stranger's, to dataclasses and back."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+LARGEST = 2.0**63
+"""No number in a run comes near it; larger ones can neither be printed nor calculated with."""
+
+
+def convert(values: Any, kind: type[T], strict: bool = True) -> T:
+    """Makes a dataclass, nested ones and lists of them included; keys that it does not know are passed over.
+
+    Where it need not be `strict`, texts serve as the numbers that they spell. Raises ValueError that names the field
+    for a value of another type, and whatever the dataclass itself raises.
+    """
+    check_numbers(values)
+    try:
+        return msgspec.convert(values, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        place = where.strip("`.")
+        raise ValueError(f"{place}: {what[0].lower()}{what[1:]}" if place else what) from None
+
+
+def to_plain(value: Any) -> Any:
+    """The dictionaries, lists, strings and numbers of a dataclass, without what is None: TOML has no word for that."""
+    plain = msgspec.to_builtins(value)
+    return _without_none(plain) if is_dataclass(value) else plain
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def check_numbers(value: Any) -> None:
+    """Raises ValueError for a number that is infinite or LARGEST and above, however deep; NaN passes."""
+    if isinstance(value, int | float):
+        if abs(value) >= LARGEST:
+            raise ValueError("a number is too large")
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            check_numbers(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_numbers(item)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names with dots, and values, of nested tables."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def differences(one: object, other: object) -> list[str]:
+    """What differs between two dataclasses, as 'name is A, not B'."""
+    mine, theirs = (dict(flatten(to_plain(value))) for value in (one, other))
+    names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+    return [f"{name} is {mine.get(name, 'not set')}, not {theirs.get(name, 'unset')}" for name in names]

@@ -1,0 +1,140 @@
+"""The curves of growth: every network that a baseline grows into along each axis is trained, and drawn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from effsearch.architecture import Architecture
+from effsearch.engine.curves_problem import CurvesProblem
+from effsearch.errors import RunError
+from effsearch.evaluation import QUICK, STANDARD
+from effsearch.evaluation.devices import gpus
+from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.executors.local import child
+from effsearch.reports.growth_curves import CAPTION, curves_table, points
+from effsearch.reports.pictures import write_files
+from effsearch.runs.folder import Run, environment
+from effsearch.runs.manifest import Manifest
+from effsearch.runs.settings import CurvesSettings
+from effsearch.runs.storage import stored as stored_run
+from effsearch.scaling import Multipliers, grow
+from effsearch.text import counted, format_duration
+from effsearch.workflows.machine import Started, continue_on, measure_speed, start, workers_here
+from effsearch.workflows.request import GrowthRequest
+from effsearch.workflows.session import (
+    Listener,
+    Outcome,
+    Session,
+    about_images,
+    announce,
+    check_kind,
+    create_stored,
+    describe_proxy,
+    never,
+    pack,
+    refuse_changes,
+    run_session,
+)
+
+
+def train_curves(request: GrowthRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
+    """Makes or continues a run, drives it, and draws it; raises EffsearchError before anything is written."""
+    request.check_limits()
+    existing = request.existing()
+    session = _begin(request, listener) if existing is None else _continue(request, existing, listener)
+    return run_session(session, listener, stopping, write_files)
+
+
+@dataclass(frozen=True)
+class CurvesPlan:
+    """The networks of all curves, and the seconds that they take on one worker."""
+
+    settings: CurvesSettings
+    problem: CurvesProblem
+    seconds_on: Callable[[int], float]
+
+
+def plan_curves(request: GrowthRequest, listener: Listener) -> None:
+    """Shows the networks of all curves, and says how long their training may take."""
+    request.check_limits()
+    plan = make_plan(request, listener)
+    listener.table(curves_table(points(plan.settings, ()), None), f"what {plan.settings.name} grows into")
+    listener.note(CAPTION, "dim")
+    workers, where = workers_here(request.workers)
+    summarise(plan, workers, where, listener)
+
+
+def make_plan(request: GrowthRequest, listener: Listener) -> CurvesPlan:
+    """Measures how fast this machine is; raises EffsearchError."""
+    defaults: dict[str, Any] = {"data": "scenes", "proxy": request.proxy_from(STANDARD if gpus() else QUICK)}
+    settings = CurvesSettings(**request.named_baseline() | defaults | dict(request.settings))
+    problem = CurvesProblem(settings)
+    for network, _ in settings.networks().values():  # Complains of what cannot be built before anything is measured.
+        settings.proxy.shrink(network)
+    with listener.busy("measuring the speed of a few networks"), child() as ask:
+        baseline = settings.architecture
+        forecast = measure_speed(ask, baseline, _timed(baseline), settings.proxy, bool(gpus()))
+    return CurvesPlan(settings, problem, lambda workers: problem.planned_seconds(forecast, workers))
+
+
+def summarise(plan: CurvesPlan, at_once: int, where: str, listener: Listener) -> None:
+    """Says what is trained, and how long it may take."""
+    settings = plan.settings
+    took = format_duration(plan.seconds_on(at_once))
+    listener.note(
+        f"{counted(len(settings.curves), 'curve')} through {counted(len(plan.problem.candidates), 'distinct network')} "
+        f"grown from {settings.name}, each under {counted(settings.repeats, 'seed')}: about {took} on {where}, "
+        "from a short measurement"
+    )
+
+
+def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]:
+    plan = make_plan(request, listener)
+    settings = plan.settings
+    images = pack(settings.data, _largest(settings), listener)
+    started = start(request.workers, request.cluster, images)
+    about = started.where.noted(environment("curves"))
+    run = create_stored(request, "curves", Manifest(about, settings, about_images(images, settings.proxy)))
+    announce(run, listener)
+    listener.note(describe_proxy(images, settings.proxy))
+    summarise(plan, started.at_once, started.words, listener)
+    return _session(request, run, plan.problem, images, started)
+
+
+def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session[CurvesProblem]:
+    """Takes a run's own settings, and refuses what would give its trials another meaning."""
+    check_kind(run, "curves")
+    manifest, stored = run.manifest(), run.settings(CurvesSettings)
+    if (wrote := manifest.run.versions.get("effsearch", "")).startswith("0.1."):
+        raise RunError(
+            f"run {run.name} is of effsearch {wrote}, which kept multipliers as coefficients: show, plot and report "
+            "read it, but it cannot be continued; begin another by --run NAME"
+        )
+    run = stored_run(run, manifest.storage, request.storage)
+    baseline = {} if request.baseline is None else {"baseline": request.named_baseline()["baseline"]}
+    wanted = replace(stored, **baseline | {"proxy": request.proxy_from(stored.proxy)} | dict(request.settings))
+    refuse_changes(run, stored, replace(wanted, data=stored.data))
+    images, started = continue_on(request, run, manifest, wanted.data, _largest(stored), listener)
+    announce(run, listener)
+    return _session(request, run, CurvesProblem(stored), images, started)
+
+
+def _session(
+    request: GrowthRequest, run: Run, problem: CurvesProblem, images: Path, started: Started
+) -> Session[CurvesProblem]:
+    settings, device = problem.settings, started.where.device
+    side = settings.architecture.resolution
+    evaluator = ProxyTraining(settings.proxy, images, device=device, baseline_resolution=side)
+    return Session(run, problem, evaluator, started.executor, request.seconds)
+
+
+def _timed(baseline: Architecture) -> dict[str, Architecture]:
+    alone = {"depth": 2.0, "width": 2**0.5, "resolution": 2**0.5}
+    return {"baseline": baseline} | {axis: grow(baseline, Multipliers(**{axis: by})) for axis, by in alone.items()}
+
+
+def _largest(settings: CurvesSettings) -> int:
+    """The px at which images are packed: those of the network with the most."""
+    most = max(network.resolution for network, _ in settings.networks().values())
+    return settings.proxy.scaled(most / settings.architecture.resolution).resolution

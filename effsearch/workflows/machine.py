@@ -1,0 +1,207 @@
+"""What this machine or a Ray cluster has to train on: workers, their speed, and whether a run may go on there."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from effsearch.architecture import Architecture
+from effsearch.engine.forecast import Forecast
+from effsearch.errors import ExecutorError, QuantityError, RunError, needed
+from effsearch.evaluation.devices import cpu_name, gpus
+from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
+from effsearch.evaluation.proxy import Proxy
+from effsearch.evaluation.timing import Speed
+from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
+from effsearch.runs.folder import Run
+from effsearch.runs.manifest import About, Device, Manifest
+from effsearch.text import counted
+from effsearch.workflows.request import Cluster, Request
+from effsearch.workflows.session import Listener, check_images, pack
+
+_log = logging.getLogger(__name__)
+
+TIMED_CLASSES = 16
+"""Of the networks that are timed for a forecast: the classifier hardly counts."""
+
+MOST_ON_A_GPU = 4
+"""Workers that share a GPU: a proxy training waits for its kernels to be launched, and leaves most of a GPU idle."""
+
+BYTES_ON_A_GPU = 3 << 30
+"""Of a GPU's memory for each of them: a context of CUDA, and a training at proxy size with its images."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What networks are trained on (cpu or cuda) and compute in (float32 or bf16); empty for what is not known."""
+
+    device: Device = ""
+    precision: str = ""
+
+    @classmethod
+    def of(cls, run: Run) -> "Where":
+        """Where the trainings of a run were begun, as far as its run.toml says."""
+        about = run.about()
+        return cls(about.trained_on, about.precision)
+
+    def differs(self, other: "Where") -> bool:
+        """Whether two are known to be different."""
+        pairs = ((self.device, other.device), (self.precision, other.precision))
+        return any(one and another and one != another for one, another in pairs)
+
+    def __str__(self) -> str:
+        device = "the CPU" if self.device == "cpu" else "a GPU"
+        return f"{device} in {self.precision}" if self.precision else device
+
+    def noted(self, about: About) -> About:
+        """For run.toml, with the name of the machine."""
+        return replace(about, device=device(), trained_on=self.device, precision=self.precision)
+
+
+def check_where(run: Run, now: Where, allowed: bool) -> None:
+    """Raises RunError where a run would go on with another device or precision, unless that is allowed."""
+    before = Where.of(run)
+    if not before.differs(now):
+        return
+    if not allowed:
+        raise RunError(
+            f"run {run.name} was trained by {before}, and would go on by {now}: their accuracies are not one "
+            "measurement; go on where it began, or mix them by --allow-device-change"
+        )
+    _log.warning("run %s was trained by %s so far, and goes on by %s: its ranking mixes the two", run.name, before, now)
+
+
+@lru_cache(maxsize=1)
+def survey() -> tuple[Gpu, ...]:
+    """What the GPUs are and have, asked of another process so that this one takes none of their memory."""
+    if not gpus():
+        return ()
+    with child() as ask:
+        return tuple(ask("effsearch.evaluation.devices", "survey"))
+
+
+def device() -> str:
+    """This machine's processors, for run.toml."""
+    found = survey()
+    return f"{len(found)} x {found[0].name}" if found else f"CPU, {cores()} cores"
+
+
+def here(kind: str) -> Where:
+    """The device of that kind here; GPUs that differ in what they compute in have no one precision."""
+    if kind == "cpu":
+        return Where("cpu", "float32")
+    precisions = {gpu.precision for gpu in survey()}
+    return Where("cuda", precisions.pop() if len(precisions) == 1 else "")
+
+
+def slots_on(found: Sequence[Gpu], workers: int | None) -> list[int | None]:
+    """What each worker is pinned to: GPUs in turn, several workers each, or a CPU thread."""
+    if found:
+        return [worker % len(found) for worker in range(workers or len(found) * workers_a_gpu(found))]
+    return [None] * (workers or min(cores(), MOST_WORKERS))
+
+
+def workers_a_gpu(found: Sequence[Gpu]) -> int:
+    """How many workers share each GPU unless more or fewer are asked for: one a core, as far as memory goes."""
+    room = min(gpu.free for gpu in found) // BYTES_ON_A_GPU
+    return max(1, min(cores() // len(found), MOST_ON_A_GPU, room))
+
+
+def at_once(slots: Sequence[int | None]) -> int:
+    """Trainings at full speed at a time, for forecasts: workers that share a GPU gain less than their number."""
+    return len(slots) if slots[0] is None else len(set(slots))
+
+
+def describe_slots(slots: Sequence[int | None]) -> str:
+    """The workers, and what they have."""
+    workers = counted(len(slots), "worker")
+    if slots[0] is None:
+        return f"{workers} (one CPU thread each)"
+    return f"{workers} on {counted(len(set(slots)), 'GPU')}"
+
+
+class Started(NamedTuple):
+    """Workers that wait for work: where they train, what they are in words, and trainings at full speed at a time."""
+
+    executor: Executor
+    where: Where
+    words: str
+    at_once: int
+
+
+def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
+    """Starts workers, or joins the cluster; raises ExecutorError, and ReportError where Ray is not installed."""
+    if asked is None:
+        slots = slots_on(survey(), workers)
+        where = here("cpu" if slots[0] is None else "cuda")
+        return Started(LocalExecutor(slots), where, describe_slots(slots), at_once(slots))
+    with needed("ray"):
+        from effsearch.executors.ray_cluster import RayExecutor
+    executor = RayExecutor(asked.address, workers=workers, gpus=asked.gpus, images=images)
+    each = f"{executor.gpus:g} of a GPU" if executor.gpus else "one CPU"
+    words = f"{counted(executor.workers, 'worker')} of the Ray cluster at {asked.address} ({each} each)"
+    where = Where("cuda") if executor.gpus else Where("cpu", "float32")
+    share = min(1.0, executor.gpus or 1.0)
+    return Started(executor, where, words, max(1, int(executor.workers * share)))
+
+
+def go_on(run: Run, workers: int | None, asked: Cluster | None, images: Path, allowed: bool) -> Started:
+    """The same for a run that was begun; raises RunError too, where device or precision would change unasked."""
+    started = start(workers, asked, images)
+    try:
+        check_where(run, started.where, allowed)
+    except RunError:
+        started.executor.stop()
+        raise
+    return started
+
+
+def continue_on(
+    request: Request, run: Run, manifest: Manifest, data: str, resolution: int, listener: Listener
+) -> tuple[Path, Started]:
+    """The images of a run, which must be those that it was made with, and workers; raises RunError."""
+    images = pack(data, resolution, listener)
+    check_images(run, manifest.data, images, data)
+    return images, go_on(run, request.workers, request.cluster, images, request.device_change)
+
+
+def processor(device: str) -> str:
+    """The name of the GPU or the CPU of this machine; raises QuantityError where there is no such GPU."""
+    if device == "cpu":
+        return cpu_name()
+    if not gpus():
+        raise QuantityError("--latency-device cuda needs an NVIDIA GPU that torch can use, got none; use cpu")
+    return survey()[0].name
+
+
+def workers_here(workers: int | None) -> tuple[int, str]:
+    """Trainings at full speed at a time on this machine, for forecasts, and the workers in words."""
+    slots = slots_on(survey(), workers)
+    return at_once(slots), describe_slots(slots)
+
+
+def speeds_of(ask: Callable[..., Any], networks: Sequence[tuple[Architecture, Proxy]], gpu: bool) -> list[Speed]:
+    """Seconds an image of each network; raises ExecutorError where that cannot be measured."""
+    try:
+        found: list[Speed] = ask("effsearch.evaluation.timing", "measure", networks, TIMED_CLASSES, gpu)
+    except (RuntimeError, MemoryError) as error:
+        if not (out_of_memory(error) or loses_context(error)):
+            raise
+        raise ExecutorError(
+            f"the speed of a few networks cannot be measured: {first_line(error)}; if memory is too small, give a "
+            "smaller --proxy-width or --proxy-resolution"
+        ) from None
+    return found
+
+
+def measure_speed(
+    ask: Callable[..., Any], baseline: Architecture, timed: Mapping[str, Architecture], proxy: Proxy, gpu: bool
+) -> Forecast:
+    """The speed of the baseline and of a network grown along each axis, by the names of `forecast.TIMED`."""
+    networks = [(network, proxy.scaled(network.resolution / baseline.resolution)) for network in timed.values()]
+    speeds = speeds_of(ask, networks, gpu)
+    return Forecast.of(
+        {name: (timed[name], speed.train, speed.validate) for name, speed in zip(timed, speeds, strict=True)}
+    )

@@ -1,0 +1,175 @@
+"""What is asked of a run: how it is made or continued, and which of its settings differ from the defaults.
+
+Needs neither torch nor Optuna, so that a plan can be printed at once.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from effsearch.architecture import Architecture
+from effsearch.coefficient_grid import CoefficientGrid
+from effsearch.errors import QuantityError
+from effsearch.evaluation import QUICK, Proxy, find_proxy
+from effsearch.runs.folder import Run, check_names, find
+from effsearch.runs.settings import GridSettings
+from effsearch.workflows.named import resolve
+
+_ADDRESS = re.compile(r"auto|local|(ray://)?[A-Za-z0-9._\[\]:-]+:\d{1,5}")
+
+
+NO_TARGET = (
+    "nas needs --target-flops, such as --target-flops 400M, or --target-params 5M or --target-latency 20ms, "
+    "or --resume RUN"
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster, and the share of a GPU that a training asks it for (None: a whole one where there are any).
+
+    Raises QuantityError.
+    """
+
+    address: str
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        share = self.gpus
+        if share is not None and not (0 <= share <= 1 or share in range(2, 17)):
+            raise QuantityError(f"--gpus-per-trial must be from 0 to 1, or whole up to 16, got {share:g}")
+        if not _ADDRESS.fullmatch(self.address):
+            raise QuantityError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {self.address[:80]!r}")
+
+
+def cluster(ray: str | None, gpus_per_trial: float | None) -> Cluster | None:
+    """The cluster that is asked for; raises QuantityError."""
+    if gpus_per_trial is not None and ray is None:
+        raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
+    return None if ray is None else Cluster(ray, gpus_per_trial)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a search; None is what was not asked for: then it is the run's own, or a default.
+
+    `run` names a new run or one to be continued, `resume` one to be continued, in the folder `results`. `settings` are
+    those that differ from the run's or the default's, by their names; `proxy` is a preset, `changes` its fields that
+    differ. `trials` and `seconds` end a search, `workers` train at a time, here or on a `cluster`; `storage` is the URL
+    of a database. With `device_change` a run may go on with another kind of device.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    proxy: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    trials: int | None = None
+    seconds: float | None = None
+    workers: int | None = None
+    cluster: Cluster | None = None
+    storage: str | None = None
+    run: str | None = None
+    resume: str | None = None
+    device_change: bool = False
+    results: Path = Path("results")
+
+    def proxy_from(self, base: Proxy) -> Proxy:
+        """The proxy that is asked for, or `base`, with what was changed of it; raises QuantityError."""
+        return replace(base if self.proxy is None else find_proxy(self.proxy), **self.changes)
+
+    def existing(self) -> Run | None:
+        """The run to continue, if one is named; raises RunError."""
+        check_names(self.run, self.resume)
+        if self.resume is not None:
+            return find(self.results, self.resume)
+        if self.run is not None and (self.results / self.run / "run.toml").is_file():
+            return Run(self.results / self.run)
+        return None
+
+    def check_limits(self, most_trials: int = 1_000_000) -> None:
+        """Raises QuantityError for numbers that make no sense."""
+        for name, value, most in (("trials", self.trials, most_trials), ("workers", self.workers, 256)):
+            if value is not None and not 1 <= value <= most:
+                raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
+
+
+@dataclass(frozen=True)
+class SearchRequest(Request):
+    """What is asked of a search for networks, in a space or in a benchmark `table`.
+
+    `start` names what is trained first, `latency` are conditions under which latency is measured. Of a table `pool`
+    searches the rows alone, and `measurements` are more columns that are no decisions. A `function` gives accuracies
+    in place of trainings.
+    """
+
+    start: tuple[str, ...] = ()
+    latency: Mapping[str, Any] = field(default_factory=dict)
+    table: Path | None = None
+    pool: bool = False
+    measurements: tuple[str, ...] = ()
+    function: Callable[[Architecture], float] | None = None
+
+    def options(self) -> list[str]:
+        """The options of the command that are given and say what is searched or trained."""
+        names = {"resolution": "proxy_resolution", "width": "proxy_width", "train_images": "proxy_images"}
+        given = [*self.settings, *["proxy"] * (self.proxy is not None), *(names.get(n, n) for n in self.changes)]
+        given += ["start"] * bool(self.start) + [f"latency_{name}" for name in self.latency]
+        if self.cluster is not None:
+            given += ["ray"] if self.cluster.gpus is None else ["ray", "gpus_per_trial"]
+        return given
+
+
+@dataclass(frozen=True)
+class TrainRequest(Request):
+    """What is asked of a full training of `arch`, which resolve() reads.
+
+    `recipe` is a name or a .toml file, `batch` images a step, `weights` a file to start from, `device` cpu or cuda.
+    """
+
+    arch: str | None = None
+    recipe: str | None = None
+    batch: int | None = None
+    weights: Path | None = None
+    device: str | None = None
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class GrowthRequest(Request):
+    """What is asked of a search that grows a `baseline`, which resolve() reads."""
+
+    baseline: str | None = None
+
+    def named_baseline(self) -> dict[str, str]:
+        """The baseline's notation and its short name, as settings have them; raises EffsearchError."""
+        architecture, name = resolve(self.baseline or "b0", self.results)
+        return {"baseline": architecture.notation, "name": name}
+
+
+@dataclass(frozen=True)
+class GridRequest(GrowthRequest):
+    """What is asked of a search for coefficients; `grid` are fields of CoefficientGrid, and depth_rounding."""
+
+    grid: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_grid(request: GridRequest) -> None:
+    """Raises EffsearchError for what makes no sense, before anything is measured."""
+    request.check_limits(100_000)
+    check_names(request.run, request.resume)
+
+
+def settings_for(request: GridRequest, base: GridSettings | None = None, proxy: Proxy = QUICK) -> GridSettings:
+    """The settings `base`, or the defaults, with what is asked for in place of their own; raises EffsearchError."""
+    options = dict(request.grid)
+    before = CoefficientGrid() if base is None else base.grid
+    rounding = replace(before.rounding, depth=options.pop("depth_rounding", before.rounding.depth))
+    changed: dict[str, Any] = {
+        "grid": replace(before, rounding=rounding, **options),
+        "proxy": request.proxy_from(proxy),
+    }
+    if base is None:
+        return GridSettings(**{"data": "scenes"} | request.named_baseline() | changed | dict(request.settings))
+    baseline: dict[str, Any] = {} if request.baseline is None else request.named_baseline()
+    return replace(base, **baseline | changed | dict(request.settings))

@@ -1,0 +1,311 @@
+"""The full training of one network: makes or continues a run, trains, and keeps its weights and how good it is."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from effsearch.cost import cost
+from effsearch.data import info, load, load_test
+from effsearch.errors import QuantityError, RecipeError, RunError, listed
+from effsearch.evaluation.devices import gpus
+from effsearch.evaluation.full_training import TrainedNetwork, Whole, score, train_whole
+from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
+from effsearch.files import quarantine, write_atomically
+from effsearch.runs.folder import Run, create, environment
+from effsearch.runs.manifest import Manifest
+from effsearch.runs.settings import TrainSettings
+from effsearch.text import counted, format_count
+from effsearch.training import Epoch, Recipe
+from effsearch.training.epoch import CorruptCheckpoint
+from effsearch.training.recipe import RECIPES, read_recipe
+from effsearch.workflows.machine import Where, check_where, here
+from effsearch.workflows.named import plain_name, resolve
+from effsearch.workflows.request import TrainRequest
+from effsearch.workflows.session import (
+    EpochListener,
+    Listener,
+    about_images,
+    announce,
+    check_images,
+    check_kind,
+    free_name,
+    never,
+    pack,
+    refuse_changes,
+)
+
+ACCUMULATION = (1, 2, 4, 8)
+"""In how many parts a batch may be trained."""
+
+CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
+
+
+class _StoppedError(Exception):
+    """The training is to stop here; what the last epoch left is kept."""
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A run that is ready to be trained."""
+
+    request: TrainRequest
+    run: Run
+    settings: TrainSettings
+    images: Path
+    where: Where
+
+
+def train_network(request: TrainRequest, listener: Listener, stopping: Callable[[], bool] = never) -> tuple[Run, bool]:
+    """Trains until the end, the time limit or a wish to stop: the run, and whether the end was reached.
+
+    Raises EffsearchError, before anything is written where what is asked for makes no sense.
+    """
+    existing = request.existing()
+    where = here(_device(request.device, existing))
+    if where.device == "cpu":
+        keep_freed_memory()
+    session = _begin(request, where, listener) if existing is None else _continue(request, existing, where, listener)
+    with session.run.locked():
+        return session.run, _drive(session, listener, stopping)
+
+
+def _device(asked: str | None, existing: Run | None) -> str:
+    """What was asked for; else what the run was begun on, if that is here, or a GPU where there is one."""
+    if asked not in (None, "cpu", "cuda"):
+        raise QuantityError(f"--device must be cpu or cuda, got {asked!r}")
+    if asked == "cuda" and not gpus():
+        raise QuantityError("--device cuda was asked for, and torch finds no CUDA device; leave it out for the CPU")
+    before = None if existing is None else Where.of(existing).device
+    return asked or ("cuda" if gpus() and before != "cpu" else "cpu")
+
+
+def _recipe(request: TrainRequest) -> tuple[Recipe, int]:
+    """The recipe asked for and the epochs it is made for; the rate follows the batch."""
+    name = request.recipe or "short"
+    if name in RECIPES:
+        recipe, epochs = RECIPES[name]
+    elif Path(name).suffix == ".toml":
+        recipe, found = read_recipe(Path(name))
+        epochs = found or RECIPES["short"][1]
+    else:
+        raise RecipeError(f"--recipe must be one of {listed(RECIPES)} or a .toml file, got {name!r}")
+    if request.batch is not None:
+        if not 1 <= request.batch <= 65536:
+            raise QuantityError(f"--batch must be from 1 to 65536, got {request.batch}")
+        recipe = replace(recipe, batch=request.batch, rate=recipe.rate * request.batch / recipe.batch)
+    return recipe, epochs
+
+
+def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
+    if request.arch is None:
+        raise QuantityError("train needs an ARCH such as b0, a notation or RUN:RANK, or --resume RUN")
+    architecture, name = resolve(request.arch, request.results)
+    recipe, epochs = _recipe(request)
+    values: dict[str, Any] = {"data": "scenes", "resolution": architecture.resolution, "epochs": epochs}
+    values |= {"recipe": recipe, "weights": _digest(request.weights), **request.settings}
+    settings = TrainSettings(architecture.notation, name, **values)
+    images = pack(settings.data, settings.resolution, listener)
+    count = len(load(images).train)
+    if count < recipe.batch:
+        raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
+    manifest = Manifest(where.noted(environment("train")), settings, about_images(images))
+    run_name = request.run or free_name(request.results, f"train-{plain_name(name, 'network')}")
+    run = create(request.results, run_name, manifest.to_document())
+    return _Session(request, run, settings, images, where)
+
+
+def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener) -> _Session:
+    """Takes a run's own settings, and refuses what would make another training of it."""
+    check_kind(run, "train")
+    if not (run.path / WEIGHTS).is_file():
+        check_where(run, where, request.device_change)
+    manifest, stored = run.manifest(), run.settings(TrainSettings)
+    wanted = replace(stored, **dict(request.settings))
+    if request.recipe is not None or request.batch is not None:
+        wanted = replace(wanted, recipe=_recipe(request)[0])
+    if request.arch is not None:
+        wanted = replace(wanted, notation=resolve(request.arch, request.results)[0].notation)
+    if request.weights is not None:
+        wanted = replace(wanted, weights=_digest(request.weights))
+    refuse_changes(run, stored, replace(wanted, data=stored.data))
+    if stored.weights and request.weights is None and not (run.path / CHECKPOINT).is_file():
+        raise RunError(f"run {run.name} starts from a file of weights; give it again by --weights")
+    images = pack(wanted.data, stored.resolution, listener)
+    check_images(run, manifest.data, images, wanted.data)
+    return _Session(request, run, stored, images, where)
+
+
+def _digest(weights: Path | None) -> str:
+    """What tells one file of weights from another."""
+    if weights is None:
+        return ""
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise QuantityError(f"--weights {weights} cannot be read: {error.strerror or error}") from None
+
+
+def _drive(session: _Session, listener: Listener, stopping: Callable[[], bool]) -> bool:
+    """Trains, validates after every epoch and keeps its state; returns whether the end was reached."""
+    run, settings = session.run, session.settings
+    if (run.path / WEIGHTS).is_file():
+        return True
+    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, session.where.device)
+    _announce(session, listener)
+    try:
+        trained = _train(session, whole, listener, stopping)
+    except _StoppedError:
+        return False
+    except OSError as error:
+        raise RunError(
+            f"run {run.name} was stopped, since {run.path} cannot be written: {error.strerror or error}; when that "
+            f"is mended, go on with: effsearch train --resume {run.path}"
+        ) from error
+    except CorruptCheckpoint as error:
+        checkpoint = run.path / CHECKPOINT
+        raise RunError(f"{checkpoint} is not of this training ({error}); begin another by --run NAME") from None
+    except ContextLost as error:
+        raise RunError(
+            f"the GPU failed ({error}); what was finished is kept, go on with: effsearch train --resume {run.path}"
+        ) from None
+    _conclude(session, whole, trained)
+    return True
+
+
+def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callable[[], bool]) -> TrainedNetwork:
+    run, checkpoint, loaded = session.run, session.run.path / CHECKPOINT, load(session.images)
+    request, count = session.request, len(loaded.train)
+    until = math.inf if request.seconds is None else time.monotonic() + request.seconds
+    history: list[Epoch] = []
+    with listener.training(whole.epochs, count) as told, _TensorBoard(request.tensorboard, run) as board:
+
+        def on_step(step: int, steps: int) -> None:
+            told.step(step, steps)
+            if stopping() or time.monotonic() > until:
+                raise _StoppedError
+
+        def on_epoch(epoch: Epoch) -> None:
+            history.append(epoch)
+            told.epoch(epoch)
+            board.epoch(epoch)
+            write_atomically(run.path / METRICS, metrics(history, count))
+
+        def attempt(accumulation: int) -> TrainedNetwork:
+            state, history[:] = _kept(checkpoint, whole, listener)
+            told.begin(history)
+            return train_whole(
+                whole,
+                loaded,
+                weights=request.weights,
+                state=state,
+                keep=lambda bytes_: write_atomically(checkpoint, bytes_),
+                on_epoch=on_epoch,
+                on_step=on_step,
+                note=listener.note,
+                accumulation=accumulation,
+            )
+
+        return accumulate(attempt, whole.recipe.batch, listener)
+
+
+def accumulate(attempt: Callable[[int], TrainedNetwork], batch: int, listener: Listener) -> TrainedNetwork:
+    """Trains with a whole batch at a time or, where memory is too small for that, with 1/2, 1/4 or 1/8 of it.
+
+    Each attempt goes on from the last epoch that was finished. Raises RunError where the smallest part is too large.
+    """
+    for parts in ACCUMULATION:
+        try:
+            return attempt(parts)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if 2 * parts > min(batch, ACCUMULATION[-1]):
+                less = f"--batch {batch // 2}" if batch > 1 else "a smaller --resolution"
+                raise RunError(f"out of memory ({first_line(error)}); begin another run with {less}") from None
+            listener.note(
+                f"out of memory: a batch of {batch} goes through in {2 * parts} parts from now on, which make one "
+                "step; batch norm sees a part at a time",
+                "yellow",
+            )
+    raise AssertionError("the last part either trains or raises")
+
+
+def _kept(checkpoint: Path, whole: Whole, listener: Listener) -> tuple[bytes | None, list[Epoch]]:
+    """The state to go on from, and its epochs; a corrupt one is quarantined."""
+    if not checkpoint.is_file():
+        return None, []
+    state = checkpoint.read_bytes()
+    try:
+        return state, whole.history(state)
+    except CorruptCheckpoint:
+        name = quarantine(checkpoint).name
+        listener.note(f"{checkpoint} is corrupt: quarantined as {name}; training begins anew", "red")
+        return None, []
+
+
+def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
+    """Writes how good the network is, and its weights."""
+    run, settings, about = session.run, session.settings, info(session.images)
+    result = {"validation": score(trained, load(session.images).validation, whole)}
+    if "test" in about.counts:
+        result["test"] = score(trained, load_test(session.images), whole)
+    write_atomically(run.path / "result.json", json.dumps(result, indent=2) + "\n")
+    how = f"{counted(settings.epochs, 'epoch')} on {about.name} at {settings.resolution} px"
+    write_atomically(run.path / WEIGHTS, trained.pack(about.classes, how))
+    (run.path / CHECKPOINT).unlink(missing_ok=True)
+
+
+def metrics(history: Sequence[Epoch], images: int) -> str:
+    """One JSON object a line: epoch, loss (nats), validation accuracy (fraction), seconds, images a second."""
+    lines = [
+        json.dumps(asdict(epoch) | {"images_per_second": round(images / max(epoch.seconds, 1e-9), 1)})
+        for epoch in history
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+class _TensorBoard(EpochListener):
+    """Writes events for TensorBoard where that is wanted; raises RunError where it is not installed."""
+
+    def __init__(self, wanted: bool, run: Run) -> None:
+        self._writer: Any = None
+        if not wanted:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise RunError("--tensorboard needs the package tensorboard: python -m pip install tensorboard") from None
+        self._writer = SummaryWriter(str(run.path / "tensorboard"))
+
+    def __enter__(self) -> "_TensorBoard":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def epoch(self, epoch: Epoch) -> None:
+        if self._writer is not None:
+            self._writer.add_scalar("loss/train", epoch.loss, epoch.epoch)
+            self._writer.add_scalar("accuracy/validation", epoch.accuracy, epoch.epoch)
+
+
+def _announce(session: _Session, listener: Listener) -> None:
+    settings, about, recipe = session.settings, info(session.images), session.settings.recipe
+    total = cost(settings.architecture, classes=len(about.classes))
+    announce(session.run, listener)
+    listener.note(
+        f"{settings.name}: {format_count(total.flops)} FLOPs, {format_count(total.params)} parameters at "
+        f"{settings.resolution} px and {len(about.classes)} classes"
+    )
+    loaded, kind = load(session.images), " (synthetic images)" if about.synthetic else ""
+    listener.note(
+        f"data {about.name}{kind}: {len(loaded.train):,} images to train on, {len(loaded.validation):,} to validate "
+        f"on; {recipe.optimizer}, batch {recipe.batch}, peak rate {recipe.rate:g}, "
+        f"{counted(settings.epochs, 'epoch')}, on {session.where}"
+    )
