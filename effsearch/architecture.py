@@ -3,18 +3,9 @@
     224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-head_c1280-silu
 
 A stage is a block string as timm writes it: operator, r layers, k kernel, s stride of the first layer, e expansion,
-c output channels, se squeeze-and-excitation ratio. An expansion of 1 has no expanding convolution, as MBConv1 in the
-paper (1905.11946, table 1).
-
-    ir mbconv            expand, depthwise, project           shortcut where shapes allow   1801.04381
-    er fused             expand with the kernel, project      shortcut where shapes allow   EfficientNet-EdgeTPU
-    ds separable         depthwise, project                   shortcut where shapes allow   1801.04381, expansion 1
-    cn conv              one convolution                      shortcut where shapes allow
-    dsa plain_separable  depthwise, pointwise with activation no shortcut                   1704.04861, MobileNetV1
-    bn bottleneck        reduce, filter, restore              shortcut, or a projection     1512.03385, ResNet-50
-
-A stem may end with a max pool (stem_k7_s2_c64_pool), and head_c0 is no head: the last stage is pooled and classified.
-timm has no code for a bottleneck; its stride is that of the filter, as in torchvision.
+c output channels, se squeeze-and-excitation ratio. `operators` has the codes. An expansion of 1 has no expanding
+convolution, as MBConv1 in the paper (1905.11946, table 1). A stem may end with a max pool (stem_k7_s2_c64_pool), and
+head_c0 is no head: the last stage is pooled and classified. timm has no code for a bottleneck.
 """
 
 import hashlib
@@ -25,22 +16,12 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from effsearch.errors import NotationError, listed
+from effsearch.operators import OP_OF_CODE, OPERATORS, Op, Operator, Part
+from effsearch.operators import OPS as OPS
 
-Op = Literal["mbconv", "fused", "separable", "conv", "plain_separable", "bottleneck"]
 Activation = Literal["silu", "relu", "relu6", "hardswish"]
 
-OPS: tuple[Op, ...] = get_args(Op)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-CODES: dict[Op, str] = {
-    "mbconv": "ir",
-    "fused": "er",
-    "separable": "ds",
-    "conv": "cn",
-    "plain_separable": "dsa",
-    "bottleneck": "bn",
-}
-OP_OF_CODE: dict[str, Op] = {code: op for op, code in CODES.items()}
-
 KERNELS = (1, 3, 5, 7, 9, 11)
 STRIDES = (1, 2)
 MOST_CHANNELS = 16384
@@ -107,25 +88,46 @@ class Stage:
         if not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
             raise NotationError(f"se_ratio must be 0, or from 0.001 to 1, got {self.se_ratio!r}")
 
+    @property
+    def operator(self) -> Operator:
+        return OPERATORS[self.op]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of each block, without the projection that its shortcut may have."""
+        return self.operator.parts if self.se_ratio else self.operator.plain_parts
+
     def middle(self, channels: int) -> int:
         """The channels within a block that gets `channels`."""
-        return max(1, self.channels // self.expansion) if self.op == "bottleneck" else channels * self.expansion
+        by_output = self.operator.expansion == "output"
+        return max(1, self.channels // self.expansion) if by_output else channels * self.expansion
+
+    def widths(self, channels: int) -> tuple[int, int, int]:
+        """The channels of input, middle and output of a block that gets `channels`."""
+        return channels, self.middle(channels), self.channels
+
+    def keeps_shape(self, channels: int, stride: int) -> bool:
+        """Whether a block's input can be added to its output as it is."""
+        return stride == 1 and channels == self.channels
+
+    def projects(self, channels: int, stride: int) -> bool:
+        """Whether a block's shortcut is a convolution."""
+        return self.operator.shortcut == "projection" and not self.keeps_shape(channels, stride)
 
     def canonical(self) -> "Stage":
         """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution.
 
-        Convolutions and bottlenecks have no squeeze-and-excitation. Of the expansions that leave a bottleneck the same
+        An operator without squeeze-and-excitation has a ratio of 0. Of the expansions that leave a bottleneck the same
         middle, it is the largest.
         """
-        op = self.op
-        if self.expansion == 1:
-            op = {"mbconv": "separable", "fused": "conv"}.get(op, op)  # type: ignore[assignment]
-        expansion = self.expansion
-        if op in ("separable", "conv", "plain_separable"):
+        op = (self.operator.unexpanded if self.expansion == 1 else None) or self.op
+        operator, expansion = OPERATORS[op], self.expansion
+        if operator.expansion == "none":
             expansion = 1
-        elif op == "bottleneck":
+        elif operator.expansion == "output":
             expansion = min(MOST_EXPANSION, self.channels // self.middle(self.channels))
-        se_ratio = 0.0 if op in ("conv", "bottleneck") else float(self.se_ratio)
+        excited = len(operator.parts) > len(operator.plain_parts)
+        se_ratio = float(self.se_ratio) if excited else 0.0
         if (op, expansion, se_ratio) == (self.op, self.expansion, self.se_ratio):
             return self
         return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
@@ -133,9 +135,8 @@ class Stage:
     def __str__(self) -> str:
         ratio = f"_se{self.se_ratio:g}" if self.se_ratio == float(f"{self.se_ratio:g}") else f"_se{self.se_ratio!r}"
         se = ratio if self.se_ratio else ""
-        skip = "_skip" if self.op == "conv" else ""
-        block = f"{CODES[self.op]}_r{self.layers}_k{self.kernel}_s{self.stride}_e{self.expansion}"
-        return f"{block}_c{self.channels}{se}{skip}"
+        block = f"{self.operator.code}_r{self.layers}_k{self.kernel}_s{self.stride}_e{self.expansion}"
+        return f"{block}_c{self.channels}{se}{self.operator.suffix}"
 
 
 @dataclass(frozen=True)
@@ -247,27 +248,19 @@ def parse(notation: str) -> Architecture:
 def parse_stage(text: str) -> Stage:
     """Reads one block string such as ir_r2_k3_s2_e6_c24_se0.25; raises NotationError."""
     code = text.split("_", 1)[0]
-    op = OP_OF_CODE.get(code)
-    if op is None:
-        raise NotationError(
-            f"{_shorten(text)!r} is not a stage; one begins with {listed(OP_OF_CODE)} and reads "
-            "ir_r2_k3_s2_e6_c24_se0.25"
-        )
-    body = text.removesuffix("_skip") if op == "conv" else text
-    if op == "conv" and body == text:
-        raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with _skip")
+    if code not in OP_OF_CODE:
+        allowed = f"{listed(OP_OF_CODE)} and reads ir_r2_k3_s2_e6_c24_se0.25"
+        raise NotationError(f"{_shorten(text)!r} is not a stage; one begins with {allowed}")
+    op = OP_OF_CODE[code]
+    suffix = OPERATORS[op].suffix
+    if not text.endswith(suffix):
+        raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with {suffix}")
+    body = text.removesuffix(suffix)
     fields = _fields(body, code, required="rksc", allowed=("r", "k", "s", "e", "c", "se"))
-    if op in ("mbconv", "fused", "bottleneck") and "e" not in fields:
+    if OPERATORS[op].expansion != "none" and "e" not in fields:
         raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
-    return Stage(
-        op=op,
-        kernel=fields["k"],
-        stride=fields["s"],
-        expansion=fields.get("e", 1),
-        channels=fields["c"],
-        layers=fields["r"],
-        se_ratio=fields.get("se", 0.0),
-    )
+    expansion, se_ratio = fields.get("e", 1), fields.get("se", 0.0)
+    return Stage(op, fields["k"], fields["s"], expansion, fields["c"], fields["r"], se_ratio)
 
 
 def _fields(text: str, name: str, required: str, allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -56,44 +56,32 @@ def work(architecture: Architecture, classes: int) -> tuple[float, ...]:
     """What a network does for one image, kind by kind.
 
     A constant, blocks, blocks with squeeze-and-excitation, elements written, elements that depthwise convolutions and
-    excitations write, multiply-adds of depthwise, of dense spatial and of all other convolutions, and parameters.
+    the excitations after them write, multiply-adds of depthwise convolutions, of the stem and all stages without these,
+    and of all else, and parameters.
     """
-    total = cost(architecture, classes=classes)
-    blocks = excited = depthwise_elements = excited_elements = 0
-    stem = architecture.stem
+    total, stem = cost(architecture, classes=classes), architecture.stem
+    excited = depthwise_elements = excited_elements = depthwise = 0
     side = out_side(architecture.resolution, stem.stride)
     dense = 3 * stem.channels * stem.kernel**2 * side * side
     side = out_side(side, 2) if stem.pool else side
-    depthwise, channels = 0, stem.channels
+    channels = stem.channels
     for stage in architecture.stages:
         flops, _, _, after = stage_cost(stage, channels, side)
-        blocks += stage.layers
-        if stage.op in ("mbconv", "separable", "plain_separable"):
-            elements = _middle_elements(stage, channels, side)
-            depthwise_elements += elements
-            depthwise += elements * stage.kernel**2
-            if stage.se_ratio:
-                excited, excited_elements = excited + stage.layers, excited_elements + elements
+        excited += stage.layers if stage.se_ratio else 0
+        if written := after**2 * _channels(stage, channels, "depthwise"):
+            depthwise_elements += written
+            depthwise += written * stage.kernel**2
+            excited_elements += after**2 * _channels(stage, channels, "excitation")
         else:
             dense += flops
-            excited += stage.layers if stage.se_ratio else 0
         channels, side = stage.channels, after
-    pointwise = total.flops - dense - depthwise
-    return (
-        1.0,
-        blocks,
-        excited,
-        total.activations,
-        depthwise_elements,
-        excited_elements,
-        depthwise,
-        dense,
-        pointwise,
-        total.params,
-    )
+    elements = total.activations, depthwise_elements, excited_elements
+    multiply_adds = depthwise, dense, total.flops - dense - depthwise
+    return 1.0, architecture.layers, excited, *elements, *multiply_adds, total.params
 
 
-def _middle_elements(stage: Stage, channels: int, side: int) -> int:
-    """Elements that the spatial convolutions of a stage write."""
-    area = out_side(side, stage.stride) ** 2
-    return area * (stage.middle(channels) + (stage.layers - 1) * stage.middle(stage.channels))
+def _channels(stage: Stage, channels: int, kind: str) -> int:
+    """The channels that all parts of one kind in a stage put out together."""
+    first, others = stage.widths(channels), stage.widths(stage.channels)
+    gives = [part.gives for part in stage.parts if part.kind == kind]
+    return sum(first[width] + (stage.layers - 1) * others[width] for width in gives)

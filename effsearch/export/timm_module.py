@@ -130,8 +130,9 @@ def _check(architecture: Architecture) -> None:
         )
     if not architecture.head:
         raise ExportError("timm's EfficientNets have a head, and this network has none; take another --to")
-    if any(stage.op == "bottleneck" for stage in architecture.stages):
-        raise ExportError("timm's EfficientNets have no bottleneck blocks; take another --to")
+    for stage in architecture.stages:
+        if not stage.operator.timm:
+            raise ExportError(f"timm's EfficientNets have no {stage.op} blocks; take another --to")
 
 
 def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
@@ -147,22 +148,13 @@ def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
     yield "classifier.1", "classifier"
 
 
-_CONVOLUTIONS = {
-    "mbconv": ("conv_pw", "conv_dw", "conv_pwl"),
-    "fused": ("conv_exp", "conv_pwl"),
-    "separable": ("conv_dw", "conv_pw"),
-    "plain_separable": ("conv_dw", "conv_pw"),
-    "conv": ("conv",),
-}
-
-
 def _block_names(stage: Stage, ours: str, theirs: str) -> Iterator[tuple[str, str]]:
-    convolutions, place = _CONVOLUTIONS[stage.op], 0
-    for number, name in enumerate(convolutions, 1):
-        if stage.se_ratio and number == len(convolutions):
+    convolutions = enumerate(stage.operator.timm, 1)
+    for place, part in enumerate(stage.parts):
+        if part.kind == "excitation":
             yield f"{ours}.{place}.fc1", f"{theirs}.se.conv_reduce"
             yield f"{ours}.{place}.fc2", f"{theirs}.se.conv_expand"
-            place += 1
-        yield f"{ours}.{place}.0", f"{theirs}.{name}"
-        yield f"{ours}.{place}.1", f"{theirs}.bn{number}"
-        place += 1
+        else:
+            number, name = next(convolutions)
+            yield f"{ours}.{place}.0", f"{theirs}.{name}"
+            yield f"{ours}.{place}.1", f"{theirs}.bn{number}"
