@@ -147,6 +147,7 @@ def read_recipe_dict(values: Mapping[str, Any]) -> Recipe:
     """A recipe from its dict form; raises KeyError, TypeError or ValueError for anything else."""
     # What is None (the dropout that follows from the size) cannot be written and is left out.
     unset = {"dropout": None} if "dropout" not in values else {}
+    values = {"bn_momentum" if name == "norm_momentum" else name: value for name, value in values.items()}
     return Recipe(**{**values, **unset, "augmentation": Augmentation(**values["augmentation"])})
 
 

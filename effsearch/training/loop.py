@@ -163,7 +163,7 @@ def has_bf16(device: torch.device) -> bool:
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = recipe.norm_momentum
+            module.momentum = recipe.bn_momentum
     groups = _decayed(network, recipe.weight_decay)
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
