@@ -1,4 +1,4 @@
-"""What a network is: a stem, a table of stages and a head, written on one line.
+"""A network as a value: a stem, a table of stages and a head, written on one line.
 
     224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-head_c1280-silu
 
@@ -10,13 +10,13 @@ head_c0 is no head: the last stage is pooled and classified. timm has no code fo
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 from effsearch.errors import NotationError, listed
-from effsearch.operators import OP_OF_CODE, OPERATORS, Op, Operator, Part
+from effsearch.operators import OP_OF_CODE, OPERATORS, Op, Operator, Part, Shortcut
 from effsearch.operators import OPS as OPS
 
 Activation = Literal["silu", "relu", "relu6", "hardswish"]
@@ -83,9 +83,8 @@ class Stage:
         _check_whole("expansion", self.expansion, 1, MOST_EXPANSION)
         _check_whole("channels", self.channels, 1, MOST_CHANNELS)
         _check_whole("layers", self.layers, 1, MOST_LAYERS)
-        if isinstance(self.se_ratio, bool) or not isinstance(self.se_ratio, int | float):
-            raise NotationError(f"se_ratio must be a number from 0 to 1, got {self.se_ratio!r}")
-        if not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
+        number = isinstance(self.se_ratio, int | float) and not isinstance(self.se_ratio, bool)
+        if not number or not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
             raise NotationError(f"se_ratio must be 0, or from 0.001 to 1, got {self.se_ratio!r}")
 
     @property
@@ -106,13 +105,12 @@ class Stage:
         """The channels of input, middle and output of a block that gets `channels`."""
         return channels, self.middle(channels), self.channels
 
-    def keeps_shape(self, channels: int, stride: int) -> bool:
-        """Whether a block's input can be added to its output as it is."""
-        return stride == 1 and channels == self.channels
-
-    def projects(self, channels: int, stride: int) -> bool:
-        """Whether a block's shortcut is a convolution."""
-        return self.operator.shortcut == "projection" and not self.keeps_shape(channels, stride)
+    def shortcut(self, channels: int, stride: int) -> Shortcut:
+        """The shortcut of one block; one that keeps the shape of its input needs no projection."""
+        kind = self.operator.shortcut
+        if stride == 1 and channels == self.channels:
+            return "none" if kind == "none" else "identity"
+        return "projection" if kind == "projection" else "none"
 
     def canonical(self) -> "Stage":
         """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution.
@@ -141,9 +139,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem, stages and a head of `head` channels before pooling and the classifier, at an input resolution in px.
+    """A stem, stages and a head of `head` channels (0: no head) before the classifier, at an input resolution in px.
 
-    A `head` of 0 is none. Stages are brought to their canonical form, so that two equal architectures compare equal.
+    Stages are brought to their canonical form, so that two equal architectures compare equal.
     """
 
     stem: Stem
@@ -175,7 +173,7 @@ class Architecture:
 
     @property
     def channels(self) -> int:
-        """Output channels of stem, stages and head, summed: what a multiplier of width grows."""
+        """The sum of the output channels of stem, stages and head: what a multiplier of width grows."""
         return self.stem.channels + sum(stage.channels for stage in self.stages) + self.head
 
     @cached_property
@@ -188,7 +186,7 @@ class Architecture:
         """Ten hexadecimal digits that equal networks share, however their layers are divided into stages."""
         return hashlib.sha256(self._join(_merged(self.stages)).encode()).hexdigest()[:10]
 
-    def _join(self, stages: tuple[Stage, ...] | list[Stage]) -> str:
+    def _join(self, stages: Sequence[Stage]) -> str:
         rows = "-".join(map(str, stages))
         return f"{self.resolution}px-{self.stem}-{rows}-head_c{self.head}-{self.activation}"
 
@@ -203,12 +201,12 @@ class Architecture:
             stages = tuple(Stage(**row) for row in values["stages"])
             return cls(**{**values, "stem": Stem(**values["stem"]), "stages": stages})
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            # Python's own message holds a wrong key as it is, line breaks and all.
+            # Python's message quotes a wrong key with its line breaks; an error of ours is one line.
             raise NotationError(f"not an architecture in dict form: {' '.join(str(error).split())}") from None
 
 
 def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
-    """Joins neighbouring stages that only continue one another."""
+    """The stages, with neighbours that only continue one another joined."""
     merged = [stages[0]]
     for stage in stages[1:]:
         last = merged[-1]
@@ -225,23 +223,22 @@ _SHAPE = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
 
 def parse(notation: str) -> Architecture:
     """Reads a notation; raises NotationError that names the part which is wrong."""
-    parts = notation.strip().split("-")
-    if len(parts) < 5:
+    if notation.strip().count("-") < 4:
         raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {_SHAPE}")
-    first, stem, *rows, head, activation = parts
+    first, stem, *rows, head, activation = notation.strip().split("-")
     if not re.fullmatch(r"\d{1,5}px", first):
         raise NotationError(f"a notation begins with its resolution such as 224px, got {_shorten(first)!r}")
     if activation not in ACTIVATIONS:
         raise NotationError(f"a notation ends with one of {listed(ACTIVATIONS)}, got {_shorten(activation)!r}")
     conv = stem.removesuffix("_pool")
-    stem_fields = _fields(conv, "stem", required="ksc", allowed=("k", "s", "c"))
-    head_fields = _fields(head, "head", required="c", allowed=("c",))
+    fields = _fields(conv, "stem", required="ksc")
+    head_channels = _fields(head, "head", required="c")["c"]
     return Architecture(
-        stem=Stem(stem_fields["c"], stem_fields["k"], stem_fields["s"], pool=conv != stem),
-        stages=tuple(parse_stage(row) for row in rows),
-        head=head_fields["c"],
-        resolution=int(first[:-2]),
-        activation=activation,
+        Stem(fields["c"], fields["k"], fields["s"], pool=conv != stem),
+        tuple(map(parse_stage, rows)),
+        head_channels,
+        int(first[:-2]),
+        activation,
     )
 
 
@@ -256,34 +253,30 @@ def parse_stage(text: str) -> Stage:
     if not text.endswith(suffix):
         raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with {suffix}")
     body = text.removesuffix(suffix)
-    fields = _fields(body, code, required="rksc", allowed=("r", "k", "s", "e", "c", "se"))
+    fields = _fields(body, code, required="rksc", optional=("e", "se"))
     if OPERATORS[op].expansion != "none" and "e" not in fields:
         raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
-    expansion, se_ratio = fields.get("e", 1), fields.get("se", 0.0)
-    return Stage(op, fields["k"], fields["s"], expansion, fields["c"], fields["r"], se_ratio)
+    kernel, stride, channels, layers = (fields[letter] for letter in "kscr")
+    return Stage(op, kernel, stride, fields.get("e", 1), channels, layers, fields.get("se", 0.0))
 
 
-def _fields(text: str, name: str, required: str, allowed: tuple[str, ...]) -> dict[str, Any]:
-    """The lettered numbers of NAME_k3_s2...: whole numbers but for se."""
+def _fields(text: str, name: str, required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The numbers of NAME_k3_s2... by letter: whole numbers but for se."""
     head, *tokens = text.split("_")
     fields: dict[str, Any] = {}
-    for letter, number in _lettered(text, tokens):
-        if letter not in allowed or letter in fields or (letter != "se" and "." in number):
-            raise NotationError(f"{_shorten(text)!r}: {_shorten(letter + number)!r} is not expected there")
+    for token in tokens:
+        match = _FIELD.fullmatch(token)
+        if match is None:
+            raise NotationError(f"{_shorten(text)!r}: cannot read {_shorten(token)!r}")
+        letter, number = match.groups()
+        if letter not in (*required, *optional) or letter in fields or (letter != "se" and "." in number):
+            raise NotationError(f"{_shorten(text)!r}: {_shorten(token)!r} is not expected there")
         fields[letter] = float(number) if letter == "se" else int(number)
     missing = [letter for letter in required if letter not in fields]
     if head != name or missing:
         wanted = "_".join((name, *(f"{letter}N" for letter in required)))
         raise NotationError(f"{_shorten(text)!r} is not a {name} of the form {wanted}")
     return fields
-
-
-def _lettered(text: str, tokens: list[str]) -> Iterator[tuple[str, str]]:
-    for token in tokens:
-        match = _FIELD.fullmatch(token)
-        if match is None:
-            raise NotationError(f"{_shorten(text)!r}: cannot read {_shorten(token)!r}")
-        yield match[1], match[2]
 
 
 def _shorten(text: str) -> str:

@@ -6,8 +6,9 @@ the paper (1905.11946), where EfficientNet-B0 has 0.39B. Activations are output 
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Literal, NamedTuple
 
 from effsearch.architecture import Architecture, Stage, Stem
@@ -84,40 +85,33 @@ def biases(architecture: Architecture, classes: int = 1000) -> int:
 
     FLOPs leave them out; counts that have them are larger by this.
     """
-    total, channels = classes, architecture.stem.channels
-    for stage in architecture.stages:
-        # All that is written once an image are outputs of squeeze-and-excitation, each with a bias.
-        _, (*_, written_once), _ = _work(stage, channels)
-        total += written_once
-        channels = stage.channels
-    return total
+    channels = (architecture.stem.channels, *(stage.channels for stage in architecture.stages))
+    # The activations once an image are the outputs of squeeze-and-excitation, each of which has a bias.
+    return classes + sum(_work(*row)[1][2] for row in zip(architecture.stages, channels, strict=False))
 
 
 def cost_range(space: Space, classes: int = 1000, measure: Literal["flops", "params"] = "flops") -> tuple[int, int]:
     """The least and the most FLOPs or parameters in a space, exactly: each is a sum over a chain of stages."""
     index = Cost._fields.index(measure)
-    reached: dict[tuple[int, int], tuple[int, int]] = {}
+    return _extreme(space, classes, index, min), _extreme(space, classes, index, max)
+
+
+def _extreme(space: Space, classes: int, index: int, choose: Callable[[int, int], int]) -> int:
+    """The extreme of one field of Cost, stage by stage for each pair of channels and side that a stage may put out."""
+    reached: dict[tuple[int, int], int] = {}
     stems = itertools.product(*(space.choices(f"stem_{field}") for field in ("channels", "kernel", "stride")))
-    for (channels, kernel, stride), side in itertools.product(stems, space.choices("resolution")):
-        *values, out = _stem(Stem(channels, kernel, stride), side)
-        _widen(reached, (channels, out), values[index], values[index])
+    for stem, side in itertools.product(itertools.starmap(Stem, stems), space.choices("resolution")):
+        *values, out = _stem(stem, side)
+        state = stem.channels, out
+        reached[state] = choose(values[index], reached.get(state, values[index]))
     for options in space.stage_options():
-        after: dict[tuple[int, int], tuple[int, int]] = {}
-        for stage, ((channels, side), (least, most)) in itertools.product(options, reached.items()):
+        before, reached = reached, {}
+        for stage, ((channels, side), total) in itertools.product(options, before.items()):
             *values, out = stage_cost(stage, channels, side)
-            _widen(after, (stage.channels, out), least + values[index], most + values[index])
-        reached = after
-    ends = [
-        limit + _head(head, channels, side, classes)[index]
-        for head, ((channels, side), limits) in itertools.product(space.choices("head_channels"), reached.items())
-        for limit in limits
-    ]
-    return min(ends), max(ends)
-
-
-def _widen(reached: dict[tuple[int, int], tuple[int, int]], state: tuple[int, int], least: int, most: int) -> None:
-    low, high = reached.get(state, (least, most))
-    reached[state] = min(low, least), max(high, most)
+            state, total = (stage.channels, out), total + values[index]
+            reached[state] = choose(total, reached.get(state, total))
+    heads = itertools.product(space.choices("head_channels"), reached.items())
+    return reduce(choose, (total + _head(head, *state, classes)[index] for head, (state, total) in heads))
 
 
 def _stem(stem: Stem, side: int) -> tuple[int, int, int, int]:
@@ -144,7 +138,7 @@ def stage_cost(stage: Stage, channels: int, side: int) -> tuple[int, int, int, i
 
 
 _PerPixel = tuple[int, int, int]
-"""What a stage does for each pixel of its input, for each pixel of its output, and once an image."""
+"""A count of a stage for each pixel of its input, for each pixel of its output, and once an image."""
 
 
 # It depends neither on pixels nor on other stages, so a search asks for the same few thousand again and again.
@@ -158,7 +152,7 @@ def _work(stage: Stage, channels: int) -> tuple[_PerPixel, _PerPixel, int]:
     first, others = (channels, stage.stride, 1), (stage.channels, 1, stage.layers - 1)
     for block, (channels, stride, count) in enumerate((first, others) if stage.layers > 1 else (first,)):
         widths, window = stage.widths(channels), stage.kernel**2
-        projection = (SHORTCUT_PROJECTION,) if stage.projects(channels, stride) else ()
+        projection = (SHORTCUT_PROJECTION,) if stage.shortcut(channels, stride) == "projection" else ()
         place = block  # The input of all blocks but the first has the size of the stage's output.
         for kind, given, gives, strided, _ in (*stage.parts, *projection):
             out = widths[gives]

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
 Op = Literal["mbconv", "fused", "separable", "conv", "plain_separable", "bottleneck"]
+Shortcut = Literal["identity", "projection", "none"]
 
 IN, MIDDLE, OUT = range(3)
 """The channels of a block's input, middle and output: positions in `Stage.widths`."""
@@ -33,8 +34,8 @@ class Operator:
     """A block: `code` begins its notation, `suffix` ends it, `label` is its name in tables.
 
     An `identity` shortcut adds the input where the shapes allow it; a `projection` converts the input where they do
-    not, and is followed by an activation. The middle has the channels of the input times the expansion, or those of the
-    output divided by it, or no expansion of its own. `unexpanded` is the operator that it is with an expansion of 1.
+    not, and an activation follows the addition. The middle has the channels of the input times the expansion, those of
+    the output divided by it, or those of the input. `unexpanded` is the operator that it is with an expansion of 1.
     `timm` names the convolutions in timm's EfficientNets, which lack the block if there are none.
     """
 
@@ -42,7 +43,7 @@ class Operator:
     label: str
     parts: tuple[Part, ...]
     timm: tuple[str, ...] = ()
-    shortcut: Literal["identity", "projection", "none"] = "identity"
+    shortcut: Shortcut = "identity"
     expansion: Literal["input", "output", "none"] = "none"
     unexpanded: Op | None = None
     suffix: str = ""
@@ -60,37 +61,34 @@ SHORTCUT_PROJECTION = Part("pointwise", IN, OUT, strided=True, activated=False)
 
 OPERATORS: dict[Op, Operator] = {
     "mbconv": Operator(  # 1801.04381, with squeeze-and-excitation as in 1807.11626
-        code="ir",
-        label="MBConv{e}",
+        "ir",
+        "MBConv{e}",
         parts=(Part("pointwise", IN, MIDDLE), DEPTHWISE, EXCITATION, PROJECT),
         timm=("conv_pw", "conv_dw", "conv_pwl"),
         expansion="input",
         unexpanded="separable",
     ),
     "fused": Operator(  # EfficientNet-EdgeTPU: the kernel expands
-        code="er",
-        label="Fused-MBConv{e}",
+        "er",
+        "Fused-MBConv{e}",
         parts=(Part("dense", IN, MIDDLE, strided=True), EXCITATION, PROJECT),
         timm=("conv_exp", "conv_pwl"),
         expansion="input",
         unexpanded="conv",
     ),
-    "separable": Operator(  # MBConv1 (1905.11946, table 1): no expanding convolution
-        code="ds", label="MBConv1", parts=(DEPTHWISE, EXCITATION, PROJECT), timm=("conv_dw", "conv_pw")
-    ),
-    "conv": Operator(
-        code="cn", label="Conv", parts=(Part("dense", IN, OUT, strided=True),), timm=("conv",), suffix="_skip"
-    ),
+    # 1905.11946, table 1
+    "separable": Operator("ds", "MBConv1", (DEPTHWISE, EXCITATION, PROJECT), ("conv_dw", "conv_pw")),
+    "conv": Operator("cn", "Conv", (Part("dense", IN, OUT, strided=True),), ("conv",), suffix="_skip"),
     "plain_separable": Operator(  # MobileNetV1 (1704.04861)
-        code="dsa",
-        label="DSConv",
+        "dsa",
+        "DSConv",
         parts=(DEPTHWISE, EXCITATION, Part("pointwise", MIDDLE, OUT)),
         timm=("conv_dw", "conv_pw"),
         shortcut="none",
     ),
     "bottleneck": Operator(  # 1512.03385, with the stride in the filter as in torchvision's ResNet-50
-        code="bn",
-        label="Bottleneck{e}",
+        "bn",
+        "Bottleneck{e}",
         parts=(Part("pointwise", IN, MIDDLE), Part("dense", MIDDLE, MIDDLE, strided=True), PROJECT),
         shortcut="projection",
         expansion="output",

@@ -11,7 +11,7 @@ from effsearch.cost import squeeze_channels
 from effsearch.network.layers import Layer, SqueezeExcitation
 from effsearch.operators import SHORTCUT_PROJECTION, Part
 
-ACTIVATION_LAYERS: dict[Activation, Callable[..., nn.Module]] = {
+ACTIVATION_LAYERS: dict[Activation, type[nn.Module]] = {
     "silu": nn.SiLU,
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
@@ -35,11 +35,11 @@ class Block(nn.Module):
         act = activation_layer(activation)
         module = partial(_module, stage=stage, channels=channels, stride=stride, act=act)
         self.block = nn.Sequential(*map(module, stage.parts))
-        kind, projects = stage.operator.shortcut, stage.projects(channels, stride)
-        self.shortcut = projects or (kind != "none" and stage.keeps_shape(channels, stride))
-        self.projection = module(SHORTCUT_PROJECTION) if projects else nn.Identity()
+        shortcut = stage.shortcut(channels, stride)
+        self.shortcut = shortcut != "none"
+        self.projection = module(SHORTCUT_PROJECTION) if shortcut == "projection" else nn.Identity()
         self.stochastic_depth = StochasticDepth(drop_path, "row")
-        self.activation = act() if kind == "projection" else nn.Identity()
+        self.activation = act() if stage.operator.shortcut == "projection" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
