@@ -1,4 +1,4 @@
-"""What a network's latency should be, from those of others that were measured: most that are proposed are not."""
+"""Predicts a network's latency from those of others that were measured, since a search proposes too many to measure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,13 @@ from scipy.optimize import nnls
 from effsearch.architecture import Architecture, Stage
 from effsearch.cost import cost, out_side, stage_cost
 
-LEAST_SECONDS = 1e-6
-"""That any network takes: rates of all kinds of work that one has may have been fitted to 0."""
-
-LEAST = 12
-"""Networks that a model may be fitted to."""
+LEAST_SECONDS = 1e-6  # the fitted rates of all kinds of work that a network does may be 0
+LEAST = 12  # networks that a model needs to be fitted to
 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Seconds as a sum of what the layers do, each kind of work at a rate of its own.
+    """Seconds as a weighted sum of the kinds of work that `work` lists.
 
     `error` is the root mean square of the relative errors for networks that were left out, one at a time.
     """
@@ -35,25 +32,20 @@ def fit_latency(architectures: Sequence[Architecture], seconds: Sequence[float],
     """Fits rates that are not negative, so that relative errors are small; raises ValueError for under LEAST."""
     if len(architectures) < LEAST:
         raise ValueError(f"a model of latency needs {LEAST} networks at least, got {len(architectures)}")
-    # Each row over its latency: the sum that is fitted is then 1.
+    # Rows are divided by their latency, so that errors are relative and each fitted sum is 1.
     rows = np.array([work(network, classes) for network in architectures]) / np.array(seconds)[:, None]
-    errors = []
-    for index in range(len(rows)):
-        others = np.delete(rows, index, 0)
-        errors.append(float(rows[index] @ _rates(others)) - 1)
+    errors = [row @ _rates(np.delete(rows, index, 0)) - 1 for index, row in enumerate(rows)]
     return LatencyModel(tuple(_rates(rows).tolist()), float(np.sqrt(np.mean(np.square(errors)))))
 
 
 def _rates(rows: np.ndarray) -> np.ndarray:
-    scale = rows.max(0)
-    scale[scale == 0] = 1.0
-    found, _ = nnls(rows / scale, np.ones(len(rows)))
-    rates: np.ndarray = found / scale
+    scale = np.where(rows.max(0) == 0, 1.0, rows.max(0))
+    rates: np.ndarray = nnls(rows / scale, np.ones(len(rows)))[0] / scale
     return rates
 
 
 def work(architecture: Architecture, classes: int) -> tuple[float, ...]:
-    """What a network does for one image, kind by kind.
+    """The amount of each kind of work that a network does for one image.
 
     A constant, blocks, blocks with squeeze-and-excitation, elements written, elements that depthwise convolutions and
     the excitations after them write, multiply-adds of depthwise convolutions, of the stem and all stages without these,

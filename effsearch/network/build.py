@@ -31,16 +31,15 @@ def build(
     """Makes the network, initialised from torch's global generator.
 
     `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code. With `zero_init`
-    layers with a shortcut start as the identity (1706.02677, section 5.1) and the classifier at zero: a short training
-    then learns from its first steps.
+    layers with a shortcut start as the identity (1706.02677, section 5.1) and the classifier at zero, so that a short
+    training learns from its first steps.
     """
-    stem = architecture.stem
+    stem, channels, done = architecture.stem, architecture.stem.channels, 0
     layer = partial(Layer, activation_layer=activation_layer(architecture.activation), inplace=None)
     first = layer(3, stem.channels, stem.kernel, stem.stride)
     if stem.pool:
         first.append(nn.MaxPool2d(3, 2, 1))
     parts: list[nn.Module] = [first]
-    channels, done = stem.channels, 0
     for stage in architecture.stages:
         blocks = []
         for stride in (stage.stride, *[1] * (stage.layers - 1)):
@@ -75,9 +74,8 @@ def _initialise(module: nn.Module) -> None:
         # The paper's code counts a depthwise filter's own outputs only, where kaiming_normal_ counts all channels.
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0.0, math.sqrt(2 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
         bound = 1 / math.sqrt(module.out_features)
         nn.init.uniform_(module.weight, -bound, bound)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -1,5 +1,5 @@
-"""A checkpoint that cannot be used, named without importing torch."""
+"""The error of a corrupt checkpoint, in a module that does not import torch."""
 
 
 class DamagedCheckpoint(Exception):
-    """The state of a training that is not whole, is of another network, or has come further than is asked for."""
+    """The state of a training is corrupt, belongs to another network, or is further than the epochs asked for."""
