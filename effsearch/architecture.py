@@ -1,46 +1,27 @@
-"""What a network is: a stem, a table of stages and a head, written on one line.
+"""A network as a value: a stem, a table of stages and a head, written on one line.
 
     224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-head_c1280-silu
 
 A stage is a block string as timm writes it: operator, r layers, k kernel, s stride of the first layer, e expansion,
-c output channels, se squeeze-and-excitation ratio. An expansion of 1 has no expanding convolution, as MBConv1 in the
-paper (1905.11946, table 1).
-
-    ir mbconv            expand, depthwise, project           shortcut where shapes allow   1801.04381
-    er fused             expand with the kernel, project      shortcut where shapes allow   EfficientNet-EdgeTPU
-    ds separable         depthwise, project                   shortcut where shapes allow   1801.04381, expansion 1
-    cn conv              one convolution                      shortcut where shapes allow
-    dsa plain_separable  depthwise, pointwise with activation no shortcut                   1704.04861, MobileNetV1
-    bn bottleneck        reduce, filter, restore              shortcut, or a projection     1512.03385, ResNet-50
-
-A stem may end with a max pool (stem_k7_s2_c64_pool), and head_c0 is no head: the last stage is pooled and classified.
-timm has no code for a bottleneck; its stride is that of the filter, as in torchvision.
+c output channels, se squeeze-and-excitation ratio. `operators` has the codes. An expansion of 1 has no expanding
+convolution, as MBConv1 in the paper (1905.11946, table 1). A stem may end with a max pool (stem_k7_s2_c64_pool), and
+head_c0 is no head: the last stage is pooled and classified. timm has no code for a bottleneck.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 from effsearch.errors import NotationError, listed
+from effsearch.operators import OP_OF_CODE, OPERATORS, Op, Operator, Part, Shortcut
+from effsearch.operators import OPS as OPS
 
-Op = Literal["mbconv", "fused", "separable", "conv", "plain_separable", "bottleneck"]
 Activation = Literal["silu", "relu", "relu6", "hardswish"]
 
-OPS: tuple[Op, ...] = get_args(Op)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-CODES: dict[Op, str] = {
-    "mbconv": "ir",
-    "fused": "er",
-    "separable": "ds",
-    "conv": "cn",
-    "plain_separable": "dsa",
-    "bottleneck": "bn",
-}
-OP_OF_CODE: dict[str, Op] = {code: op for op, code in CODES.items()}
-
 KERNELS = (1, 3, 5, 7, 9, 11)
 STRIDES = (1, 2)
 MOST_CHANNELS = 16384
@@ -102,30 +83,49 @@ class Stage:
         _check_whole("expansion", self.expansion, 1, MOST_EXPANSION)
         _check_whole("channels", self.channels, 1, MOST_CHANNELS)
         _check_whole("layers", self.layers, 1, MOST_LAYERS)
-        if isinstance(self.se_ratio, bool) or not isinstance(self.se_ratio, int | float):
-            raise NotationError(f"se_ratio must be a number from 0 to 1, got {self.se_ratio!r}")
-        if not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
+        number = isinstance(self.se_ratio, int | float) and not isinstance(self.se_ratio, bool)
+        if not number or not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
             raise NotationError(f"se_ratio must be 0, or from 0.001 to 1, got {self.se_ratio!r}")
+
+    @property
+    def operator(self) -> Operator:
+        return OPERATORS[self.op]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of each block, without the projection that its shortcut may have."""
+        return self.operator.parts if self.se_ratio else self.operator.plain_parts
 
     def middle(self, channels: int) -> int:
         """The channels within a block that gets `channels`."""
-        return max(1, self.channels // self.expansion) if self.op == "bottleneck" else channels * self.expansion
+        by_output = self.operator.expansion == "output"
+        return max(1, self.channels // self.expansion) if by_output else channels * self.expansion
+
+    def widths(self, channels: int) -> tuple[int, int, int]:
+        """The channels of input, middle and output of a block that gets `channels`."""
+        return channels, self.middle(channels), self.channels
+
+    def shortcut(self, channels: int, stride: int) -> Shortcut:
+        """The shortcut of one block; one that keeps the shape of its input needs no projection."""
+        kind = self.operator.shortcut
+        if stride == 1 and channels == self.channels:
+            return "none" if kind == "none" else "identity"
+        return "projection" if kind == "projection" else "none"
 
     def canonical(self) -> "Stage":
         """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution.
 
-        Convolutions and bottlenecks have no squeeze-and-excitation. Of the expansions that leave a bottleneck the same
+        An operator without squeeze-and-excitation has a ratio of 0. Of the expansions that leave a bottleneck the same
         middle, it is the largest.
         """
-        op = self.op
-        if self.expansion == 1:
-            op = {"mbconv": "separable", "fused": "conv"}.get(op, op)  # type: ignore[assignment]
-        expansion = self.expansion
-        if op in ("separable", "conv", "plain_separable"):
+        op = (self.operator.unexpanded if self.expansion == 1 else None) or self.op
+        operator, expansion = OPERATORS[op], self.expansion
+        if operator.expansion == "none":
             expansion = 1
-        elif op == "bottleneck":
+        elif operator.expansion == "output":
             expansion = min(MOST_EXPANSION, self.channels // self.middle(self.channels))
-        se_ratio = 0.0 if op in ("conv", "bottleneck") else float(self.se_ratio)
+        excited = len(operator.parts) > len(operator.plain_parts)
+        se_ratio = float(self.se_ratio) if excited else 0.0
         if (op, expansion, se_ratio) == (self.op, self.expansion, self.se_ratio):
             return self
         return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
@@ -133,16 +133,15 @@ class Stage:
     def __str__(self) -> str:
         ratio = f"_se{self.se_ratio:g}" if self.se_ratio == float(f"{self.se_ratio:g}") else f"_se{self.se_ratio!r}"
         se = ratio if self.se_ratio else ""
-        skip = "_skip" if self.op == "conv" else ""
-        block = f"{CODES[self.op]}_r{self.layers}_k{self.kernel}_s{self.stride}_e{self.expansion}"
-        return f"{block}_c{self.channels}{se}{skip}"
+        block = f"{self.operator.code}_r{self.layers}_k{self.kernel}_s{self.stride}_e{self.expansion}"
+        return f"{block}_c{self.channels}{se}{self.operator.suffix}"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem, stages and a head of `head` channels before pooling and the classifier, at an input resolution in px.
+    """A stem, stages and a head of `head` channels (0: no head) before the classifier, at an input resolution in px.
 
-    A `head` of 0 is none. Stages are brought to their canonical form, so that two equal architectures compare equal.
+    Stages are brought to their canonical form, so that two equal architectures compare equal.
     """
 
     stem: Stem
@@ -174,7 +173,7 @@ class Architecture:
 
     @property
     def channels(self) -> int:
-        """Output channels of stem, stages and head, summed: what a multiplier of width grows."""
+        """The sum of the output channels of stem, stages and head: what a multiplier of width grows."""
         return self.stem.channels + sum(stage.channels for stage in self.stages) + self.head
 
     @cached_property
@@ -187,7 +186,7 @@ class Architecture:
         """Ten hexadecimal digits that equal networks share, however their layers are divided into stages."""
         return hashlib.sha256(self._join(_merged(self.stages)).encode()).hexdigest()[:10]
 
-    def _join(self, stages: tuple[Stage, ...] | list[Stage]) -> str:
+    def _join(self, stages: Sequence[Stage]) -> str:
         rows = "-".join(map(str, stages))
         return f"{self.resolution}px-{self.stem}-{rows}-head_c{self.head}-{self.activation}"
 
@@ -202,12 +201,12 @@ class Architecture:
             stages = tuple(Stage(**row) for row in values["stages"])
             return cls(**{**values, "stem": Stem(**values["stem"]), "stages": stages})
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            # Python's own message holds a wrong key as it is, line breaks and all.
+            # Python's message quotes a wrong key with its line breaks; an error of ours is one line.
             raise NotationError(f"not an architecture in dict form: {' '.join(str(error).split())}") from None
 
 
 def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
-    """Joins neighbouring stages that only continue one another."""
+    """The stages, with neighbours that only continue one another joined."""
     merged = [stages[0]]
     for stage in stages[1:]:
         last = merged[-1]
@@ -224,73 +223,60 @@ _SHAPE = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
 
 def parse(notation: str) -> Architecture:
     """Reads a notation; raises NotationError that names the part which is wrong."""
-    parts = notation.strip().split("-")
-    if len(parts) < 5:
+    if notation.strip().count("-") < 4:
         raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {_SHAPE}")
-    first, stem, *rows, head, activation = parts
+    first, stem, *rows, head, activation = notation.strip().split("-")
     if not re.fullmatch(r"\d{1,5}px", first):
         raise NotationError(f"a notation begins with its resolution such as 224px, got {_shorten(first)!r}")
     if activation not in ACTIVATIONS:
         raise NotationError(f"a notation ends with one of {listed(ACTIVATIONS)}, got {_shorten(activation)!r}")
     conv = stem.removesuffix("_pool")
-    stem_fields = _fields(conv, "stem", required="ksc", allowed=("k", "s", "c"))
-    head_fields = _fields(head, "head", required="c", allowed=("c",))
+    fields = _fields(conv, "stem", required="ksc")
+    head_channels = _fields(head, "head", required="c")["c"]
     return Architecture(
-        stem=Stem(stem_fields["c"], stem_fields["k"], stem_fields["s"], pool=conv != stem),
-        stages=tuple(parse_stage(row) for row in rows),
-        head=head_fields["c"],
-        resolution=int(first[:-2]),
-        activation=activation,
+        Stem(fields["c"], fields["k"], fields["s"], pool=conv != stem),
+        tuple(map(parse_stage, rows)),
+        head_channels,
+        int(first[:-2]),
+        activation,
     )
 
 
 def parse_stage(text: str) -> Stage:
     """Reads one block string such as ir_r2_k3_s2_e6_c24_se0.25; raises NotationError."""
     code = text.split("_", 1)[0]
-    op = OP_OF_CODE.get(code)
-    if op is None:
-        raise NotationError(
-            f"{_shorten(text)!r} is not a stage; one begins with {listed(OP_OF_CODE)} and reads "
-            "ir_r2_k3_s2_e6_c24_se0.25"
-        )
-    body = text.removesuffix("_skip") if op == "conv" else text
-    if op == "conv" and body == text:
-        raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with _skip")
-    fields = _fields(body, code, required="rksc", allowed=("r", "k", "s", "e", "c", "se"))
-    if op in ("mbconv", "fused", "bottleneck") and "e" not in fields:
+    if code not in OP_OF_CODE:
+        allowed = f"{listed(OP_OF_CODE)} and reads ir_r2_k3_s2_e6_c24_se0.25"
+        raise NotationError(f"{_shorten(text)!r} is not a stage; one begins with {allowed}")
+    op = OP_OF_CODE[code]
+    suffix = OPERATORS[op].suffix
+    if not text.endswith(suffix):
+        raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with {suffix}")
+    body = text.removesuffix(suffix)
+    fields = _fields(body, code, required="rksc", optional=("e", "se"))
+    if OPERATORS[op].expansion != "none" and "e" not in fields:
         raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
-    return Stage(
-        op=op,
-        kernel=fields["k"],
-        stride=fields["s"],
-        expansion=fields.get("e", 1),
-        channels=fields["c"],
-        layers=fields["r"],
-        se_ratio=fields.get("se", 0.0),
-    )
+    kernel, stride, channels, layers = (fields[letter] for letter in "kscr")
+    return Stage(op, kernel, stride, fields.get("e", 1), channels, layers, fields.get("se", 0.0))
 
 
-def _fields(text: str, name: str, required: str, allowed: tuple[str, ...]) -> dict[str, Any]:
-    """The lettered numbers of NAME_k3_s2...: whole numbers but for se."""
+def _fields(text: str, name: str, required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The numbers of NAME_k3_s2... by letter: whole numbers but for se."""
     head, *tokens = text.split("_")
     fields: dict[str, Any] = {}
-    for letter, number in _lettered(text, tokens):
-        if letter not in allowed or letter in fields or (letter != "se" and "." in number):
-            raise NotationError(f"{_shorten(text)!r}: {_shorten(letter + number)!r} is not expected there")
+    for token in tokens:
+        match = _FIELD.fullmatch(token)
+        if match is None:
+            raise NotationError(f"{_shorten(text)!r}: cannot read {_shorten(token)!r}")
+        letter, number = match.groups()
+        if letter not in (*required, *optional) or letter in fields or (letter != "se" and "." in number):
+            raise NotationError(f"{_shorten(text)!r}: {_shorten(token)!r} is not expected there")
         fields[letter] = float(number) if letter == "se" else int(number)
     missing = [letter for letter in required if letter not in fields]
     if head != name or missing:
         wanted = "_".join((name, *(f"{letter}N" for letter in required)))
         raise NotationError(f"{_shorten(text)!r} is not a {name} of the form {wanted}")
     return fields
-
-
-def _lettered(text: str, tokens: list[str]) -> Iterator[tuple[str, str]]:
-    for token in tokens:
-        match = _FIELD.fullmatch(token)
-        if match is None:
-            raise NotationError(f"{_shorten(text)!r}: cannot read {_shorten(token)!r}")
-        yield match[1], match[2]
 
 
 def _shorten(text: str) -> str:

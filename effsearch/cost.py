@@ -6,22 +6,16 @@ the paper (1905.11946), where EfficientNet-B0 has 0.39B. Activations are output 
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 from typing import Literal, NamedTuple
 
-from effsearch.architecture import Architecture, Op, Stage, Stem
+from effsearch.architecture import Architecture, Stage, Stem
+from effsearch.operators import SHORTCUT_PROJECTION
 from effsearch.space import Space
 
 CONVENTION = "FLOPs: multiply-adds of convolutions and linear layers"
-
-OPERATORS: dict[Op, str] = {
-    "mbconv": "MBConv{e}",
-    "fused": "Fused-MBConv{e}",
-    "separable": "MBConv1",
-    "conv": "Conv",
-    "plain_separable": "DSConv",
-    "bottleneck": "Bottleneck{e}",
-}
 
 
 class Cost(NamedTuple):
@@ -77,7 +71,7 @@ def stage_costs(
     side, channels = out, stem.channels
     for stage in architecture.stages:
         *values, out = stage_cost(stage, channels, side)
-        operator = f"{OPERATORS[stage.op].format(e=stage.expansion)}, k{stage.kernel}x{stage.kernel}"
+        operator = f"{stage.operator.label.format(e=stage.expansion)}, k{stage.kernel}x{stage.kernel}"
         operator += ", SE" if stage.se_ratio else ""
         rows.append(StageCost(operator, side, stage.channels, stage.layers, Cost(*values)))
         side, channels = out, stage.channels
@@ -91,43 +85,33 @@ def biases(architecture: Architecture, classes: int = 1000) -> int:
 
     FLOPs leave them out; counts that have them are larger by this.
     """
-    total, channels = classes, architecture.stem.channels
-    for stage in architecture.stages:
-        first, others = (_se_biases(stage, given) for given in (channels, stage.channels))
-        total += first + (stage.layers - 1) * others
-        channels = stage.channels
-    return total
-
-
-def _se_biases(stage: Stage, channels: int) -> int:
-    return squeeze_channels(channels, stage.se_ratio) + stage.middle(channels) if stage.se_ratio else 0
+    channels = (architecture.stem.channels, *(stage.channels for stage in architecture.stages))
+    # The activations once an image are the outputs of squeeze-and-excitation, each of which has a bias.
+    return classes + sum(_work(*row)[1][2] for row in zip(architecture.stages, channels, strict=False))
 
 
 def cost_range(space: Space, classes: int = 1000, measure: Literal["flops", "params"] = "flops") -> tuple[int, int]:
     """The least and the most FLOPs or parameters in a space, exactly: each is a sum over a chain of stages."""
     index = Cost._fields.index(measure)
-    reached: dict[tuple[int, int], tuple[int, int]] = {}
+    return _extreme(space, classes, index, min), _extreme(space, classes, index, max)
+
+
+def _extreme(space: Space, classes: int, index: int, choose: Callable[[int, int], int]) -> int:
+    """The extreme of one field of Cost, stage by stage for each pair of channels and side that a stage may put out."""
+    reached: dict[tuple[int, int], int] = {}
     stems = itertools.product(*(space.choices(f"stem_{field}") for field in ("channels", "kernel", "stride")))
-    for (channels, kernel, stride), side in itertools.product(stems, space.choices("resolution")):
-        *values, out = _stem(Stem(channels, kernel, stride), side)
-        _widen(reached, (channels, out), values[index], values[index])
+    for stem, side in itertools.product(itertools.starmap(Stem, stems), space.choices("resolution")):
+        *values, out = _stem(stem, side)
+        state = stem.channels, out
+        reached[state] = choose(values[index], reached.get(state, values[index]))
     for options in space.stage_options():
-        after: dict[tuple[int, int], tuple[int, int]] = {}
-        for stage, ((channels, side), (least, most)) in itertools.product(options, reached.items()):
+        before, reached = reached, {}
+        for stage, ((channels, side), total) in itertools.product(options, before.items()):
             *values, out = stage_cost(stage, channels, side)
-            _widen(after, (stage.channels, out), least + values[index], most + values[index])
-        reached = after
-    ends = [
-        limit + _head(head, channels, side, classes)[index]
-        for head, ((channels, side), limits) in itertools.product(space.choices("head_channels"), reached.items())
-        for limit in limits
-    ]
-    return min(ends), max(ends)
-
-
-def _widen(reached: dict[tuple[int, int], tuple[int, int]], state: tuple[int, int], least: int, most: int) -> None:
-    low, high = reached.get(state, (least, most))
-    reached[state] = min(low, least), max(high, most)
+            state, total = (stage.channels, out), total + values[index]
+            reached[state] = choose(total, reached.get(state, total))
+    heads = itertools.product(space.choices("head_channels"), reached.items())
+    return reduce(choose, (total + _head(head, *state, classes)[index] for head, (state, total) in heads))
 
 
 def _stem(stem: Stem, side: int) -> tuple[int, int, int, int]:
@@ -146,62 +130,42 @@ def _head(head: int, channels: int, side: int, classes: int) -> tuple[int, int, 
 
 def stage_cost(stage: Stage, channels: int, side: int) -> tuple[int, int, int, int]:
     """FLOPs, parameters, activations and output side of a stage that gets `channels` channels of side `side`."""
-    flops, params, activations, side = _block(stage, channels, side, stage.stride)
-    if stage.layers > 1:
-        a, b, c, side = _block(stage, stage.channels, side, 1)
-        more = stage.layers - 1
-        flops, params, activations = flops + more * a, params + more * b, activations + more * c
-    return flops, params, activations, side
-
-
-def _block(stage: Stage, channels: int, side: int, stride: int) -> tuple[int, int, int, int]:
-    """Sums conv weights; batch norm adds two parameters a channel, SE two 1x1 convolutions with bias on one pixel."""
-    if stage.op == "bottleneck":
-        return _bottleneck(stage, channels, side, stride)
-    out = out_side(side, stride)
+    (flops, flops_out, flops_once), (written, written_out, written_once), params = _work(stage, channels)
+    out = -(-side // stage.stride)
     area, out_area = side * side, out * out
-    window = stage.kernel * stage.kernel
-    if stage.op == "conv":
-        weights = channels * stage.channels * window
-        return weights * out_area, weights + 2 * stage.channels, stage.channels * out_area, out
-    middle = stage.middle(channels)
-    if stage.op == "fused":
-        spatial = channels * middle * window
-        flops, params, activations = spatial * out_area, spatial + 2 * middle, middle * out_area
-    else:
-        spatial = middle * window
-        flops, params, activations = spatial * out_area, spatial + 2 * middle, middle * out_area
-        if stage.expansion > 1:
-            expand = channels * middle
-            flops, params, activations = (
-                flops + expand * area,
-                params + expand + 2 * middle,
-                activations + middle * area,
-            )
-    if stage.se_ratio:
-        squeeze = squeeze_channels(channels, stage.se_ratio)
-        flops, params = flops + 2 * middle * squeeze, params + 2 * middle * squeeze + squeeze + middle
-        activations += squeeze + middle
-    project = middle * stage.channels
-    return (
-        flops + project * out_area,
-        params + project + 2 * stage.channels,
-        activations + stage.channels * out_area,
-        out,
-    )
+    flops = flops * area + flops_out * out_area + flops_once
+    return flops, params, written * area + written_out * out_area + written_once, out
 
 
-def _bottleneck(stage: Stage, channels: int, side: int, stride: int) -> tuple[int, int, int, int]:
-    """As `_block`; where the shapes differ the shortcut is a convolution as well."""
-    out = out_side(side, stride)
-    area, out_area = side * side, out * out
-    middle = stage.middle(channels)
-    spatial, restore = middle * middle * stage.kernel * stage.kernel, middle * stage.channels
-    projected = 0 if stride == 1 and channels == stage.channels else stage.channels
-    inner = spatial + restore + channels * projected
-    return (
-        channels * middle * area + inner * out_area,
-        channels * middle + inner + 2 * (2 * middle + stage.channels + projected),
-        middle * area + (middle + stage.channels + projected) * out_area,
-        out,
-    )
+_PerPixel = tuple[int, int, int]
+"""A count of a stage for each pixel of its input, for each pixel of its output, and once an image."""
+
+
+# It depends neither on pixels nor on other stages, so a search asks for the same few thousand again and again.
+@lru_cache(maxsize=1 << 14)
+def _work(stage: Stage, channels: int) -> tuple[_PerPixel, _PerPixel, int]:
+    """Multiply-adds, activations and parameters of a stage.
+
+    Sums conv weights; batch norm adds two parameters a channel, SE two 1x1 convolutions with bias on one pixel.
+    """
+    flops, written, params = [0, 0, 0], [0, 0, 0], 0
+    first, others = (channels, stage.stride, 1), (stage.channels, 1, stage.layers - 1)
+    for block, (channels, stride, count) in enumerate((first, others) if stage.layers > 1 else (first,)):
+        widths, window = stage.widths(channels), stage.kernel**2
+        projection = (SHORTCUT_PROJECTION,) if stage.shortcut(channels, stride) == "projection" else ()
+        place = block  # The input of all blocks but the first has the size of the stage's output.
+        for kind, given, gives, strided, _ in (*stage.parts, *projection):
+            out = widths[gives]
+            if kind == "excitation":
+                squeeze = squeeze_channels(channels, stage.se_ratio)
+                flops[2] += count * 2 * out * squeeze
+                written[2] += count * (squeeze + out)
+                params += count * (2 * out * squeeze + squeeze + out)
+            else:
+                place = 1 if strided else place
+                weights = out if kind == "depthwise" else out * widths[given]
+                weights *= 1 if kind == "pointwise" else window
+                flops[place] += count * weights
+                written[place] += count * out
+                params += count * (weights + 2 * out)
+    return tuple(flops), tuple(written), params  # type: ignore[return-value]

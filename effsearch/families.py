@@ -2,82 +2,29 @@
 
 from dataclasses import dataclass
 
-from effsearch.architecture import Architecture, Stage, Stem
+from effsearch.architecture import Architecture, parse
 from effsearch.scaling import Multipliers, grow
 
-EFFICIENTNET_B0 = Architecture(
-    # 1905.11946, table 1.
-    stem=Stem(channels=32),
-    stages=(
-        Stage("mbconv", 3, 1, 1, 16, 1, 0.25),
-        Stage("mbconv", 3, 2, 6, 24, 2, 0.25),
-        Stage("mbconv", 5, 2, 6, 40, 2, 0.25),
-        Stage("mbconv", 3, 2, 6, 80, 3, 0.25),
-        Stage("mbconv", 5, 1, 6, 112, 3, 0.25),
-        Stage("mbconv", 5, 2, 6, 192, 4, 0.25),
-        Stage("mbconv", 3, 1, 6, 320, 1, 0.25),
-    ),
-    head=1280,
-    activation="silu",
+EFFICIENTNET_B0 = parse(  # 1905.11946, table 1
+    "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-ir_r2_k5_s2_e6_c40_se0.25-"
+    "ir_r3_k3_s2_e6_c80_se0.25-ir_r3_k5_s1_e6_c112_se0.25-ir_r4_k5_s2_e6_c192_se0.25-ir_r1_k3_s1_e6_c320_se0.25-"
+    "head_c1280-silu"
 )
-
-MNASNET_A1 = Architecture(
-    # 1807.11626, figure 7.
-    stem=Stem(channels=32),
-    stages=(
-        Stage("separable", 3, 1, 1, 16, 1),
-        Stage("mbconv", 3, 2, 6, 24, 2),
-        Stage("mbconv", 5, 2, 3, 40, 3, 0.25),
-        Stage("mbconv", 3, 2, 6, 80, 4),
-        Stage("mbconv", 3, 1, 6, 112, 2, 0.25),
-        Stage("mbconv", 5, 2, 6, 160, 3, 0.25),
-        Stage("mbconv", 3, 1, 6, 320, 1),
-    ),
-    head=1280,
-    activation="relu",
+MNASNET_A1 = parse(  # 1807.11626, figure 7
+    "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16-ir_r2_k3_s2_e6_c24-ir_r3_k5_s2_e3_c40_se0.25-ir_r4_k3_s2_e6_c80-"
+    "ir_r2_k3_s1_e6_c112_se0.25-ir_r3_k5_s2_e6_c160_se0.25-ir_r1_k3_s1_e6_c320-head_c1280-relu"
 )
-
-MOBILENET_V1 = Architecture(
-    # 1704.04861, table 1; its last stride of 2 is a misprint there, the map has 7 px before and after.
-    stem=Stem(channels=32),
-    stages=(
-        Stage("plain_separable", 3, 1, 1, 64, 1),
-        Stage("plain_separable", 3, 2, 1, 128, 2),
-        Stage("plain_separable", 3, 2, 1, 256, 2),
-        Stage("plain_separable", 3, 2, 1, 512, 6),
-        Stage("plain_separable", 3, 2, 1, 1024, 2),
-    ),
-    head=0,
-    activation="relu",
+MOBILENET_V1 = parse(  # 1704.04861, table 1, where the last stride of 2 is a misprint: the map keeps its 7 px
+    "224px-stem_k3_s2_c32-dsa_r1_k3_s1_e1_c64-dsa_r2_k3_s2_e1_c128-dsa_r2_k3_s2_e1_c256-dsa_r6_k3_s2_e1_c512-"
+    "dsa_r2_k3_s2_e1_c1024-head_c0-relu"
 )
-
-MOBILENET_V2 = Architecture(
-    # 1801.04381, table 2.
-    stem=Stem(channels=32),
-    stages=(
-        Stage("separable", 3, 1, 1, 16, 1),
-        Stage("mbconv", 3, 2, 6, 24, 2),
-        Stage("mbconv", 3, 2, 6, 32, 3),
-        Stage("mbconv", 3, 2, 6, 64, 4),
-        Stage("mbconv", 3, 1, 6, 96, 3),
-        Stage("mbconv", 3, 2, 6, 160, 3),
-        Stage("mbconv", 3, 1, 6, 320, 1),
-    ),
-    head=1280,
-    activation="relu6",
+MOBILENET_V2 = parse(  # 1801.04381, table 2
+    "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16-ir_r2_k3_s2_e6_c24-ir_r3_k3_s2_e6_c32-ir_r4_k3_s2_e6_c64-"
+    "ir_r3_k3_s1_e6_c96-ir_r3_k3_s2_e6_c160-ir_r1_k3_s1_e6_c320-head_c1280-relu6"
 )
-
-RESNET50 = Architecture(
-    # 1512.03385, table 1, with the stride in the 3x3 convolution, as in torchvision ("v1.5").
-    stem=Stem(channels=64, kernel=7, pool=True),
-    stages=(
-        Stage("bottleneck", 3, 1, 4, 256, 3),
-        Stage("bottleneck", 3, 2, 4, 512, 4),
-        Stage("bottleneck", 3, 2, 4, 1024, 6),
-        Stage("bottleneck", 3, 2, 4, 2048, 3),
-    ),
-    head=0,
-    activation="relu",
+RESNET50 = parse(  # 1512.03385, table 1, with the stride in the 3x3 convolution, as in torchvision ("v1.5")
+    "224px-stem_k7_s2_c64_pool-bn_r3_k3_s1_e4_c256-bn_r4_k3_s2_e4_c512-bn_r6_k3_s2_e4_c1024-bn_r3_k3_s2_e4_c2048-"
+    "head_c0-relu"
 )
 
 FAMILIES: dict[str, Architecture] = {
@@ -101,7 +48,6 @@ class Published:
 
     @property
     def multipliers(self) -> Multipliers:
-        """Those of B0, its resolution's as a ratio."""
         return Multipliers(self.depth, self.width, self.resolution / EFFICIENTNET_B0.resolution)
 
     @property
@@ -124,28 +70,20 @@ PUBLISHED: dict[str, Published] = {
     "l2": Published(4.3, 5.3, 800, 0.5),
 }
 
-NAMES = (*PUBLISHED, *(name for name in FAMILIES if name not in PUBLISHED))
+_KNOWN = {name: published.architecture for name, published in PUBLISHED.items()} | FAMILIES
+NAMES = tuple(_KNOWN)
 """All names that `find` knows, without their other spellings."""
 
-_SPELLINGS = (
-    {name.replace("_", ""): name for name in NAMES}
-    | {f"efficientnet{name}": name for name in PUBLISHED}
-    | {"mnasnet": "mnasnet_a1"}
-)
+_SPELLINGS = {name.replace("_", ""): name for name in NAMES} | {f"efficientnet{name}": name for name in PUBLISHED}
+_SPELLINGS["mnasnet"] = "mnasnet_a1"
 
 
 def find(name: str) -> Architecture | None:
     """The architecture of that name (case, - and _ do not matter), or None."""
     known = _SPELLINGS.get(name.lower().replace("-", "").replace("_", ""))
-    if known is None:
-        return None
-    return FAMILIES[known] if known in FAMILIES else PUBLISHED[known].architecture
+    return _KNOWN[known] if known else None
 
 
 def name_of(architecture: Architecture) -> str | None:
     """The name of a known architecture or None."""
-    for name in NAMES:
-        known = find(name)
-        if known is not None and known.key == architecture.key:
-            return name
-    return None
+    return next((name for name, known in _KNOWN.items() if known.key == architecture.key), None)

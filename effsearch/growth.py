@@ -1,4 +1,4 @@
-"""What growth costs: phi solved for a budget; axis by axis, what the formula asks and what rounding makes of it."""
+"""Growth for a budget, by solving for phi, and growth axis by axis: as the formula asks and after rounding."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from effsearch.errors import QuantityError
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, Rounding, grow
 from effsearch.text import format_count
 
+AXES = (("depth", "layers", "layers"), ("width", "channels", "channels"), ("resolution", "resolution", "px"))
+"""Each axis with the property of an architecture that it grows, and its unit."""
+
 PHIS = (-100.0, 100.0)
-SOLVED_TO = 1e-6
-"""Of phi: networks change in steps, so a finer one would tell nothing."""
+PHI_TOLERANCE = 1e-6  # networks change in steps, so a finer phi would be no other network
 
 
 def solve_phi(
@@ -27,30 +29,29 @@ def solve_phi(
         try:
             return cost(grow(architecture, coefficients.at(phi), rounding), classes=classes).flops <= flops
         except QuantityError:
-            return phi < 0  # Too small, or too large, to be written.
+            return phi < 0  # below the limits of the notation, or above them
 
     low, high = PHIS
+    wanted = f"leads to {format_count(flops)} FLOPs with {coefficients}"
     if coefficients.product == 1 or fits(high):
-        raise QuantityError(f"no phi up to {high:g} leads to {format_count(flops)} FLOPs with {coefficients}")
-    while high - low > SOLVED_TO:
+        raise QuantityError(f"no phi up to {high:g} {wanted}")
+    while high - low > PHI_TOLERANCE:
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     try:
         grow(architecture, coefficients.at(low), rounding)
     except QuantityError:
         least = format_count(cost(grow(architecture, coefficients.at(high), rounding), classes=classes).flops)
-        raise QuantityError(
-            f"no phi leads to {format_count(flops)} FLOPs with {coefficients}: the smallest network has {least}"
-        ) from None
+        raise QuantityError(f"no phi {wanted}: the smallest network has {least}") from None
     return low
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a growth: the multiplier asked for and reached, and the growth of FLOPs and parameters.
+    """One axis of a growth, grown alone.
 
-    `asked` and `reached` are multipliers of layers, of channels (weighted by how many there are) or of px; `ideal` is
-    the growth of FLOPs that the formula promises; `flops` and `params` are those of the network grown along it alone.
+    `asked` and `reached` are multipliers of all layers, of all channels or of px; `ideal` is the growth of FLOPs that
+    the formula promises; `flops` and `params` are the growth of FLOPs and parameters.
     """
 
     name: str
@@ -69,39 +70,18 @@ def axes(
 ) -> list[Axis]:
     """Depth, width and resolution, each grown alone."""
     base = cost(architecture, classes=classes)
-    alone = {
-        "depth": Multipliers(depth=by.depth),
-        "width": Multipliers(width=by.width),
-        "resolution": Multipliers(resolution=by.resolution),
-    }
     rows = []
-    for name, multipliers in alone.items():
-        grown = grow(architecture, multipliers, rounding)
+    for name, size, unit in AXES:
+        alone = Multipliers(**{name: getattr(by, name)})
+        grown = grow(architecture, alone, rounding)
         total = cost(grown, classes=classes)
-        measured = {"depth": "layers", "width": "channels", "resolution": "resolution"}[name]
-        before, after = getattr(architecture, measured), getattr(grown, measured)
-        unit = "px" if name == "resolution" else measured
-        rows.append(
-            Axis(
-                name,
-                unit,
-                getattr(by, name),
-                before,
-                after,
-                after / before,
-                multipliers.product,
-                total.flops / base.flops,
-                total.params / base.params,
-            )
-        )
+        before, after = getattr(architecture, size), getattr(grown, size)
+        growth = after / before, alone.product, total.flops / base.flops, total.params / base.params
+        rows.append(Axis(name, unit, getattr(by, name), before, after, *growth))
     return rows
 
 
 def phi_of(by: Multipliers, coefficients: Coefficients) -> dict[str, float | None]:
     """The phi that each axis alone would need for its multiplier, or None where its coefficient is 1."""
-    pairs = {
-        "depth": (by.depth, coefficients.alpha),
-        "width": (by.width, coefficients.beta),
-        "resolution": (by.resolution, coefficients.gamma),
-    }
-    return {axis: math.log(value) / math.log(base) if base > 1 else None for axis, (value, base) in pairs.items()}
+    bases = zip(AXES, (coefficients.alpha, coefficients.beta, coefficients.gamma), strict=True)
+    return {axis: math.log(getattr(by, axis), base) if base > 1 else None for (axis, _, _), base in bases}

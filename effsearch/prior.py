@@ -1,4 +1,4 @@
-"""What a short training on ImageNet would give, predicted from a network's stages in EfficientNet-B0's skeleton.
+"""The accuracy of a short training on ImageNet, predicted from a network's stages in EfficientNet-B0's skeleton.
 
 A linear model of the choices of each stage and of all pairs of choices, fitted to the 5,138 trainings of Accel-NASBench
 (A. Ahmad et al., 2024; Apache-2.0) by `scripts/fit_prior.py`, which writes the coefficients and how far off they were
@@ -49,9 +49,7 @@ def load() -> Prior:
 
 def predict(architecture: Architecture) -> Prediction | None:
     """The accuracy of an architecture, or None where it does not lie in B0's skeleton."""
-    if not lies_in_skeleton(architecture):
-        return None
-    return Prediction(accuracy(architecture), load().rmse)
+    return Prediction(accuracy(architecture), load().rmse) if lies_in_skeleton(architecture) else None
 
 
 def accuracy(architecture: Architecture) -> float:
@@ -66,10 +64,9 @@ def accuracy(architecture: Architecture) -> float:
 def lies_in_skeleton(architecture: Architecture) -> bool:
     """Whether only expansions, kernels, layers and squeeze-and-excitation differ from B0's, within the choices."""
     b0 = EFFICIENTNET_B0
-    same = ("stem", "head", "resolution", "activation")
-    if any(getattr(architecture, name) != getattr(b0, name) for name in same):
-        return False
-    if len(architecture.stages) != len(b0.stages):
+    fixed = ("stem", "head", "resolution", "activation")
+    same = all(getattr(architecture, name) == getattr(b0, name) for name in fixed)
+    if not same or len(architecture.stages) != len(b0.stages):
         return False
     return all(
         stage.op in ("mbconv", "separable")
@@ -81,10 +78,9 @@ def lies_in_skeleton(architecture: Architecture) -> bool:
 
 
 def features(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    """Names of all that holds of a network: each choice of each stage, and each pair of choices."""
-    held = [name for number, row in enumerate(rows, 1) for name in _held(number, row)]
-    yield from held
-    yield from starmap(_pair, combinations(held, 2))
+    """The names of a network's features: each choice of each stage, and each pair of choices."""
+    single = [f"{number}{choice}" for number, row in enumerate(rows, 1) for choice in row]
+    yield from (*single, *map(" ".join, combinations(single, 2)))
 
 
 def choices(expansion: int, kernel: int, layers: int, se_ratio: float) -> tuple[str, ...]:
@@ -92,27 +88,19 @@ def choices(expansion: int, kernel: int, layers: int, se_ratio: float) -> tuple[
     return f"e{expansion}", f"k{kernel}", f"r{layers}", "se" if se_ratio else "no"
 
 
-def _held(number: int, row: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{number}{choice}" for choice in row)
-
-
-def _pair(one: str, other: str) -> str:
-    return f"{one} {other}"
-
-
 # A search asks for thousands of networks, each of which has one of 48 stages in each place.
 @cache
 def _of_stage(number: int, expansion: int, kernel: int, layers: int, se_ratio: float) -> tuple[str, ...]:
-    return _held(number, choices(expansion, kernel, layers, se_ratio))
+    return tuple(f"{number}{choice}" for choice in choices(expansion, kernel, layers, se_ratio))
 
 
 @cache
-def _alone(held: tuple[str, ...]) -> float:
-    """What the choices of a stage add, each on its own and in pairs."""
-    return sum(load().coefficients.get(name, 0.0) for name in (*held, *starmap(_pair, combinations(held, 2))))
+def _alone(names: tuple[str, ...]) -> float:
+    """The sum of a stage's coefficients: of each choice and of each pair of choices."""
+    return sum(load().coefficients.get(name, 0.0) for name in (*names, *map(" ".join, combinations(names, 2))))
 
 
 @cache
 def _together(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    """What two stages add together."""
-    return sum(load().coefficients.get(name, 0.0) for name in starmap(_pair, product(one, other)))
+    """The sum of the coefficients of all pairs of a choice of one stage and a choice of the other."""
+    return sum(load().coefficients.get(name, 0.0) for name in map(" ".join, product(one, other)))

@@ -1,6 +1,6 @@
-"""What the paper prints of others' networks and its own (1905.11946, tables 2 and 3), and what we count of them.
+"""The paper's tables 2 and 3 of others' networks and its own (1905.11946), and our counts of them.
 
-Published numbers are kept as they are printed, since 0.70B says more than 0.7B. Accuracies are in % on ImageNet.
+Published numbers are strings, since 0.70B is more precise than 0.7B. Accuracies are in % on ImageNet.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Scaled:
 
     @property
     def measured(self) -> Measured | None:
-        """What the network grown by these multipliers costs, as `grow` rounds them."""
+        """The cost of the baseline grown by these multipliers, or None where they are not published."""
         return None if self.by is None else measure(grow(self.baseline, self.by))
 
 
@@ -73,11 +73,17 @@ class Foreign:
     params: int
 
 
+DENSENET169 = Foreign("densenet169", 224, 3_359_843_328, 14_149_480)
+RESNET152 = Foreign("resnet152", 224, 11_513_626_624, 60_192_808)
+INCEPTION_V3 = Foreign("inception_v3", 299, 5_713_216_096, 23_834_568)
+RESNEXT101 = Foreign("resnext101_64x4d", 320, 31_549_440_000, 83_455_272)
+
+
 @dataclass(frozen=True, slots=True)
 class Classifier:
     """A row of table 2: accuracies and costs, with their ratios to those of the EfficientNet at the head of its group.
 
-    `network` is what we count: one of ours, one of torchvision, or None.
+    `network` is the one to count: one of ours, one of torchvision, or None.
     """
 
     name: str
@@ -91,41 +97,27 @@ class Classifier:
 
     @property
     def measured(self) -> Measured | None:
-        """What our network or torchvision's costs at the published input resolution."""
-        if self.network is None:
-            return None
-        if isinstance(self.network, Architecture):
-            return measure(self.network)
-        return Measured(self.network.flops, self.network.params, self.network.resolution, "fvcore")
+        """The cost of `network` at the published input resolution, or None."""
+        if isinstance(self.network, Foreign):
+            return Measured(self.network.flops, self.network.params, self.network.resolution, "fvcore")
+        return measure(self.network) if self.network else None
 
 
 IMAGENET = (
     Classifier("EfficientNet-B0", 77.3, 93.5, "5.3M", "1x", "0.39B", "1x", PUBLISHED["b0"].architecture),
     Classifier("ResNet-50", 76.0, 93.0, "26M", "4.9x", "4.1B", "11x", RESNET50),
-    Classifier(
-        "DenseNet-169", 76.2, 93.2, "14M", "2.6x", "3.5B", "8.9x",
-        Foreign("densenet169", 224, 3_359_843_328, 14_149_480),
-    ),
+    Classifier("DenseNet-169", 76.2, 93.2, "14M", "2.6x", "3.5B", "8.9x", DENSENET169),
     Classifier("EfficientNet-B1", 79.2, 94.5, "7.8M", "1x", "0.70B", "1x", PUBLISHED["b1"].architecture),
-    Classifier(
-        "ResNet-152", 77.8, 93.8, "60M", "7.6x", "11B", "16x",
-        Foreign("resnet152", 224, 11_513_626_624, 60_192_808),
-    ),
+    Classifier("ResNet-152", 77.8, 93.8, "60M", "7.6x", "11B", "16x", RESNET152),
     Classifier("DenseNet-264", 77.9, 93.9, "34M", "4.3x", "6.0B", "8.6x"),
-    Classifier(
-        "Inception-v3", 78.8, 94.4, "24M", "3.0x", "5.7B", "8.1x",
-        Foreign("inception_v3", 299, 5_713_216_096, 23_834_568),
-    ),
+    Classifier("Inception-v3", 78.8, 94.4, "24M", "3.0x", "5.7B", "8.1x", INCEPTION_V3),
     Classifier("Xception", 79.0, 94.5, "23M", "3.0x", "8.4B", "12x"),
     Classifier("EfficientNet-B2", 80.3, 95.0, "9.2M", "1x", "1.0B", "1x", PUBLISHED["b2"].architecture),
     Classifier("Inception-v4", 80.0, 95.0, "48M", "5.2x", "13B", "13x"),
     Classifier("Inception-resnet-v2", 80.1, 95.1, "56M", "6.1x", "13B", "13x"),
     Classifier("EfficientNet-B3", 81.7, 95.6, "12M", "1x", "1.8B", "1x", PUBLISHED["b3"].architecture),
-    Classifier(
-        # 1611.05431, table 5, has these accuracies for 64x4d at 320 px.
-        "ResNeXt-101", 80.9, 95.6, "84M", "7.0x", "32B", "18x",
-        Foreign("resnext101_64x4d", 320, 31_549_440_000, 83_455_272),
-    ),
+    # 1611.05431, table 5, has these accuracies for 64x4d at 320 px.
+    Classifier("ResNeXt-101", 80.9, 95.6, "84M", "7.0x", "32B", "18x", RESNEXT101),
     Classifier("PolyNet", 81.3, 95.8, "92M", "7.7x", "35B", "19x"),
     Classifier("EfficientNet-B4", 83.0, 96.3, "19M", "1x", "4.2B", "1x", PUBLISHED["b4"].architecture),
     Classifier("SENet", 82.7, 96.2, "146M", "7.7x", "42B", "10x"),

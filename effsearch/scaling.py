@@ -16,13 +16,12 @@ from effsearch.errors import NotationError, QuantityError, listed
 DepthRounding = Literal["ceil", "nearest"]
 DEPTH_ROUNDINGS: tuple[DepthRounding, ...] = get_args(DepthRounding)
 
-SLACK = 1e-9
-"""What a product such as 1.1 * 10 may exceed a whole number by and still count as that number."""
+SLACK = 1e-9  # a product such as 1.1 * 10 counts as the whole number that it exceeds by no more than this
 
 
 @dataclass(frozen=True, slots=True)
 class Multipliers:
-    """Of depth (layers), width (channels) and resolution (px); raises QuantityError unless above 0."""
+    """Multipliers of depth (layers), width (channels) and resolution (px); raises QuantityError unless above 0."""
 
     depth: float = 1.0
     width: float = 1.0
@@ -67,8 +66,7 @@ class Coefficients:
         return f"alpha {self.alpha:.4g}, beta {self.beta:.4g}, gamma {self.gamma:.4g}"
 
 
-PAPER = Coefficients(1.2, 1.1, 1.15)
-"""What the paper found for B0 by its grid search (1905.11946, section 4)."""
+PAPER = Coefficients(1.2, 1.1, 1.15)  # found for B0 by grid search (1905.11946, section 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +89,29 @@ class Rounding:
                 raise QuantityError(f"the {name} must be from 1 to 1024, got {value!r}")
 
     def layers(self, layers: int, depth: float) -> int:
-        asked = layers * depth
-        whole = math.ceil(asked - SLACK) if self.depth == "ceil" else math.floor(asked + 0.5 + SLACK)
-        return max(1, whole)
+        exact = layers * depth
+        return max(1, math.ceil(exact - SLACK) if self.depth == "ceil" else math.floor(exact + 0.5 + SLACK))
 
     def channels(self, channels: int, width: float) -> int:
-        return _no_turning_back(channels, width, round_channels(channels * width, self.divisor))
+        return _same_direction(channels, width, round_channels(channels * width, self.divisor))
 
     def pixels(self, side: int, resolution: float) -> int:
         multiples = max(1, math.floor(side * resolution / self.multiple + 0.5 + SLACK))
-        return _no_turning_back(side, resolution, multiples * self.multiple)
+        return _same_direction(side, resolution, multiples * self.multiple)
 
 
 AS_PUBLISHED = Rounding()
 
 
-def _no_turning_back(before: int, multiplier: float, rounded: int) -> int:
-    """What grows must not shrink by rounding, nor the reverse; a multiplier of 1 changes nothing."""
+def _same_direction(before: int, multiplier: float, rounded: int) -> int:
+    """A rounded size that does not shrink where the multiplier grows it, nor grow where that shrinks it."""
     if multiplier == 1:
         return before
     return max(before, rounded) if multiplier > 1 else min(before, rounded)
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor`, at least one and never below 90 % of what was asked (1801.04381)."""
+    """The nearest multiple of `divisor`, at least one and never below 90 % of `channels` (1801.04381)."""
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
@@ -122,29 +119,22 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 def grow(architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
     """N(d, w, r): the layers of each stage times d, all channels times w, the input's side times r.
 
-    Stem and head keep their one layer. Raises QuantityError where a network grows beyond what can be written.
+    Stem and head keep their one layer. Raises QuantityError where a network grows beyond the limits of the notation.
     """
     try:
-        return replace(
-            architecture,
-            stem=replace(architecture.stem, channels=rounding.channels(architecture.stem.channels, by.width)),
-            stages=tuple(
-                replace(
-                    stage,
-                    layers=rounding.layers(stage.layers, by.depth),
-                    channels=rounding.channels(stage.channels, by.width),
-                )
-                for stage in architecture.stages
-            ),
-            head=rounding.channels(architecture.head, by.width) if architecture.head else 0,
-            resolution=rounding.pixels(architecture.resolution, by.resolution),
-        )
+        stem = replace(architecture.stem, channels=rounding.channels(architecture.stem.channels, by.width))
+        grown = []
+        for stage in architecture.stages:
+            layers, channels = rounding.layers(stage.layers, by.depth), rounding.channels(stage.channels, by.width)
+            grown.append(replace(stage, layers=layers, channels=channels))
+        head = rounding.channels(architecture.head, by.width) if architecture.head else 0
+        side = rounding.pixels(architecture.resolution, by.resolution)
+        return replace(architecture, stem=stem, stages=tuple(grown), head=head, resolution=side)
     except (NotationError, OverflowError) as error:
-        raise QuantityError(
-            f"depth x {by.depth:.4g}, width x {by.width:.4g}, resolution x {by.resolution:.4g} is too much: {error}"
-        ) from None
+        asked = f"depth x {by.depth:.4g}, width x {by.width:.4g}, resolution x {by.resolution:.4g}"
+        raise QuantityError(f"{asked} is too much: {error}") from None
 
 
 def widen(architecture: Architecture, width: float, divisor: int = 8) -> Architecture:
-    """Multiplies the channels of stem, stages and head by `width`."""
+    """Grows the channels of stem, stages and head alone."""
     return grow(architecture, Multipliers(width=width), Rounding(divisor=divisor))

@@ -1,4 +1,4 @@
-"""What a network's latency should be, from those of others that were measured: most that are proposed are not."""
+"""Predicts a network's latency from those of others that were measured, since a search proposes too many to measure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,13 @@ from scipy.optimize import nnls
 from effsearch.architecture import Architecture, Stage
 from effsearch.cost import cost, out_side, stage_cost
 
-LEAST_SECONDS = 1e-6
-"""That any network takes: rates of all kinds of work that one has may have been fitted to 0."""
-
-LEAST = 12
-"""Networks that a model may be fitted to."""
+LEAST_SECONDS = 1e-6  # the fitted rates of all kinds of work that a network does may be 0
+LEAST = 12  # networks that a model needs to be fitted to
 
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """Seconds as a sum of what the layers do, each kind of work at a rate of its own.
+    """Seconds as a weighted sum of the kinds of work that `work` lists.
 
     `error` is the root mean square of the relative errors for networks that were left out, one at a time.
     """
@@ -35,65 +32,48 @@ def fit_latency(architectures: Sequence[Architecture], seconds: Sequence[float],
     """Fits rates that are not negative, so that relative errors are small; raises ValueError for under LEAST."""
     if len(architectures) < LEAST:
         raise ValueError(f"a model of latency needs {LEAST} networks at least, got {len(architectures)}")
-    # Each row over its latency: the sum that is fitted is then 1.
+    # Rows are divided by their latency, so that errors are relative and each fitted sum is 1.
     rows = np.array([work(network, classes) for network in architectures]) / np.array(seconds)[:, None]
-    errors = []
-    for index in range(len(rows)):
-        others = np.delete(rows, index, 0)
-        errors.append(float(rows[index] @ _rates(others)) - 1)
+    errors = [row @ _rates(np.delete(rows, index, 0)) - 1 for index, row in enumerate(rows)]
     return LatencyModel(tuple(_rates(rows).tolist()), float(np.sqrt(np.mean(np.square(errors)))))
 
 
 def _rates(rows: np.ndarray) -> np.ndarray:
-    scale = rows.max(0)
-    scale[scale == 0] = 1.0
-    found, _ = nnls(rows / scale, np.ones(len(rows)))
-    rates: np.ndarray = found / scale
+    scale = np.where(rows.max(0) == 0, 1.0, rows.max(0))
+    rates: np.ndarray = nnls(rows / scale, np.ones(len(rows)))[0] / scale
     return rates
 
 
 def work(architecture: Architecture, classes: int) -> tuple[float, ...]:
-    """What a network does for one image, kind by kind.
+    """The amount of each kind of work that a network does for one image.
 
     A constant, blocks, blocks with squeeze-and-excitation, elements written, elements that depthwise convolutions and
-    excitations write, multiply-adds of depthwise, of dense spatial and of all other convolutions, and parameters.
+    the excitations after them write, multiply-adds of depthwise convolutions, of the stem and all stages without these,
+    and of all else, and parameters.
     """
-    total = cost(architecture, classes=classes)
-    blocks = excited = depthwise_elements = excited_elements = 0
-    stem = architecture.stem
+    total, stem = cost(architecture, classes=classes), architecture.stem
+    excited = depthwise_elements = excited_elements = depthwise = 0
     side = out_side(architecture.resolution, stem.stride)
     dense = 3 * stem.channels * stem.kernel**2 * side * side
     side = out_side(side, 2) if stem.pool else side
-    depthwise, channels = 0, stem.channels
+    channels = stem.channels
     for stage in architecture.stages:
         flops, _, _, after = stage_cost(stage, channels, side)
-        blocks += stage.layers
-        if stage.op in ("mbconv", "separable", "plain_separable"):
-            elements = _middle_elements(stage, channels, side)
-            depthwise_elements += elements
-            depthwise += elements * stage.kernel**2
-            if stage.se_ratio:
-                excited, excited_elements = excited + stage.layers, excited_elements + elements
+        excited += stage.layers if stage.se_ratio else 0
+        if written := after**2 * _channels(stage, channels, "depthwise"):
+            depthwise_elements += written
+            depthwise += written * stage.kernel**2
+            excited_elements += after**2 * _channels(stage, channels, "excitation")
         else:
             dense += flops
-            excited += stage.layers if stage.se_ratio else 0
         channels, side = stage.channels, after
-    pointwise = total.flops - dense - depthwise
-    return (
-        1.0,
-        blocks,
-        excited,
-        total.activations,
-        depthwise_elements,
-        excited_elements,
-        depthwise,
-        dense,
-        pointwise,
-        total.params,
-    )
+    elements = total.activations, depthwise_elements, excited_elements
+    multiply_adds = depthwise, dense, total.flops - dense - depthwise
+    return 1.0, architecture.layers, excited, *elements, *multiply_adds, total.params
 
 
-def _middle_elements(stage: Stage, channels: int, side: int) -> int:
-    """Elements that the spatial convolutions of a stage write."""
-    area = out_side(side, stage.stride) ** 2
-    return area * (stage.middle(channels) + (stage.layers - 1) * stage.middle(stage.channels))
+def _channels(stage: Stage, channels: int, kind: str) -> int:
+    """The channels that all parts of one kind in a stage put out together."""
+    first, others = stage.widths(channels), stage.widths(stage.channels)
+    gives = [part.gives for part in stage.parts if part.kind == kind]
+    return sum(first[width] + (stage.layers - 1) * others[width] for width in gives)

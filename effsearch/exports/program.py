@@ -10,7 +10,7 @@ from effsearch.network.file import Weights
 
 
 def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
-    """Writes network.pt2, with a batch of any size and what the input must be in its extra files."""
+    """Writes network.pt2, which takes a batch of any size; its extra file about.json describes the input."""
     name, side = "network.pt2", weights.architecture.resolution
     example = (torch.zeros(2, 3, side, side),)
     program = torch.export.export(weights.network(), example, dynamic_shapes=({0: torch.export.Dim("batch")},))

@@ -1,4 +1,4 @@
-"""What a network can be exported to, by name."""
+"""The targets of an export, by name."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from effsearch.network.file import Weights
 
 @dataclass(frozen=True)
 class Exported:
-    """The files written, and the lines of Python that use them as they stand."""
+    """The files written, and lines of Python that use them."""
 
     files: tuple[Path, ...]
     usage: str
@@ -32,7 +32,7 @@ def export(weights: Weights, target: str, out: Path) -> Exported:
     writer = importlib.import_module(f"effsearch.exports.{module}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: whatever fails on the way leaves no folder behind.
+        # The folder appears whole or not at all.
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
         try:
             building.chmod(0o755)
@@ -51,4 +51,4 @@ TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "safetensors": ("native", ()),
     "torch-export": ("program", ()),
 }
-"""By name: the module here that writes it, and the packages that needs besides."""
+"""For each target the module of this package that writes it, and the optional packages that the module needs."""

@@ -2,22 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
 from safetensors.torch import save
 
-from effsearch.architecture import Activation, Architecture, Stage
+from effsearch.architecture import Architecture, Stage
+from effsearch.cost import out_side
 from effsearch.data.augment import MEAN, STD
 from effsearch.errors import ExportError
 from effsearch.files import write_atomically
+from effsearch.network.blocks import ACTIVATION_LAYERS
 from effsearch.network.file import Weights
-
-ACTIVATIONS: dict[Activation, str] = {
-    "silu": "nn.SiLU",
-    "relu": "nn.ReLU",
-    "relu6": "nn.ReLU6",
-    "hardswish": "nn.Hardswish",
-}
 
 MODULE = '''"""{name}, found by effsearch: {notation}
 
@@ -33,22 +29,9 @@ from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.efficientnet import _create_effnet
 from torch import nn
 
-default_cfgs = generate_default_cfgs(
-    {{
-        "{name}": dict(
-            file=str(Path(__file__).parent / "model.safetensors"),
-            num_classes={classes},
-            input_size=(3, {side}, {side}),
-            pool_size=({pool}, {pool}),
-            crop_pct=1.0,
-            interpolation="bilinear",
-            mean={mean},
-            std={std},
-            first_conv="conv_stem",
-            classifier="classifier",
-        )
-    }}
-)
+pretrained_cfg = {pretrained}
+pretrained_cfg |= {{"file": str(Path(__file__).parent / "model.safetensors"), "pool_size": ({pool}, {pool})}}
+default_cfgs = generate_default_cfgs({{"{name}": pretrained_cfg}})
 
 
 @register_model
@@ -61,7 +44,7 @@ def {name}(pretrained=False, **kwargs):
         stem_size={stem},
         fix_stem=True,
         round_chs_fn=lambda channels: channels,
-        act_layer={activation},
+        act_layer=nn.{activation},
         norm_layer=partial(nn.BatchNorm2d, eps=1e-5),
         se_layer=partial(SqueezeExcite, rd_round_fn=int),
     )
@@ -72,97 +55,83 @@ def {name}(pretrained=False, **kwargs):
 
 
 def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
-    """Writes NAME.py, config.json and model.safetensors; raises ExportError for what timm has no blocks for."""
+    """Writes NAME.py, config.json and model.safetensors; raises ExportError for a network that timm cannot build."""
     architecture = weights.architecture
     _check(architecture)
-    name = f"effsearch_{architecture.key}"
-    names = dict(_names(architecture))
-    tensors = {
-        f"{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": value.contiguous()
-        for key, value in weights.tensors.items()
-    }
-    mean, std = (tuple(round(value / 255, 6) for value in values) for values in (MEAN, STD))
-    side, count = architecture.resolution, len(weights.classes)
-    pool = side
-    for stride in (architecture.stem.stride, *(stage.stride for stage in architecture.stages)):
-        pool = -(-pool // stride)
-    files = (f"{name}.py", "config.json", "model.safetensors")
-    module = MODULE.format(
-        name=name,
-        notation=architecture.notation,
-        classes=count,
-        side=side,
-        pool=pool,
-        levels=1 + sum(stage.stride == 2 for stage in architecture.stages),
-        mean=mean,
-        std=std,
-        stages=json.dumps([str(stage) for stage in architecture.stages], indent=8).replace("\n]", "\n    ]"),
-        head=architecture.head,
-        stem=architecture.stem.channels,
-        activation=ACTIVATIONS[architecture.activation],
-    )
-    pretrained = {"num_classes": count, "input_size": [3, side, side], "mean": mean, "std": std, "crop_pct": 1.0}
-    pretrained |= {"interpolation": "bilinear", "first_conv": "conv_stem", "classifier": "classifier"}
+    name, names = f"effsearch_{architecture.key}", dict(_names(architecture))
+    parts = {key: key.rpartition(".") for key in weights.tensors}
+    tensors = {f"{names[parts[key][0]]}.{parts[key][2]}": value.contiguous() for key, value in weights.tensors.items()}
     config = {
         "architecture": name,
-        "num_classes": count,
+        "num_classes": len(weights.classes),
         "num_features": architecture.head,
         "label_names": list(weights.classes),
         "notation": architecture.notation,
         "trained": weights.trained,
-        "pretrained_cfg": pretrained,
+        "pretrained_cfg": _pretrained(architecture, len(weights.classes)),
     }
-    write_atomically(folder / files[0], module)
+    files = (f"{name}.py", "config.json", "model.safetensors")
+    write_atomically(folder / files[0], _module(architecture, len(weights.classes), name))
     write_atomically(folder / files[1], json.dumps(config, indent=2) + "\n")
     write_atomically(folder / files[2], save(tensors, metadata={"format": "pt"}))
-    usage = (
-        f"import sys, timm\nsys.path.insert(0, {str(out)!r})\nimport {name}\n"
-        f"network = timm.create_model({name!r}, pretrained=True).eval()"
+    imports = f"import sys, timm\nsys.path.insert(0, {str(out)!r})\nimport {name}\n"
+    return files, f"{imports}network = timm.create_model({name!r}, pretrained=True).eval()"
+
+
+def _pretrained(architecture: Architecture, classes: int) -> dict[str, object]:
+    side = architecture.resolution
+    mean, std = (tuple(round(value / 255, 6) for value in values) for values in (MEAN, STD))
+    shape: dict[str, object] = {"num_classes": classes, "input_size": (3, side, side), "mean": mean, "std": std}
+    names = {"interpolation": "bilinear", "first_conv": "conv_stem", "classifier": "classifier"}
+    return {**shape, "crop_pct": 1.0, **names}
+
+
+def _module(architecture: Architecture, classes: int, name: str) -> str:
+    strides = (architecture.stem.stride, *(stage.stride for stage in architecture.stages))
+    return MODULE.format(
+        name=name,
+        notation=architecture.notation,
+        classes=classes,
+        pool=reduce(out_side, strides, architecture.resolution),
+        pretrained=_pretrained(architecture, classes),
+        levels=1 + strides[1:].count(2),
+        stages=json.dumps([str(stage) for stage in architecture.stages], indent=8).replace("\n]", "\n    ]"),
+        head=architecture.head,
+        stem=architecture.stem.channels,
+        activation=ACTIVATION_LAYERS[architecture.activation].__name__,
     )
-    return files, usage
 
 
 def _check(architecture: Architecture) -> None:
-    stem = architecture.stem
+    stem, missing = architecture.stem, [stage.op for stage in architecture.stages if not stage.operator.timm]
+    cause = ""
     if (stem.kernel, stem.stride, stem.pool) != (3, 2, False):
-        raise ExportError(
-            f"timm's EfficientNets begin with a 3x3 convolution of stride 2, got {stem}; take another --to"
-        )
-    if not architecture.head:
-        raise ExportError("timm's EfficientNets have a head, and this network has none; take another --to")
-    if any(stage.op == "bottleneck" for stage in architecture.stages):
-        raise ExportError("timm's EfficientNets have no bottleneck blocks; take another --to")
+        cause = f"begin with a 3x3 convolution of stride 2, got {stem}"
+    elif not architecture.head:
+        cause = "have a head, and this network has none"
+    elif missing:
+        cause = f"have no {missing[0]} blocks"
+    if cause:
+        raise ExportError(f"timm's EfficientNets {cause}; take another --to")
 
 
 def _names(architecture: Architecture) -> Iterator[tuple[str, str]]:
     """Our name and timm's of every module that has tensors."""
-    yield "features.0.0", "conv_stem"
-    yield "features.0.1", "bn1"
+    last = f"features.{len(architecture.stages) + 1}"
+    yield from (("features.0.0", "conv_stem"), ("features.0.1", "bn1"))
     for number, stage in enumerate(architecture.stages):
         for layer in range(stage.layers):
             yield from _block_names(stage, f"features.{number + 1}.{layer}.block", f"blocks.{number}.{layer}")
-    last = f"features.{len(architecture.stages) + 1}"
-    yield f"{last}.0", "conv_head"
-    yield f"{last}.1", "bn2"
-    yield "classifier.1", "classifier"
-
-
-_CONVOLUTIONS = {
-    "mbconv": ("conv_pw", "conv_dw", "conv_pwl"),
-    "fused": ("conv_exp", "conv_pwl"),
-    "separable": ("conv_dw", "conv_pw"),
-    "plain_separable": ("conv_dw", "conv_pw"),
-    "conv": ("conv",),
-}
+    yield from ((f"{last}.0", "conv_head"), (f"{last}.1", "bn2"), ("classifier.1", "classifier"))
 
 
 def _block_names(stage: Stage, ours: str, theirs: str) -> Iterator[tuple[str, str]]:
-    convolutions, place = _CONVOLUTIONS[stage.op], 0
-    for number, name in enumerate(convolutions, 1):
-        if stage.se_ratio and number == len(convolutions):
+    convolutions = enumerate(stage.operator.timm, 1)
+    for place, part in enumerate(stage.parts):
+        if part.kind == "excitation":
             yield f"{ours}.{place}.fc1", f"{theirs}.se.conv_reduce"
             yield f"{ours}.{place}.fc2", f"{theirs}.se.conv_expand"
-            place += 1
-        yield f"{ours}.{place}.0", f"{theirs}.{name}"
-        yield f"{ours}.{place}.1", f"{theirs}.bn{number}"
-        place += 1
+        else:
+            number, name = next(convolutions)
+            yield f"{ours}.{place}.0", f"{theirs}.{name}"
+            yield f"{ours}.{place}.1", f"{theirs}.bn{number}"

@@ -9,8 +9,9 @@ from torchvision.ops import StochasticDepth
 from effsearch.architecture import Activation, Stage
 from effsearch.cost import squeeze_channels
 from effsearch.network.layers import Layer, SqueezeExcitation
+from effsearch.operators import SHORTCUT_PROJECTION, Part
 
-ACTIVATION_LAYERS: dict[Activation, Callable[..., nn.Module]] = {
+ACTIVATION_LAYERS: dict[Activation, type[nn.Module]] = {
     "silu": nn.SiLU,
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
@@ -18,71 +19,55 @@ ACTIVATION_LAYERS: dict[Activation, Callable[..., nn.Module]] = {
 }
 
 
-def in_place(activation: Activation) -> bool:
-    """Whether an activation overwrites its input: for SiLU and hardswish autograd would have to copy that first."""
-    return activation in ("relu", "relu6")
+def activation_layer(activation: Activation) -> Callable[[], nn.Module]:
+    """Makes an activation; one that overwrites its input, but for those whose input autograd would copy first."""
+    return partial(ACTIVATION_LAYERS[activation], inplace=activation in ("relu", "relu6"))
 
 
 class Block(nn.Module):
-    """One layer of a stage: expand, filter in space, squeeze and excite, project; with a shortcut where shapes allow.
+    """One layer of a stage: the parts of its operator in turn, with a shortcut where it has one.
 
     `drop_path` is the probability with which training skips the residual branch for one image (1603.09382).
     """
 
     def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
         super().__init__()
-        act = ACTIVATION_LAYERS[activation]
-        layer = partial(Layer, inplace=in_place(activation))
-        middle = stage.middle(channels)
-        parts: list[nn.Module] = []
-        if stage.op == "conv":
-            parts.append(layer(channels, stage.channels, stage.kernel, stride, activation_layer=act))
-        else:
-            if stage.op == "fused":
-                parts.append(layer(channels, middle, stage.kernel, stride, activation_layer=act))
-            if stage.op == "mbconv":
-                parts.append(layer(channels, middle, 1, activation_layer=act))
-            if stage.op in ("mbconv", "separable", "plain_separable"):
-                parts.append(layer(middle, middle, stage.kernel, stride, groups=middle, activation_layer=act))
-            if stage.se_ratio:
-                squeeze = squeeze_channels(channels, stage.se_ratio)
-                parts.append(SqueezeExcitation(middle, squeeze, activation=partial(act, inplace=in_place(activation))))
-            last = act if stage.op == "plain_separable" else None
-            parts.append(layer(middle, stage.channels, 1, activation_layer=last))
-        self.block = nn.Sequential(*parts)
-        self.shortcut = stride == 1 and channels == stage.channels and stage.op != "plain_separable"
+        act = activation_layer(activation)
+        module = partial(_module, stage=stage, channels=channels, stride=stride, act=act)
+        self.block = nn.Sequential(*map(module, stage.parts))
+        shortcut = stage.shortcut(channels, stride)
+        self.shortcut = shortcut != "none"
+        self.projection = module(SHORTCUT_PROJECTION) if shortcut == "projection" else nn.Identity()
         self.stochastic_depth = StochasticDepth(drop_path, "row")
+        self.activation = act() if stage.operator.shortcut == "projection" else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         out = x
         for part in self.block:
             out = part(out)
-        return x + self.stochastic_depth(out) if self.shortcut else out
-
-
-class Bottleneck(nn.Module):
-    """One layer of a ResNet: reduce, filter in space, restore, add the shortcut or its projection, activate.
-
-    The filter has the stride, as in torchvision; 1512.03385 has it in the first convolution. `drop_path` as in `Block`.
-    """
-
-    shortcut = True
-
-    def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
-        super().__init__()
-        act = ACTIVATION_LAYERS[activation]
-        layer = partial(Layer, inplace=in_place(activation))
-        middle = stage.middle(channels)
-        self.block = nn.Sequential(
-            layer(channels, middle, 1, activation_layer=act),
-            layer(middle, middle, stage.kernel, stride, activation_layer=act),
-            layer(middle, stage.channels, 1, activation_layer=None),
-        )
-        same = stride == 1 and channels == stage.channels
-        self.projection = nn.Identity() if same else layer(channels, stage.channels, 1, stride, activation_layer=None)
-        self.stochastic_depth = StochasticDepth(drop_path, "row")
-        self.activation = act(inplace=in_place(activation))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.activation(self.projection(x) + self.stochastic_depth(self.block(x)))
+        if self.shortcut:
+            out = self.activation(self.projection(x) + self.stochastic_depth(out))
         return out
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d | None:
+        """The norm that ends the residual branch, or None where an activation does."""
+        last = self.block[-1]
+        return last[1] if isinstance(last, Layer) and len(last) == 2 else None
+
+
+def _module(part: Part, stage: Stage, channels: int, stride: int, act: Callable[[], nn.Module]) -> nn.Module:
+    """One part of a block that gets `channels` channels."""
+    widths = stage.widths(channels)
+    given, gives = widths[part.given], widths[part.gives]
+    if part.kind == "excitation":
+        return SqueezeExcitation(gives, squeeze_channels(channels, stage.se_ratio), activation=act)
+    return Layer(
+        given,
+        gives,
+        kernel_size=1 if part.kind == "pointwise" else stage.kernel,
+        stride=stride if part.strided else 1,
+        groups=given if part.kind == "depthwise" else 1,
+        activation_layer=act if part.activated else None,
+        inplace=None,
+    )

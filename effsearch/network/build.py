@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from effsearch.architecture import Architecture
-from effsearch.network.blocks import ACTIVATION_LAYERS, Block, Bottleneck, in_place
+from effsearch.network.blocks import Block, activation_layer
 from effsearch.network.layers import Layer
 
 
@@ -31,42 +31,39 @@ def build(
     """Makes the network, initialised from torch's global generator.
 
     `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code. With `zero_init`
-    layers with a shortcut start as the identity (1706.02677, section 5.1) and the classifier at zero: a short training
-    then learns from its first steps.
+    layers with a shortcut start as the identity (1706.02677, section 5.1) and the classifier at zero, so that a short
+    training learns from its first steps.
     """
-    stem, activation = architecture.stem, ACTIVATION_LAYERS[architecture.activation]
-    layer_of = partial(Layer, activation_layer=activation, inplace=in_place(architecture.activation))
-    first = layer_of(3, stem.channels, stem.kernel, stem.stride)
+    stem, channels, done = architecture.stem, architecture.stem.channels, 0
+    layer = partial(Layer, activation_layer=activation_layer(architecture.activation), inplace=None)
+    first = layer(3, stem.channels, stem.kernel, stem.stride)
     if stem.pool:
         first.append(nn.MaxPool2d(3, 2, 1))
     parts: list[nn.Module] = [first]
-    channels, done = stem.channels, 0
     for stage in architecture.stages:
-        block, blocks = Bottleneck if stage.op == "bottleneck" else Block, []
-        for layer in range(stage.layers):
-            stride = stage.stride if layer == 0 else 1
+        blocks = []
+        for stride in (stage.stride, *[1] * (stage.layers - 1)):
             rate = drop_path * done / architecture.layers
-            blocks.append(block(stage, channels, stride, architecture.activation, rate))
+            blocks.append(Block(stage, channels, stride, architecture.activation, rate))
             channels, done = stage.channels, done + 1
         parts.append(nn.Sequential(*blocks))
     if architecture.head:
-        parts.append(layer_of(channels, architecture.head, 1))
+        parts.append(layer(channels, architecture.head, 1))
     network = Network(nn.Sequential(*parts), architecture.features, classes, dropout)
     network.apply(_initialise)
     if zero_init:
-        _silence(network)
+        _zero_init(network)
     return network
 
 
-def _silence(network: Network) -> None:
+def _zero_init(network: Network) -> None:
     """Zeroes the last norm of every residual branch, and the classifier.
 
-    But not a norm before a rectifier: it passes no gradient at zero, and the branch would never learn. That of a
-    bottleneck is before the addition, and its rectifier after it.
+    But not a norm right before an activation: a rectifier has no gradient at zero, and the branch would never learn.
     """
     for module in network.modules():
-        if isinstance(module, Block | Bottleneck) and module.shortcut and len(module.block[-1]) == 2:  # type: ignore[arg-type]
-            nn.init.zeros_(module.block[-1][1].weight)  # type: ignore[index]
+        if isinstance(module, Block) and module.shortcut and module.last_norm is not None:
+            nn.init.zeros_(module.last_norm.weight)
     for parameter in network.classifier.parameters():
         nn.init.zeros_(parameter)
 
@@ -77,9 +74,8 @@ def _initialise(module: nn.Module) -> None:
         # The paper's code counts a depthwise filter's own outputs only, where kaiming_normal_ counts all channels.
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0.0, math.sqrt(2 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
         bound = 1 / math.sqrt(module.out_features)
         nn.init.uniform_(module.weight, -bound, bound)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -12,26 +12,18 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-MATRIX_CHANNELS, MATRIX_PIXELS = 16, 100
-"""A pointwise convolution is a matrix product from so many input channels and on maps of at most so many pixels."""
-
-SMALL_MAP = 36
-"""Pixels of the largest map on which a kernel that is larger than the map is written out: a kernel of 7 on 6x6."""
-
-AT_ONCE = 1 << 19
-"""Products that the gradient of a written-out kernel keeps at a time: 2 MiB, which stay in the cache."""
+MATRIX_CHANNELS, MATRIX_PIXELS = 16, 100  # least input channels and most pixels of a matrix product
+SMALL_MAP = 36  # pixels of the largest map on which a kernel larger than the map is written out: a kernel of 7 on 6x6
+AT_ONCE = 1 << 19  # products that the gradient of a written-out kernel keeps in memory: 2 MiB, which stay in the cache
 
 
 def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """What `convolution` gives for x (N, C, H, W) in channels_last, by one of four ways.
+    """The output of `convolution` for x (N, C, H, W) in channels_last.
 
-    Its kernel is square and odd, padded by half of it and not dilated, as all that this package builds are.
-
-    A pointwise convolution of many channels on a small map is a matrix product. With a stride the pixels
-    that it skips are left out first, since oneDNN writes outside of its memory in the backward pass of narrow ones
-    (issue 6035).
-    A depthwise convolution with a kernel larger than its map is written out (`SmallMap`; issue 1807).
-    Everything else is torch's own.
+    Its kernel is square and odd, padded by half of it and not dilated, as all that this package builds are. A pointwise
+    one of many channels on a small map is a matrix product; pixels that its stride skips are left out first, since
+    oneDNN's backward pass of narrow ones writes outside of its memory (issue 6035). A depthwise one with a kernel
+    larger than its map is written out (`SmallMap`; issue 1807). Everything else is torch's own.
     """
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     if kernel == 1 and convolution.groups == 1:
@@ -95,7 +87,7 @@ def _summed(pixels: Tensor, filters: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=256)
-@torch.inference_mode(False)  # What a validation asks for first must serve a training too.
+@torch.inference_mode(False)  # the tensors are cached, and a training must be able to use those of a validation
 def _between(height: int, width: int, kernel: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
     """Which weight lies between two pixels: one-hot rows (pixels in x pixels out, kernel^2), and the shape out."""
     below, shape_y = _offsets(height, kernel, stride)
@@ -105,7 +97,7 @@ def _between(height: int, width: int, kernel: int, stride: int) -> tuple[Tensor,
 
 
 def _offsets(size: int, kernel: int, stride: int) -> tuple[Tensor, int]:
-    """The same along one axis: (size, size out, kernel), and the size out."""
+    """One-hot positions in the kernel along one axis (size, size out, kernel), and the size out."""
     out = (size - 1) // stride + 1
     offsets = torch.arange(size)[:, None] - stride * torch.arange(out) + kernel // 2
     return (offsets[:, :, None] == torch.arange(kernel)).float(), out

@@ -11,7 +11,7 @@ from torchvision import models
 
 @dataclass(frozen=True)
 class Count:
-    """What fvcore counts for one image, by operator, and the parameters of the module."""
+    """The operations of one image that fvcore counts, by operator, and the parameters of the module."""
 
     operators: dict[str, int]
     params: int
@@ -25,7 +25,7 @@ class Count:
 def count(network: nn.Module, resolution: int) -> Count:
     """Traces `network` on one image of `resolution` px."""
     with warnings.catch_warnings():
-        # fvcore is written with torch.jit, which torch has deprecated under one category or another.
+        # fvcore uses torch.jit, which torch deprecates by warnings of several categories.
         warnings.filterwarnings("ignore", message=".*torch.jit")
         warnings.filterwarnings("ignore", category=TracerWarning)
         from fvcore.nn import FlopCountAnalysis
@@ -38,6 +38,6 @@ def count(network: nn.Module, resolution: int) -> Count:
 
 def count_torchvision(name: str, resolution: int) -> Count:
     """Counts a network of torchvision by its name there, such as resnet152, with 1000 classes and no auxiliary ones."""
-    without_others = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
+    options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
     with torch.no_grad():
-        return count(models.get_model(name, weights=None, **without_others), resolution)
+        return count(models.get_model(name, weights=None, **options), resolution)

@@ -20,10 +20,7 @@ LARGEST_STATE_DICT = 8 << 30
 
 @dataclass(frozen=True)
 class Weights:
-    """What a weights file holds: the architecture at its input resolution, class names, and how it was trained.
-
-    `trained` is empty for a network that was not.
-    """
+    """A weights file: the architecture at its input resolution, class names, and how it was trained, if it was."""
 
     architecture: Architecture
     classes: tuple[str, ...]
@@ -40,8 +37,7 @@ class Weights:
 def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weights:
     """Fresh weights, with numbers for names of classes."""
     torch.manual_seed(seed)
-    tensors = build(architecture, classes).state_dict()
-    return Weights(architecture, tuple(map(str, range(classes))), tensors)
+    return Weights(architecture, tuple(map(str, range(classes))), build(architecture, classes).state_dict())
 
 
 def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
@@ -69,16 +65,15 @@ def read_weights(path: Path) -> Weights:
 
 
 def check_fit(architecture: Architecture, classes: int, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raises WeightsError, naming the first tensor, unless the tensors are those of the network."""
+    """Raises WeightsError that names the first tensor that is missing, of another shape, or too many."""
     with torch.device("meta"):
         wanted = build(architecture, max(1, classes)).state_dict()
     for name, tensor in wanted.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             got = f"of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
             raise WeightsError(f"{where}: {name} must be of shape {tuple(tensor.shape)}, but is {got}")
-    more = sorted(tensors.keys() - wanted.keys())
-    if more:
-        raise WeightsError(f"{where}: the network has no place for {more[0]}")
+    if more := tensors.keys() - wanted.keys():
+        raise WeightsError(f"{where}: the network has no place for {min(more)}")
 
 
 def load(path: str | Path) -> Network:
@@ -87,7 +82,7 @@ def load(path: str | Path) -> Network:
 
 
 def start_from(network: Network, architecture: Architecture, path: Path) -> str:
-    """Loads what a file has into a network to be trained, and says in words what became of the classifier.
+    """Loads a file into a network to be trained, and returns "with its classifier" or "with a new classifier".
 
     The file is one of ours, or a state dict as torch saves it (read without running code). A classifier of other
     classes stays as it was. Raises WeightsError if the features do not fit.
@@ -97,7 +92,6 @@ def start_from(network: Network, architecture: Architecture, path: Path) -> str:
     head = [name for name in own if name.startswith("classifier.")]
     fits = all(name in tensors and tensors[name].shape == own[name].shape for name in head)
     if not fits:
-        tensors = {name: value for name, value in tensors.items() if name not in head}
         tensors |= {name: own[name] for name in head}
     check_fit(architecture, len(own["classifier.1.bias"]), tensors, str(path))
     network.load_state_dict(tensors)
@@ -106,15 +100,14 @@ def start_from(network: Network, architecture: Architecture, path: Path) -> str:
 
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
-        if path.stat().st_size > LARGEST_STATE_DICT:
-            raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except WeightsError:
-        raise
+        too_large = path.stat().st_size > LARGEST_STATE_DICT
+        found = None if too_large else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch raises whatever its reader meets: a wrong file is the user's to mend, whichever it is.
+        # torch raises all kinds of errors for a wrong file, and each is the user's to correct.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path} cannot be read as weights: {cause}") from None
+    if too_large:
+        raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{path} holds no state dict")
     return found

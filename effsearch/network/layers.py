@@ -1,7 +1,7 @@
-"""A convolution with norm and activation, and squeeze-and-excitation: plain, or by the ways that are fast on a CPU.
+"""A convolution with norm and activation, and squeeze-and-excitation: as in torchvision, or computed fast on a CPU.
 
-They are torchvision's modules with torchvision's names. A training on a CPU switches them over while it lasts, and
-folds their norms away while it validates; exports, counters and other devices see the plain modules.
+A training on a CPU sets them to `fast` while it lasts, and to `folded` as well while it validates. Exports, counters
+and other devices see torchvision's plain modules.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
         if not self.fast:
             out: Tensor = super().forward(x)
             return out
-        # Without what calling a module does besides, which takes as long as a small layer.
+        # `forward` without the hooks of a module's call, which take as long as a small layer.
         convolution, *others = self._modules.values()
         assert isinstance(convolution, nn.Conv2d)
         x = convolve(x, convolution)
@@ -36,7 +36,7 @@ class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
 
 
 def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """What a norm gives; in training without its module's call, but for a single value a channel, which it refuses."""
+    """The output of a norm; in training without its module's call, unless the module refuses (one value a channel)."""
     if not norm.training or x.numel() == x.shape[1]:
         return norm.forward(x)
     assert norm.num_batches_tracked is not None
@@ -47,7 +47,7 @@ def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 
 
 class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
-    """Channels scaled by what two layers make of their means (1709.01507)."""
+    """Channels, each scaled by a factor that two layers compute from the means of all (1709.01507)."""
 
     fast = False
 
@@ -55,7 +55,7 @@ class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
         if not self.fast:
             out: Tensor = super().forward(x)
             return out
-        # Of a mean the gradient is divided at every pixel, of a sum it is not.
+        # The gradient of a mean is divided at every pixel, that of a sum is not.
         means = x.sum((2, 3)) / (x.shape[2] * x.shape[3])
         squeezed = self.activation.forward(functional.linear(means, self.fc1.weight.flatten(1), self.fc1.bias))
         scale = functional.linear(squeezed, self.fc2.weight.flatten(1), self.fc2.bias)
@@ -65,7 +65,7 @@ class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
 
 @contextmanager
 def fast(network: nn.Module) -> Iterator[None]:
-    """Within it the layers of a network go the ways that are fast on a CPU, with the same results but for rounding."""
+    """Within it a network computes by algorithms that are fast on a CPU, with the same results but for rounding."""
     layers = [module for module in network.modules() if isinstance(module, Layer | SqueezeExcitation)]
     for layer in layers:
         layer.fast = True

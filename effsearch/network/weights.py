@@ -1,4 +1,4 @@
-"""Takes the weights of torchvision's networks."""
+"""Reads the weights of torchvision's networks."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ from effsearch.errors import WeightsError
 from effsearch.network.build import build
 
 Names = Iterator[tuple[str, str]]
-"""Of one convolution or norm: our name and torchvision's."""
+"""Our name and torchvision's of each convolution and norm whose names differ."""
 
 
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -19,12 +19,11 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
     Raises WeightsError where it lacks a tensor, has one too many, or one of another shape. torchvision trains B5 and
     larger with a batch norm epsilon of 0.001, where ours is 0.00001, so the logits of those differ a little.
     """
+    names: dict[str, str] = {}
     if "conv1.weight" in weights:
-        names = dict(_resnet(architecture))
+        names |= _resnet(architecture)
     elif "features.1.conv.0.0.weight" in weights:
-        names = dict(_mobilenet_v2(architecture))
-    else:
-        names = {}
+        names |= _mobilenet_v2(architecture)
     classes = len(next((weights[key] for key in ("classifier.1.bias", "fc.bias") if key in weights), ()))
     theirs, renamed = dict(weights), {}
     with torch.device("meta"):
@@ -42,23 +41,21 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
 
 
 def _resnet(architecture: Architecture) -> Names:
-    yield "features.0.0", "conv1"
-    yield "features.0.1", "bn1"
+    yield from (("features.0.0", "conv1"), ("features.0.1", "bn1"), ("classifier.1", "fc"))
     for ours, stage, layer in _blocks(architecture):
         theirs = f"layer{stage}.{layer}"
         for part in range(3):
             yield f"{ours}.block.{part}.0", f"{theirs}.conv{part + 1}"
             yield f"{ours}.block.{part}.1", f"{theirs}.bn{part + 1}"
-        yield f"{ours}.projection.0", f"{theirs}.downsample.0"
-        yield f"{ours}.projection.1", f"{theirs}.downsample.1"
-    yield "classifier.1", "fc"
+        for part in range(2):
+            yield f"{ours}.projection.{part}", f"{theirs}.downsample.{part}"
 
 
 def _mobilenet_v2(architecture: Architecture) -> Names:
     """Their blocks are numbered throughout, and the projection's convolution and norm have no module of their own."""
     number = 0
     for number, (ours, stage, _) in enumerate(_blocks(architecture), 1):
-        theirs, last = f"features.{number}.conv", 1 if architecture.stages[stage - 1].op == "separable" else 2
+        theirs, last = f"features.{number}.conv", len(architecture.stages[stage - 1].parts) - 1
         for part in range(last):
             yield f"{ours}.block.{part}.0", f"{theirs}.{part}.0"
             yield f"{ours}.block.{part}.1", f"{theirs}.{part}.1"

@@ -382,6 +382,6 @@ def from_document(kind: str, values: Mapping[str, Any]) -> Settings:
 def _recipe(values: Mapping[str, Any]) -> dict[str, Any]:
     """A dropout of None, which follows from the size, cannot be written; 0.1 had another name for bn_momentum."""
     found = {"dropout": None, **values}
-    if "norm_momentum" in found and hasattr(Recipe, "bn_momentum"):
+    if "norm_momentum" in found:
         found["bn_momentum"] = found.pop("norm_momentum")
     return found

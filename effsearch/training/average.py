@@ -1,4 +1,4 @@
-"""The average of a network's weights, which is what is validated."""
+"""The average of a network's weights, which is validated in its place."""
 
 import copy
 
@@ -7,21 +7,21 @@ from torch import Tensor, nn
 
 
 class Average:
-    """An exponential average of weights and buffers that starts short: the first random weights are soon forgotten.
+    """An exponential average of weights and buffers, short at first so that the initial weights are soon forgotten.
 
-    `network` is the average as a module. A step takes two calls for all tensors together, and is counted on the host.
+    `network` is the average as a module. A step is two calls for all tensors together, and is counted on the host.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network)
         self.decay = decay
         self.updates = 0
-        self._sources, self._averaged = _floats(network), _floats(self.network)
-        self._counts, self._counted = _counts(network), _counts(self.network)
+        self._sources, self._averaged = (_tensors(each, floating=True) for each in (network, self.network))
+        self._counts, self._counted = (_tensors(each, floating=False) for each in (network, self.network))
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the network as it is now into the average; counts of batches are copied."""
+        """Adds the network of this step to the average; counts of batches are copied."""
         if self._averaged and self.updates:
             share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
             torch._foreach_lerp_(self._averaged, self._sources, share)
@@ -32,21 +32,16 @@ class Average:
         self.updates += 1
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Every tensor by its name, and how many updates there were; named as torch's AveragedModel names them."""
+        """All tensors and the number of updates, with the names of torch's AveragedModel."""
         tensors = {f"module.{name}": value for name, value in self.network.state_dict().items()}
         return {"n_averaged": torch.tensor(self.updates), **tensors}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Goes on from what `state_dict` gave; raises KeyError or RuntimeError for that of another network."""
-        self.updates = int(state["n_averaged"])
-        self.network.load_state_dict(
-            {name.removeprefix("module."): value for name, value in state.items() if name != "n_averaged"}
-        )
+        """Restores what `state_dict` gave; raises KeyError or RuntimeError for that of another network."""
+        tensors = {name.removeprefix("module."): value for name, value in state.items()}
+        self.updates = int(tensors.pop("n_averaged"))
+        self.network.load_state_dict(tensors)
 
 
-def _floats(network: nn.Module) -> list[Tensor]:
-    return [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
-
-
-def _counts(network: nn.Module) -> list[Tensor]:
-    return [tensor for tensor in network.buffers() if not tensor.is_floating_point()]
+def _tensors(network: nn.Module, floating: bool) -> list[Tensor]:
+    return [each for each in (*network.parameters(), *network.buffers()) if each.is_floating_point() == floating]

@@ -1,4 +1,4 @@
-"""The images of a split where they are trained on: in a GPU's memory if they fit, else fetched while it computes."""
+"""The images of a split on the device: all in a GPU's memory if they fit, else fetched while it computes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +9,14 @@ from torch import Tensor
 
 from effsearch.data.imageset import Split
 
-RESIDENT = 8
-"""A GPU keeps a split that fits into this part of its free memory; several workers may share it."""
-
-CHUNK = 64 << 20
-"""Bytes of images that are copied to a GPU at a time, so that the host never holds a whole split."""
+RESIDENT = 8  # a GPU keeps a split that fits into an eighth of its free memory, which several workers may share
+CHUNK = 64 << 20  # bytes of images in one copy to a GPU, so that the host never holds a whole split
 
 
 class Batches:
     """Pixels uint8 (N, H, W, 3) and labels (N,) of a split on `device`, batch by batch.
 
-    Nothing of it makes a GPU and its host wait for one another once an epoch has begun.
+    Within an epoch a GPU and its host do not wait for one another.
     """
 
     def __init__(self, split: Split, device: torch.device) -> None:
@@ -31,7 +28,7 @@ class Batches:
         return len(self._split)
 
     def of(self, order: np.ndarray, batch: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first `count` batches of so many images in an order, or all of them with what is left at the end."""
+        """The first `count` batches of `batch` images in an order, or all, of which the last may be smaller."""
         count = -(-len(order) // batch) if count is None else count
         there = torch.from_numpy(order).to(self._device)
         parts = [slice(index * batch, min((index + 1) * batch, len(order))) for index in range(count)]
@@ -46,7 +43,7 @@ class Batches:
                 yield torch.from_numpy(self._split.images(order[part])), self._labels[there[part]]
 
     def _ahead(self, indices: list[np.ndarray]) -> Iterator[Tensor]:
-        """Images in pinned memory, whose copies need no wait, each batch fetched while the one before is trained on."""
+        """Images in pinned memory, which is copied without waiting; a batch is fetched while the last one is used."""
         with ThreadPoolExecutor(1) as pool:
             fetched = [pool.submit(self._pinned, index) for index in indices[:1]]
             for index in [*indices[1:], None]:

@@ -1,5 +1,6 @@
 """The state of a training between two epochs, as the bytes of a safetensors file."""
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -18,21 +19,17 @@ _SUM = "check.sum"
 def pack(
     network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator, history: Iterable[Epoch]
 ) -> bytes:
-    """All that a training needs to go on as if it had not been stopped."""
-    device = generator.device
+    """The whole state of a training, from which it continues as if it had not been stopped."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, parameter in enumerate(_parameters(optimizer)):
         tensors |= {f"optimizer.{index}.{name}": value for name, value in optimizer.state[parameter].items()}
     tensors["random.own"] = generator.get_state()
     tensors["random.cpu"] = torch.get_rng_state()
-    if device.type == "cuda":
-        tensors["random.cuda"] = torch.cuda.get_rng_state(device)
-    missing = float("nan")
-    tensors["history"] = torch.tensor(
-        [[e.epoch, e.loss, missing if e.accuracy is None else e.accuracy, e.seconds] for e in history],
-        dtype=torch.float64,
-    )
+    if generator.device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(generator.device)
+    rows = [[e.epoch, e.loss, math.nan if e.accuracy is None else e.accuracy, e.seconds] for e in history]
+    tensors["history"] = torch.tensor(rows, dtype=torch.float64)
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     return save(whole | {_SUM: torch.tensor(_sum(whole))})
 
@@ -42,34 +39,29 @@ def unpack(
 ) -> list[Epoch]:
     """Brings a fresh training to the state that was packed, and returns its epochs; raises CorruptCheckpoint.
 
-    On the kind of device where it was packed the training then goes on as if it had not been stopped; on another one
-    weights, averages and momenta are the same, but augmentation and dropout draw anew.
+    On the kind of device where it was packed the training continues as if it had not been stopped; on another kind
+    weights, averages and momenta are the same, but augmentation and dropout draw new random numbers.
     """
     try:
-        return _unpack(_load(state), network, average, optimizer, generator)
-    except (KeyError, RuntimeError, TypeError) as error:  # Of another network, or of no training.
+        tensors = _load(state)
+        network.load_state_dict(_part(tensors, "network."))
+        average.load_state_dict(_part(tensors, "average."))
+        for index, parameter in enumerate(_parameters(optimizer)):
+            for name, value in _part(tensors, f"optimizer.{index}.").items():
+                # In the parameter's memory order and device; a count of steps stays on the CPU, as optimizers keep it.
+                like = parameter if value.shape == parameter.shape and value.ndim else value
+                optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
+        history = _epochs(tensors["history"])
+        torch.set_rng_state(tensors["random.cpu"])
+        if ("random.cuda" in tensors) != (generator.device.type == "cuda"):
+            # Another kind of device has another generator, which is seeded anew.
+            generator.manual_seed(generator.initial_seed() + len(history))
+            return history
+        generator.set_state(tensors["random.own"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], generator.device)
+    except (KeyError, RuntimeError, TypeError) as error:  # the state of another network, or not of a training
         raise CorruptCheckpoint(f"not the state of this training: {error}") from None
-
-
-def _unpack(
-    tensors: dict[str, Tensor], network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
-) -> list[Epoch]:
-    network.load_state_dict(_part(tensors, "network."))
-    average.load_state_dict(_part(tensors, "average."))
-    for index, parameter in enumerate(_parameters(optimizer)):
-        for name, value in _part(tensors, f"optimizer.{index}.").items():
-            # In the memory order of its parameter; a count of steps stays on the CPU, where its optimizer keeps it.
-            like = parameter if value.shape == parameter.shape and value.ndim else value
-            optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
-    history = _epochs(tensors["history"])
-    torch.set_rng_state(tensors["random.cpu"])
-    if ("random.cuda" in tensors) != (generator.device.type == "cuda"):
-        # On another kind of device: chance cannot go on there as it went here, and begins anew.
-        generator.manual_seed(generator.initial_seed() + len(history))
-        return history
-    generator.set_state(tensors["random.own"])
-    if "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], generator.device)
     return history
 
 
@@ -82,14 +74,14 @@ def history_of(state: bytes) -> list[Epoch]:
 
 
 def _load(state: bytes) -> dict[str, Tensor]:
-    """The tensors, as they were written: a file may be whole in length and yet not in content."""
+    """The tensors; raises CorruptCheckpoint where they are corrupt, which the checksum tells."""
     try:
         tensors = load(state)
     except (SafetensorError, ValueError, TypeError) as error:
         raise CorruptCheckpoint(f"not the state of a training: {error}") from None
     kept = tensors.pop(_SUM, None)
     if kept is None or int(kept) != _sum(tensors):
-        raise CorruptCheckpoint("the state of a training is not what was written")
+        raise CorruptCheckpoint("the state of a training is corrupt: its checksum is another")
     return tensors
 
 
@@ -103,10 +95,7 @@ def _sum(tensors: dict[str, Tensor]) -> int:
 
 
 def _epochs(rows: Tensor) -> list[Epoch]:
-    return [
-        Epoch(int(epoch), loss, None if accuracy != accuracy else accuracy, seconds)
-        for epoch, loss, accuracy, seconds in rows.tolist()
-    ]
+    return [Epoch(int(epoch), loss, None if math.isnan(top1) else top1, s) for epoch, loss, top1, s in rows.tolist()]
 
 
 def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""What a training gives, epoch by epoch, and how it may fail."""
+"""The result of an epoch, and the error of a training that diverged."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch gave: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
+    """One epoch: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
 
     epoch: int
     loss: float

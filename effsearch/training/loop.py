@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,8 +19,7 @@ from effsearch.training.checkpoint import pack, unpack
 from effsearch.training.epoch import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
-CHECK_EVERY = 50
-"""Steps between two looks at the loss: a look makes a GPU wait."""
+CHECK_EVERY = 50  # steps between two looks at the loss, each of which makes a GPU wait
 
 
 class Trained(NamedTuple):
@@ -51,11 +50,11 @@ def train(
     """Trains `network` at `resolution` px.
 
     Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
-    dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`,
-    and go on from the `checkpoint` that it then leaves: both parts together do exactly what one does. `keep` gets a
-    checkpoint after every epoch but the last, and then `on_epoch` the epoch; `on_step` is told now and then how many
-    steps of how many are done. A batch goes through the network in `accumulation` parts, in as much less memory, and
-    makes one step all the same. Raises Diverged, and CorruptCheckpoint.
+    dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`
+    and continue from the `checkpoint` that it returns, with the same results as if it had not stopped. `keep` gets a
+    checkpoint after every epoch but the last, then `on_epoch` the epoch; `on_step` gets the number of steps done and
+    the number of all steps. A batch goes through the network in `accumulation` parts, which takes less memory, and
+    makes one step. Raises Diverged and CorruptCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [*network.parameters()]
@@ -108,19 +107,19 @@ def train(
 
 
 def images_at_once(recipe: Recipe, accumulation: int = 1) -> int:
-    """Images that are validated at a time: a few times what is trained on at a time, in less memory."""
+    """Images validated at a time: four times those trained on at a time, since no gradients are kept; 256 at most."""
     return min(256, max(1, 4 * recipe.batch // accumulation))
 
 
 def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256) -> float:
-    """The share of images of a split that the network, in evaluation mode, classes rightly."""
+    """The share of images of a split that the network, in evaluation mode, classes correctly."""
     return top_accuracy(network, split, resolution, device, 1, batch)
 
 
 def top_accuracy(
     network: nn.Module, split: Split, resolution: int, device: torch.device, top: int, batch: int = 256
 ) -> float:
-    """The share of images whose class is among the `top` that the network thinks likeliest."""
+    """The share of images whose class is among the `top` that the network finds most likely."""
     return _right(network, Batches(split, device), resolution, device, top, batch)
 
 
@@ -128,7 +127,8 @@ def top_accuracy(
 def _right(network: nn.Module, images: Batches, resolution: int, device: torch.device, top: int, batch: int) -> float:
     network.eval()
     right = torch.zeros((), device=device)
-    with _validating(network, device):
+    cpu = device.type == "cpu"
+    with folded(network) if cpu else nullcontext(), fast(network) if cpu else nullcontext():
         for pixels, labels in images.of(np.arange(len(images)), batch):
             with precision(device):
                 logits = network(normalise(pixels, resolution))
@@ -136,18 +136,8 @@ def _right(network: nn.Module, images: Batches, resolution: int, device: torch.d
     return right.item() / len(images)
 
 
-@contextmanager
-def _validating(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """On a CPU a network is validated with its norms folded away."""
-    if device.type != "cpu":
-        yield
-        return
-    with folded(network), fast(network):
-        yield
-
-
 def precision(device: torch.device) -> AbstractContextManager[object]:
-    """What networks compute in on a device: bf16 autocast on a GPU that has it, else float32."""
+    """The precision of a device: bf16 autocast on a GPU that has it, else float32."""
     # On a CPU bf16 trains slower than float32: the backward pass of depthwise convolutions has no fast bf16 kernel.
     return torch.autocast("cuda", torch.bfloat16) if has_bf16(device) else nullcontext()
 
@@ -161,17 +151,16 @@ def has_bf16(device: torch.device) -> bool:
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = recipe.norm_momentum
+            module.momentum = recipe.bn_momentum
     groups = _decayed(network, recipe.weight_decay)
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
-    # As TensorFlow has it in the paper's code: decay 0.9, and an epsilon as large as that.
+    # As in the paper's code for TensorFlow: decay 0.9 and a large epsilon.
     return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum, foreach=True)
 
 
 def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
-    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    yield {"params": weights, "weight_decay": weight_decay}
-    yield {"params": others, "weight_decay": 0.0}
+    """Groups of parameters: weights, which decay, and norms and biases, which do not."""
+    yield {"params": [each for each in network.parameters() if each.ndim > 1], "weight_decay": weight_decay}
+    yield {"params": [each for each in network.parameters() if each.ndim <= 1], "weight_decay": 0.0}

@@ -14,6 +14,11 @@ Schedule = Literal["cosine", "exponential"]
 _WORDS = {"optimizer": get_args(Optimizer), "schedule": get_args(Schedule)}
 
 
+def _number(default: float | None, low: float, high: float) -> Any:
+    """A field with a number from `low` to `high`."""
+    return field(default=default, metadata={"limits": (low, high)})
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An optimizer with momentum, linear warm-up, a decay of the rate, and an average of the weights for evaluation.
@@ -22,35 +27,35 @@ class Recipe:
     exponential: times `decay` every `decay_epochs` epochs. `weight_decay` spares norms and biases; `ema` is the decay
     of the weight average a step, reached gradually; `dropout` is on the classifier (None: 0.2 for networks like B0,
     growing to 0.5 for those like B7), `drop_path` the stochastic depth of the last block (1603.09382).
-    `norm_momentum` is the share of a batch in the running statistics of batch norm. `zero_init` starts residual
-    branches and the classifier at zero (1706.02677, section 5.1). Raises QuantityError for a value out of range.
+    `bn_momentum` is the share of a batch in the running statistics of batch norm. `zero_init` starts residual branches
+    and the classifier at zero (1706.02677, section 5.1). Raises QuantityError for a value out of range.
     """
 
-    batch: int = 64
-    rate: float = 0.2
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    warmup: float = 0.1
-    label_smoothing: float = 0.1
-    ema: float = 0.98
-    dropout: float | None = 0.0
-    drop_path: float = 0.0
+    batch: int = _number(64, 1, 65536)
+    rate: float = _number(0.2, 1e-8, 100)
+    momentum: float = _number(0.9, 0, 0.9999)
+    weight_decay: float = _number(1e-4, 0, 1)
+    warmup: float = _number(0.1, 0, 0.9)
+    label_smoothing: float = _number(0.1, 0, 0.9)
+    ema: float = _number(0.98, 0, 0.999999)
+    dropout: float | None = _number(0.0, 0, 0.95)
+    drop_path: float = _number(0.0, 0, 0.95)
     zero_init: bool = True
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(crop="none"))
     optimizer: Optimizer = "sgd"
     schedule: Schedule = "cosine"
-    decay: float = 0.97
-    decay_epochs: float = 2.4
-    norm_momentum: float = 0.1
+    decay: float = _number(0.97, 0.01, 1)
+    decay_epochs: float = _number(2.4, 0.01, 10_000)
+    bn_momentum: float = _number(0.1, 0.0001, 1)
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise QuantityError(f"the recipe's {name} must be one of {listed(words)}, got {getattr(self, name)!r}")
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise QuantityError(f"the recipe's {name} must be from {low:g} to {high:g}, got {value!r}")
+        for item in fields(self):
+            value, (low, high) = getattr(self, item.name), item.metadata.get("limits", (None, None))
+            if value is not None and low is not None and not low <= value <= high:
+                raise QuantityError(f"the recipe's {item.name} must be from {low:g} to {high:g}, got {value!r}")
 
     def rate_at(self, step: int, steps: int, steps_an_epoch: int = 1) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""
@@ -62,7 +67,7 @@ class Recipe:
         return self.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
     def dropout_for(self, params: int) -> float:
-        """The dropout before the classifier of a network with so many parameters."""
+        """The dropout before the classifier of a network with `params` parameters."""
         if self.dropout is not None:
             return self.dropout
         small, large = 5.3e6, 66.3e6  # B0 and B7 (1905.11946, table 2), with 0.2 and 0.5 (section 5.2)
@@ -70,26 +75,10 @@ class Recipe:
         return 0.2 + 0.3 * min(1.0, max(0.0, share))
 
 
-_LIMITS = {
-    "batch": (1, 65536),
-    "rate": (1e-8, 100),
-    "momentum": (0, 0.9999),
-    "weight_decay": (0, 1),
-    "warmup": (0, 0.9),
-    "label_smoothing": (0, 0.9),
-    "ema": (0, 0.999999),
-    "dropout": (0, 0.95),
-    "drop_path": (0, 0.95),
-    "decay": (0.01, 1),
-    "decay_epochs": (0.01, 10_000),
-    "norm_momentum": (0.0001, 1),
-}
-
 EFFICIENTNET = Recipe(
     # 1905.11946, section 5.2; smoothing, average and crops as in the released code. Rate 0.256 is for 4,096 images.
     batch=256,
     rate=0.256 * 256 / 4096,
-    momentum=0.9,
     weight_decay=1e-5,
     warmup=5 / 350,
     ema=0.9999,
@@ -99,31 +88,28 @@ EFFICIENTNET = Recipe(
     augmentation=Augmentation(crop="resized", scale_min=0.08, policy="autoaugment"),
     optimizer="rmsprop",
     schedule="exponential",
-    norm_momentum=0.01,
+    bn_momentum=0.01,
 )
-EFFICIENTNET_EPOCHS = 350
 
 SHORT = Recipe(
-    # SGD at a high rate with cosine decay learns most of it in a tenth of the epochs.
+    # SGD at a high rate with cosine decay reaches most of the accuracy in a tenth of the epochs.
     batch=128,
     rate=0.4,
     weight_decay=5e-5,
-    warmup=0.1,
     ema=0.998,
     dropout=0.2,
     drop_path=0.1,
     augmentation=Augmentation(crop="resized", scale_min=0.35),
 )
-SHORT_EPOCHS = 30
 
-RECIPES = {"efficientnet": (EFFICIENTNET, EFFICIENTNET_EPOCHS), "short": (SHORT, SHORT_EPOCHS)}
-"""Recipes by name, with the epochs they are made for."""
+RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30)}
+"""Recipes by name, each with its epochs."""
 
 
 def read_recipe(path: Path) -> tuple[Recipe, int | None]:
-    """Reads a recipe from a TOML file whose keys are the fields, those of `short` where they are left out.
+    """Reads a TOML file with fields of a recipe and perhaps `epochs`; fields left out are those of `short`.
 
-    `epochs` may stand there too. Raises RecipeError that names file and key.
+    Raises RecipeError that names file and key.
     """
     try:
         values = read_toml(path)
@@ -146,6 +132,8 @@ def _checked(base: Any, values: dict[str, Any]) -> dict[str, Any]:
     """The values, each of the type that `base` has there; whole numbers serve as numbers."""
     known = {item.name: getattr(base, item.name) for item in fields(base)}
     for name, value in values.items():
+        if name == "norm_momentum":
+            raise RecipeError("norm_momentum is now called bn_momentum")
         if name not in known or name == "augmentation":
             raise RecipeError(f"unknown key {name!r}; there are {listed(known)}")
         wanted = float if known[name] is None else type(known[name])
@@ -157,5 +145,5 @@ def _checked(base: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """For run.toml: what is None is left out."""
+    """The fields for run.toml, without those that are None."""
     return {name: value for name, value in asdict(recipe).items() if value is not None}

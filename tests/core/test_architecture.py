@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from strategies import architectures, divided, stages
 
 from effsearch.architecture import Architecture, Stage, Stem, parse, parse_stage
-from effsearch.errors import NotationError
+from effsearch.errors import NotationError, listed
 from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, RESNET50
+from effsearch.operators import OP_OF_CODE
 
 B0 = (
     "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-ir_r2_k5_s2_e6_c40_se0.25-"
@@ -181,7 +182,7 @@ WELL_FORMED = "32px-stem_k3_s2_c16-ir_r2_k5_s1_e6_c24_se0.25-head_c64-silu"
         ("_s2_c16", "_s2_c1.5", "'c1.5' is not expected there"),
         ("_s2_c16", "_s2_c16_se0.25", "'se0.25' is not expected there"),
         ("ir_r2_k5_s1_e6_c24_se0.25-", "", "not a notation"),
-        ("ir_", "xx_", "begins with ir, er, ds, cn, dsa, bn and reads"),
+        ("ir_", "xx_", f"begins with {listed(OP_OF_CODE)} and reads"),
         ("ir_", "cn_", "ends with _skip"),
         ("se0.25", "se0.25_skip", "cannot read 'skip'"),
         ("_e6", "", "has no expansion"),

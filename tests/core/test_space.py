@@ -246,12 +246,12 @@ MALFORMED = [
     (
         'op = ["fused", "conv"]',
         'op = "dwconv"',
-        "stage 2: op must be one of mbconv, fused, separable, conv, plain_separable, bottleneck, got 'dw",
+        f"stage 2: op must be one of {listed(OPS)}, got 'dw",
     ),
     (
         'op = ["fused", "conv"]',
         "op = 1",
-        "stage 2: op must be one of mbconv, fused, separable, conv, plain_separable, bottleneck, got 1",
+        f"stage 2: op must be one of {listed(OPS)}, got 1",
     ),
     ("expansion = [1, 2]", "expansion = [1, 33]", "stage 1: expansion must be a whole number from 1 to 32, got 33"),
     ("expansion = [1, 2]", "expansion = { low = 1 }", "stage 1: expansion must be a whole number from 1 to 32, got {"),

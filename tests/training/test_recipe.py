@@ -2,6 +2,7 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from effsearch.search.settings import read_recipe_dict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,11 @@ def test_every_field_survives_a_run_file():
     assert Recipe(**values | {"augmentation": Augmentation(**values["augmentation"])}) == recipe
 
 
+def test_a_stored_recipe_may_have_the_old_name_of_bn_momentum():
+    values = {name.replace("bn_momentum", "norm_momentum"): value for name, value in asdict(EFFICIENTNET).items()}
+    assert read_recipe_dict(values) == EFFICIENTNET
+
+
 def test_the_papers_recipe_decays_in_steps_of_epochs():
     assert EFFICIENTNET.rate_at(100 * 24, 100 * 350, 100) == pytest.approx(0.016 * 0.97**10)
     assert EFFICIENTNET.rate_at(0, 100 * 350, 100) == pytest.approx(0.016 / 500)
@@ -69,6 +75,7 @@ def test_a_recipe_file_changes_the_short_recipe(tmp_path):
         ("rate = 'high'", "rate must be a float, got 'high'"),
         ("batch = 1.5", "batch must be a int, got 1.5"),
         ("rat = 1", "unknown key 'rat'"),
+        ("norm_momentum = 0.01", "norm_momentum is now called bn_momentum"),
         ("rate = -1", "rate must be from 1e-08 to 100"),
         ("optimizer = 'adam'", "must be one of sgd, rmsprop, got 'adam'"),
         ("epochs = 0", "epochs must be a whole number from 1, got 0"),
