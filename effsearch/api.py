@@ -170,10 +170,7 @@ def report(run: str | None = None, out: Path | None = None, *, results: Path = P
 
 
 def scale(
-    architecture: Architecture | str,
-    phi: float,
-    coefficients: Coefficients = PAPER,
-    rounding: Rounding = AS_PUBLISHED,
+    architecture: Architecture | str, phi: float, coefficients: Coefficients = PAPER, rounding: Rounding = AS_PUBLISHED
 ) -> Architecture:
     """Grows an architecture (or a name or notation) by alpha^phi in depth, beta^phi in width, gamma^phi in resolution.
 

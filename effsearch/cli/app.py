@@ -29,14 +29,7 @@ SEARCH, NETWORK, RUNS = "Search", "One network", "Runs and tables"
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     SEARCH: {"nas": nas, "grid": grid, "curves": curves, "replay": replay},
     NETWORK: {"describe": describe, "scale": scale, "latency": latency, "train": train, "export": export},
-    RUNS: {
-        "runs": list_runs,
-        "show": show,
-        "plot": plot,
-        "report": report,
-        "dashboard": dashboard,
-        "compare": compare,
-    },
+    RUNS: {"runs": list_runs, "show": show, "plot": plot, "report": report, "dashboard": dashboard, "compare": compare},
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():

@@ -19,8 +19,7 @@ def grid(
     ] = None,
     tolerance: Annotated[float | None, space("|product - target| at most.", default="0.1", metavar="FACTOR")] = None,
     constraint: Annotated[
-        str | None,
-        space("formula, or flops: solve gamma for measured FLOPs.", default="formula", metavar="NAME"),
+        str | None, space("formula, or flops: solve gamma for measured FLOPs.", default="formula", metavar="NAME")
     ] = None,
     depth_rounding: Annotated[str | None, space("ceil or nearest: of layers.", default="ceil", metavar="NAME")] = None,
     method: Annotated[str | None, space("halving, grid, tpe or evolution.", default="halving", metavar="NAME")] = None,
@@ -53,12 +52,7 @@ def grid(
     from effsearch.workflows.request import GridRequest, cluster
 
     lattice = given(
-        phi=phi,
-        step=step,
-        tolerance=tolerance,
-        target=target,
-        constraint=constraint,
-        depth_rounding=depth_rounding,
+        phi=phi, step=step, tolerance=tolerance, target=target, constraint=constraint, depth_rounding=depth_rounding
     )
     request = GridRequest(
         baseline=baseline,
@@ -101,8 +95,7 @@ def curves(
         str | None, goal("Growths of FLOPs that each axis is asked for.", default="1,2,3,4", metavar="N,N")
     ] = None,
     under: Annotated[
-        bool | None,
-        goal("Also width under d, r = 1, 1.3 and 2 (figure 4).", "--under/--no-under", default="under"),
+        bool | None, goal("Also width under d, r = 1, 1.3 and 2 (figure 4).", "--under/--no-under", default="under")
     ] = None,
     data: opt.Data = None,
     proxy: opt.ProxyName = None,

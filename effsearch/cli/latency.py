@@ -14,8 +14,7 @@ from effsearch.text import counted, format_count
 
 def latency(
     arch: Annotated[
-        list[str],
-        typer.Argument(metavar="ARCH...", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture),
+        list[str], typer.Argument(metavar="ARCH...", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture)
     ],
     device: Annotated[
         str, typer.Option(metavar="DEVICE", help="cpu or cuda.", autocompletion=opt.completing(("cpu", "cuda")))

@@ -9,11 +9,7 @@ from effsearch.cli.options import effort, given, goal, names, space, training
 from effsearch.errors import QuantityError
 from effsearch.text import parse_count, parse_duration, parse_latency, parse_whole_numbers, parse_window
 
-PARSE: dict[str, Callable[[str, str], float]] = {
-    "flops": parse_count,
-    "params": parse_count,
-    "latency": parse_latency,
-}
+PARSE: dict[str, Callable[[str, str], float]] = {"flops": parse_count, "params": parse_count, "latency": parse_latency}
 
 
 def nas(
@@ -39,8 +35,7 @@ def nas(
     ] = None,
     reward: Annotated[str | None, goal("soft, hard or absolute.", default="soft", metavar="KIND")] = None,
     exponent: Annotated[
-        float | None,
-        goal("w of the soft reward ACC x (cost/T)^w, beta of the absolute.", default="-0.07", metavar="W"),
+        float | None, goal("w of the soft reward ACC x (cost/T)^w, beta of the absolute.", default="-0.07", metavar="W")
     ] = None,
     resolution: Annotated[
         int | None, goal("Input px at which FLOPs are counted.", default="the space's", metavar="PX")
@@ -70,8 +65,7 @@ def nas(
         space("Begin from predicted ImageNet accuracies, in space b0.", "--prior/--no-prior", default="no prior"),
     ] = None,
     table: Annotated[
-        Path | None,
-        space("Search a benchmark table in place of training: a .csv or .parquet file.", metavar="FILE"),
+        Path | None, space("Search a benchmark table in place of training: a .csv or .parquet file.", metavar="FILE")
     ] = None,
     pool: Annotated[bool, space("Only the rows of the table, where it lacks some.", "--pool")] = False,
     measurements: Annotated[
@@ -90,15 +84,12 @@ def nas(
     rungs: Annotated[
         str | None,
         training(
-            "Epochs after which only the best go on: 1,3,9 or none.",
-            default="1,2,8 if standard",
-            metavar="N,N,N|none",
+            "Epochs after which only the best go on: 1,3,9 or none.", default="1,2,8 if standard", metavar="N,N,N|none"
         ),
     ] = None,
     seed: opt.Seed = None,
     trials: Annotated[
-        int | None,
-        effort("Architectures to finish.", default="24 with the quick proxy, else 60", metavar="N"),
+        int | None, effort("Architectures to finish.", default="24 with the quick proxy, else 60", metavar="N")
     ] = None,
     time_limit: opt.TimeLimit = None,
     workers: opt.Workers = None,

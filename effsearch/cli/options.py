@@ -67,8 +67,7 @@ RunArgument = Annotated[
     ),
 ]
 Results = Annotated[
-    Path,
-    of_run("The folder of all runs.", "--results", envvar="EFFSEARCH_RESULTS", show_envvar=True, metavar="DIR"),
+    Path, of_run("The folder of all runs.", "--results", envvar="EFFSEARCH_RESULTS", show_envvar=True, metavar="DIR")
 ]
 Classes = Annotated[int, typer.Option(metavar="N", help="Outputs of the classifier.")]
 Side = Annotated[int | None, typer.Option(metavar="PX", help="Input px.", show_default="the architecture's")]
@@ -114,19 +113,16 @@ GpusPerTrial = Annotated[
     float | None, effort("Share of a GPU that a training asks Ray for, such as 0.5.", metavar="SHARE")
 ]
 Storage = Annotated[
-    str | None,
-    of_run("Keep the trials in this database, such as postgresql://user@host/db.", metavar="URL"),
+    str | None, of_run("Keep the trials in this database, such as postgresql://user@host/db.", metavar="URL")
 ]
 TimeLimit = Annotated[
     str | None, effort("Stop after this time, such as 90s, 10m or 2h.", default="none", metavar="TIME")
 ]
 DeviceChange = Annotated[
-    bool,
-    of_run("Go on with a run on another kind of device or in another precision.", "--allow-device-change"),
+    bool, of_run("Go on with a run on another kind of device or in another precision.", "--allow-device-change")
 ]
 RunName = Annotated[
-    str | None,
-    of_run("Name the run; an existing one is continued.", default="the time", metavar="NAME"),
+    str | None, of_run("Name the run; an existing one is continued.", default="the time", metavar="NAME")
 ]
 Resume = Annotated[str | None, of_run("Continue this run.", metavar="RUN", autocompletion=complete_run)]
 DryRun = Annotated[bool, effort("Print the plan, train nothing, and write nothing.", "--dry-run")]
@@ -141,8 +137,7 @@ Spaces = Annotated[
     ),
 ]
 Sampler = Annotated[
-    str | None,
-    space(f"{listed(SAMPLERS)}.", default="auto", metavar="SAMPLER", autocompletion=completing(SAMPLERS)),
+    str | None, space(f"{listed(SAMPLERS)}.", default="auto", metavar="SAMPLER", autocompletion=completing(SAMPLERS))
 ]
 
 

@@ -116,8 +116,7 @@ def plot(
         ),
     ] = "pareto",
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A .png, .svg or .pdf file.", show_default="KIND.svg in the run"),
+        Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file.", show_default="KIND.svg in the run")
     ] = None,
     results: Results = Path("results"),
 ) -> None:
@@ -137,9 +136,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="An .html file; an existing one is replaced.",
-            show_default="report.html in the run",
+            metavar="FILE", help="An .html file; an existing one is replaced.", show_default="report.html in the run"
         ),
     ] = None,
     results: Results = Path("results"),

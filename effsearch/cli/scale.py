@@ -48,9 +48,7 @@ def scale(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME",
-            help=f"Published multipliers: {listed(PUBLISHED)}.",
-            autocompletion=completing(PUBLISHED),
+            metavar="NAME", help=f"Published multipliers: {listed(PUBLISHED)}.", autocompletion=completing(PUBLISHED)
         ),
     ] = None,
     target_flops: Annotated[

@@ -14,8 +14,7 @@ RECIPE = "the recipe's"
 
 def train(
     arch: Annotated[
-        str | None,
-        typer.Argument(metavar="ARCH", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture),
+        str | None, typer.Argument(metavar="ARCH", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture)
     ] = None,
     data: opt.Data = None,
     resolution: Annotated[int | None, training("Input px.", default="the architecture's", metavar="PX")] = None,

@@ -58,10 +58,7 @@ TORCHVISION = {
     "stl10": TorchvisionCall("STL10", 10, *_SPLIT),
     "imagenette": TorchvisionCall("Imagenette", 10, *_VAL),
     "imagenet": TorchvisionCall(
-        "ImageNet",
-        1000,
-        *_VAL,
-        put="ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar",
+        "ImageNet", 1000, *_VAL, put="ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar"
     ),
 }
 SCENES = "scenes"
@@ -103,8 +100,7 @@ class Scenes:
 
     def open(self, downloads: Path) -> Contents:
         return Contents(
-            scenes.CLASSES,
-            {TRAIN: ScenesSource(TRAIN, scenes.TRAIN), TEST: ScenesSource(TEST, scenes.TEST)},
+            scenes.CLASSES, {TRAIN: ScenesSource(TRAIN, scenes.TRAIN), TEST: ScenesSource(TEST, scenes.TEST)}
         )
 
 

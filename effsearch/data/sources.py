@@ -135,10 +135,7 @@ class LargerSource:
 
 
 def _block(
-    indices: range,
-    name: Callable[[int], str],
-    fetch: Callable[[int], tuple[Image.Image | Path, int]],
-    resolution: int,
+    indices: range, name: Callable[[int], str], fetch: Callable[[int], tuple[Image.Image | Path, int]], resolution: int
 ) -> ImageBlock:
     pixels = np.empty((len(indices), resolution, resolution, 3), np.uint8)
     labels: list[int] = []

@@ -40,12 +40,7 @@ class CoefficientSampler(BaseSampler):
     """
 
     def __init__(
-        self,
-        method: str,
-        baseline: Architecture,
-        grid: CoefficientGrid,
-        classes: int = 1000,
-        seed: int | None = None,
+        self, method: str, baseline: Architecture, grid: CoefficientGrid, classes: int = 1000, seed: int | None = None
     ) -> None:
         self.baseline, self.grid, self.classes = baseline, grid, classes
         self.rng = random.Random(seed)

@@ -307,10 +307,7 @@ def curves_figure(title: str, found: Sequence[Point], noise: Noise | None, index
             trace["error_y"] = {"array": bars, "thickness": 1, "width": 3, "color": tone}
         traces.append(trace)
     ticks = _log_ticks([value for trace in traces for value in trace["x"]])
-    layout = {
-        "xaxis": _axis(label, type="log", **ticks),
-        "yaxis": _axis("validation top-1 (%)"),
-    }
+    layout = {"xaxis": _axis(label, type="log", **ticks), "yaxis": _axis("validation top-1 (%)")}
     caption = "" if noise is None else "bars: 95 % interval of a mean over seeds"
     return Figure(f"{title[0].upper()}{title[1:]}", traces, layout, caption)
 

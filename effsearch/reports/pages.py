@@ -4,13 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from effsearch.reports import ranking_table as ranked
-from effsearch.reports.coefficients import (
-    FAMILY_CAPTION,
-    coefficients_of,
-    conclusions,
-    grown_family,
-    winner,
-)
+from effsearch.reports.coefficients import FAMILY_CAPTION, coefficients_of, conclusions, grown_family, winner
 from effsearch.reports.growth_curves import CAPTION, curves_table, panels, points
 from effsearch.reports.learning_curves import (
     best_so_far,
@@ -34,14 +28,7 @@ from effsearch.reports.page_figures import (
 )
 from effsearch.reports.ranking_table import half_width, noise_line, page_ranking
 from effsearch.reports.scatter import REFERENCES, finished, measures, scatter
-from effsearch.reports.summary import (
-    best_within_target,
-    captions,
-    costs,
-    counts_line,
-    how,
-    within,
-)
+from effsearch.reports.summary import best_within_target, captions, costs, counts_line, how, within
 from effsearch.reports.surface import fit
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.folder import Run
@@ -71,8 +58,7 @@ def page_of(run: Run) -> Page:
     sections = [
         *answers(manifest, rows, noise, index),
         Section(
-            "Accuracy and cost",
-            figures=[pareto_figure(manifest, done, index, cost, noise) for cost in measures(done)],
+            "Accuracy and cost", figures=[pareto_figure(manifest, done, index, cost, noise) for cost in measures(done)]
         ),
         _ranking_section(manifest, rows, noise),
         *_history_sections(manifest, history, done, index),

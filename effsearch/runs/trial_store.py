@@ -165,11 +165,7 @@ class TrialStore:
             for record in group:
                 self.records.note(record.number, replace(record, state="interrupted"))
 
-    def recover_stale(
-        self,
-        candidate_of: Callable[[Mapping[str, Any]], Candidate],
-        score: Reward | None,
-    ) -> None:
+    def recover_stale(self, candidate_of: Callable[[Mapping[str, Any]], Candidate], score: Reward | None) -> None:
         """Interrupts all trainings that no process works on any more; what had given its accuracy is complete.
 
         Only the driver that holds the run may call this: whatever is marked as running is then known to be dead. It may

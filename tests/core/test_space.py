@@ -243,16 +243,8 @@ MALFORMED = [
     ("kernel = [3, 5]", "kernels = [3, 5]", "stage 2: unknown key 'kernels'; known are op, kernel, stride, "),
     ("kernel = [3, 5]", "kernel = []", "stage 2: kernel needs at least one choice, got an empty list"),
     ("kernel = [3, 5]", "kernel = [3, 3]", "stage 2: kernel lists 3 twice"),
-    (
-        'op = ["fused", "conv"]',
-        'op = "dwconv"',
-        f"stage 2: op must be one of {listed(OPS)}, got 'dw",
-    ),
-    (
-        'op = ["fused", "conv"]',
-        "op = 1",
-        f"stage 2: op must be one of {listed(OPS)}, got 1",
-    ),
+    ('op = ["fused", "conv"]', 'op = "dwconv"', f"stage 2: op must be one of {listed(OPS)}, got 'dw"),
+    ('op = ["fused", "conv"]', "op = 1", f"stage 2: op must be one of {listed(OPS)}, got 1"),
     ("expansion = [1, 2]", "expansion = [1, 33]", "stage 1: expansion must be a whole number from 1 to 32, got 33"),
     ("expansion = [1, 2]", "expansion = { low = 1 }", "stage 1: expansion must be a whole number from 1 to 32, got {"),
     ("layers = [1, 2]", "layers = [0, 1]", "stage 1: layers must be a whole number from 1 to 1000, got 0"),

@@ -16,10 +16,7 @@ FOLDER = os.environ.get("EFFSEARCH_TEST_DATA")
 @pytest.mark.skipif(FOLDER is None, reason="EFFSEARCH_TEST_DATA names no folder with real images")
 @pytest.mark.parametrize(
     ("name", "classes", "counts"),
-    [
-        ("cifar10", 10, {"train": 100, "test": 100}),
-        ("trashnet", 6, {"train": 60, "test": 60}),
-    ],
+    [("cifar10", 10, {"train": 100, "test": 100}), ("trashnet", 6, {"train": 60, "test": 60})],
 )
 def test_real_images_are_packed_whole(tmp_path, name, classes, counts):
     script = Path(str(FOLDER)) / "unpack.py"

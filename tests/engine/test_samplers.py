@@ -12,16 +12,7 @@ from effsearch import space as spaces
 from effsearch.architecture import Architecture
 from effsearch.benchmark_table import Entry, Table
 from effsearch.cost import cost
-from effsearch.engine.samplers import (
-    OWN,
-    SAMPLERS,
-    Known,
-    Memory,
-    SpaceExhausted,
-    always,
-    distributions,
-    make_sampler,
-)
+from effsearch.engine.samplers import OWN, SAMPLERS, Known, Memory, SpaceExhausted, always, distributions, make_sampler
 from effsearch.errors import SpaceError
 from effsearch.reward import Reward
 
@@ -31,7 +22,7 @@ SMALL = spaces.read(
         "stem": {"channels": 8},
         "head": {"channels": 32},
         "stages": [
-            {"op": "mbconv", "kernel": [3, 5], "stride": 1, "expansion": [1, 3], "channels": 8, "layers": [1, 2]},
+            {"op": "mbconv", "kernel": [3, 5], "stride": 1, "expansion": [1, 3], "channels": 8, "layers": [1, 2]}
         ],
     },
     "small",

@@ -20,12 +20,7 @@ from tables import part_of, toy_table, write
 BENCH = os.environ.get("EFFSEARCH_TEST_BENCH")
 bench = pytest.mark.skipif(BENCH is None, reason="set EFFSEARCH_TEST_BENCH to a folder of benchmark tables")
 HEAD = "kernel,op,accuracy,flops,params,accuracy_std,latency_ms"
-ROWS = [
-    "3,conv,0.7,100,10,0.01,1.5",
-    "5,conv,0.72,150,11,0.01,1.7",
-    "3,sep,0.6,50,5,0.02,",
-    "5,sep,0.65,70,6,0.01,1.2",
-]
+ROWS = ["3,conv,0.7,100,10,0.01,1.5", "5,conv,0.72,150,11,0.01,1.7", "3,sep,0.6,50,5,0.02,", "5,sep,0.65,70,6,0.01,1.2"]
 
 
 def test_columns_are_measurements_by_name_and_decisions_otherwise(tmp_path):

@@ -25,14 +25,7 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-RUNS_CODE = (
-    "subprocess.Popen",
-    "os.system",
-    "os.exec",
-    "os.posix_spawn",
-    "os.fork",
-    "pickle.find_class",
-)
+RUNS_CODE = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pickle.find_class")
 REACHES_OUT = ("socket.connect", "socket.getaddrinfo", "urllib.Request", "webbrowser.open")
 CHANGES = (
     "os.remove",
