@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from effsearch.axis_curves import AXES
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, effort, given, goal, names, space, training
 from effsearch.errors import QuantityError, listed
+from effsearch.growth import AXES
 
 
 def grid(
