@@ -1,4 +1,4 @@
-"""How a network grows: phi for a budget, what each axis costs, and curves along one axis (the paper's figures 3 and 4).
+"""How a network grows: phi for a budget, what each axis costs, and curves along one axis (figures 3 and 4).
 
 A point of a curve is a growth of FLOPs that the formula asks for, so that axes are compared at equal compute: p times
 the layers, the square root of p times the channels or px.
