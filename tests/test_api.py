@@ -1,10 +1,15 @@
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import effsearch
 from effsearch import api
-from effsearch.errors import QuantityError, SpaceError
+from effsearch.errors import QuantityError, RunError, SpaceError
+from effsearch.runs.ranking import read_ranking
 
 
 def large_kernels(network: api.Architecture) -> float:
@@ -71,3 +76,98 @@ def test_what_makes_no_sense_is_said(changes, error, said):
     asked = {"space": "tiny", "evaluate": large_kernels, "target_flops": 8e6, "trials": 3} | changes
     with pytest.raises(error, match=said):
         api.search(asked.pop("space"), asked.pop("evaluate"), **asked)
+
+
+def test_the_package_has_the_names_of_its_library():
+    assert sorted({*effsearch.__all__} - {"__version__"}) == sorted(api.__all__)
+    for name in api.__all__:
+        assert getattr(effsearch, name) is getattr(api, name), name
+
+
+def test_a_search_in_a_folder_is_continued(tmp_path):
+    seen: list[str] = []
+
+    def noted(network):
+        seen.append(network.key)
+        return large_kernels(network)
+
+    asked = {"target_flops": 8e6, "results": tmp_path, "sampler": "random"}
+    first = api.search("tiny", noted, trials=6, run="mine", **asked)
+    assert len(first) == 6
+    assert len(read_ranking(tmp_path / "mine" / "ranking.csv")) == 6
+    more = api.search("tiny", noted, trials=10, resume="mine", **asked)
+    assert len(more) == 10
+    assert {each.architecture.key for each in first} < {each.architecture.key for each in more}
+    assert len(seen) == len(set(seen)) == 10, "what was evaluated is not evaluated again"
+    with pytest.raises(RunError, match="other settings: target"):
+        api.search("tiny", noted, trials=12, resume="mine", **asked | {"target_flops": 9e6})
+    page = api.report("mine", results=tmp_path)
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_workers_find_the_same_and_a_failure_is_a_failed_trial(tmp_path):
+    asked = {"target_flops": 8e6, "trials": 8, "sampler": "random"}
+    alone = {each.architecture.key: each.accuracy for each in api.search("tiny", large_kernels, **asked)}
+    beside = api.search("tiny", mostly_large_kernels, workers=2, run="two", results=tmp_path, **asked)
+    rows = read_ranking(tmp_path / "two" / "ranking.csv")
+    failed = {row.key for row in rows if row.state == "failed"}
+    assert failed
+    assert len(beside) == len(rows) - len(failed) == 8, "what failed is made up for"
+    assert all(alone.get(each.architecture.key, each.accuracy) == each.accuracy for each in beside)
+    assert alone.keys() - failed <= {each.architecture.key for each in beside}
+
+
+def mostly_large_kernels(network: api.Architecture) -> float:
+    """The same, but for those that it fails on."""
+    if all(stage.kernel == 5 for stage in network.stages[:2]):
+        raise ValueError("too large")
+    return large_kernels(network)
+
+
+def test_what_a_function_raises_ends_a_search_without_workers():
+    with pytest.raises(ZeroDivisionError):
+        api.search("tiny", lambda network: 1 / 0, target_flops=8e6, trials=3)
+
+
+def test_progress_is_told_of_every_network(tmp_path):
+    counts: list[int] = []
+    api.search(
+        "tiny", large_kernels, target_flops=8e6, trials=5, progress=lambda status: counts.append(len(status.records))
+    )
+    assert counts == sorted(counts)
+    assert counts[-1] == 5
+    assert set(range(1, 6)) <= set(counts)
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch) -> Path:
+    """A folder of small images of two classes, dark and light."""
+    monkeypatch.setenv("EFFSEARCH_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 60), ("light", 190)):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True)
+        for index in range(40):
+            pixels = np.clip(rng.normal(level, 30, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path / "images"
+
+
+def test_a_network_is_searched_grown_trained_and_exported_by_the_library(images, tmp_path):
+    small = {"proxy_resolution": 32, "proxy_epochs": 1, "data": str(images), "results": tmp_path, "workers": 1}
+    found = api.search("tiny", target_flops=8e6, trials=2, repeats=1, warm_start=False, run="nas", **small)
+    assert len(found) == 2
+    best = found[0].architecture
+    statuses: list[api.Status] = []
+    outcome = api.grid(
+        best.notation, phi=1, step=0.5, repeats=1, trials=2, run="grid", progress=statuses.append, **small
+    )
+    assert outcome.run.name == "grid"
+    assert statuses[-1].records
+    drawn = api.curves(best.notation, axes=("depth",), under=False, points=(1.0, 2.0), repeats=1, run="curves", **small)
+    assert drawn.finished
+    assert all(file.is_file() for file in drawn.files)
+    run = api.train(best.notation, data=str(images), resolution=32, epochs=1, batch=16, run="whole", results=tmp_path)
+    assert (run.path / "weights.safetensors").is_file()
+    made = api.export("whole", "safetensors", tmp_path / "exported", results=tmp_path)
+    assert all(file.is_file() for file in made.files)
