@@ -25,8 +25,8 @@ from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.text import format_count, format_duration, format_latency
 from effsearch.training import Epoch
+from effsearch.workflows.common import EpochListener, Listener, Outcome
 from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest
-from effsearch.workflows.session import EpochListener, Listener, Outcome
 
 SHOWN, SHOWN_OF_TABLE = 20, 10
 """Rows of the ranking at the end."""

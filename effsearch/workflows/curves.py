@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from effsearch.architecture import Architecture
@@ -10,7 +9,6 @@ from effsearch.engine.curves_problem import CurvesProblem
 from effsearch.errors import RunError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import child
 from effsearch.reports.growth_curves import CAPTION, curves_table, points
 from effsearch.reports.pictures import write_files
@@ -20,22 +18,10 @@ from effsearch.runs.settings import CurvesSettings
 from effsearch.runs.storage import stored as stored_run
 from effsearch.scaling import Multipliers, grow
 from effsearch.text import counted, format_duration
-from effsearch.workflows.machine import Started, continue_on, measure_speed, start, workers_here
+from effsearch.workflows import common
+from effsearch.workflows.common import Listener, Outcome, Session, never
+from effsearch.workflows.machine import continue_on, measure_speed, start, training_session, workers_here
 from effsearch.workflows.request import GrowthRequest
-from effsearch.workflows.session import (
-    Listener,
-    Outcome,
-    Session,
-    about_images,
-    announce,
-    check_kind,
-    create_stored,
-    describe_proxy,
-    never,
-    pack,
-    refuse_changes,
-    run_session,
-)
 
 
 def train_curves(request: GrowthRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
@@ -43,7 +29,7 @@ def train_curves(request: GrowthRequest, listener: Listener, stopping: Callable[
     request.check_limits()
     existing = request.existing()
     session = _begin(request, listener) if existing is None else _continue(request, existing, listener)
-    return run_session(session, listener, stopping, write_files)
+    return common.run_session(session, listener, stopping, write_files)
 
 
 @dataclass(frozen=True)
@@ -92,19 +78,21 @@ def summarise(plan: CurvesPlan, at_once: int, where: str, listener: Listener) ->
 def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]:
     plan = make_plan(request, listener)
     settings = plan.settings
-    images = pack(settings.data, _largest(settings), listener)
+    images = common.pack(settings.data, _largest(settings), listener)
     started = start(request.workers, request.cluster, images)
     about = started.where.noted(environment("curves"))
-    run = create_stored(request, "curves", Manifest(about, settings, about_images(images, settings.proxy)))
-    announce(run, listener)
-    listener.note(describe_proxy(images, settings.proxy))
+    run = common.create_stored(
+        request, "curves", Manifest(about, settings, common.about_images(images, settings.proxy))
+    )
+    common.announce(run, listener)
+    listener.note(common.describe_proxy(images, settings.proxy))
     summarise(plan, started.at_once, started.words, listener)
-    return _session(request, run, plan.problem, images, started)
+    return training_session(request, run, plan.problem, images, started)
 
 
 def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session[CurvesProblem]:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
-    check_kind(run, "curves")
+    common.check_kind(run, "curves")
     manifest, stored = run.manifest(), run.settings(CurvesSettings)
     if (wrote := manifest.run.versions.get("effsearch", "")).startswith("0.1."):
         raise RunError(
@@ -114,19 +102,10 @@ def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session[C
     run = stored_run(run, manifest.storage, request.storage)
     baseline = {} if request.baseline is None else {"baseline": request.named_baseline()["baseline"]}
     wanted = replace(stored, **baseline | {"proxy": request.proxy_from(stored.proxy)} | dict(request.settings))
-    refuse_changes(run, stored, replace(wanted, data=stored.data))
+    common.refuse_changes(run, stored, replace(wanted, data=stored.data))
     images, started = continue_on(request, run, manifest, wanted.data, _largest(stored), listener)
-    announce(run, listener)
-    return _session(request, run, CurvesProblem(stored), images, started)
-
-
-def _session(
-    request: GrowthRequest, run: Run, problem: CurvesProblem, images: Path, started: Started
-) -> Session[CurvesProblem]:
-    settings, device = problem.settings, started.where.device
-    side = settings.architecture.resolution
-    evaluator = ProxyTraining(settings.proxy, images, device=device, baseline_resolution=side)
-    return Session(run, problem, evaluator, started.executor, request.seconds)
+    common.announce(run, listener)
+    return training_session(request, run, CurvesProblem(stored), images, started)
 
 
 def _timed(baseline: Architecture) -> dict[str, Architecture]:

@@ -8,7 +8,6 @@ from effsearch.engine.forecast import timed_cells
 from effsearch.engine.grid_problem import GridProblem
 from effsearch.errors import QuantityError
 from effsearch.evaluation import STANDARD
-from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import child
 from effsearch.reports.architecture_tables import PLAN_CAPTION, plan_table
 from effsearch.reports.coefficients import document
@@ -19,23 +18,19 @@ from effsearch.runs.ranking import Row
 from effsearch.runs.settings import GridSettings
 from effsearch.runs.storage import stored as stored_run
 from effsearch.text import counted, format_count, format_duration
-from effsearch.workflows.machine import Started, at_once, continue_on, describe_slots, measure_speed, slots_on, start
+from effsearch.workflows import common
+from effsearch.workflows.common import Listener, Outcome, Session, never
+from effsearch.workflows.machine import (
+    at_once,
+    continue_on,
+    describe_slots,
+    measure_speed,
+    slots_on,
+    start,
+    training_session,
+)
 from effsearch.workflows.named import plain_name
 from effsearch.workflows.request import GridRequest, check_grid, settings_for
-from effsearch.workflows.session import (
-    Listener,
-    Outcome,
-    Session,
-    about_images,
-    announce,
-    check_kind,
-    create_stored,
-    describe_proxy,
-    never,
-    pack,
-    refuse_changes,
-    run_session,
-)
 
 TRIALS = 24
 CPU_SECONDS = 1800
@@ -60,7 +55,7 @@ def search_coefficients(request: GridRequest, listener: Listener, stopping: Call
     check_grid(request)
     existing = request.existing()
     session = _begin(request, listener) if existing is None else _continue(request, existing, listener)
-    return run_session(session, listener, stopping, lambda run, rows: _conclude(run, rows, stopping()))
+    return common.run_session(session, listener, stopping, lambda run, rows: _conclude(run, rows, stopping()))
 
 
 def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
@@ -168,37 +163,28 @@ def _networks_line(plan: Plan) -> str:
 def _begin(request: GridRequest, listener: Listener) -> Session[GridProblem]:
     plan = make_plan(request, listener)
     settings = plan.settings
-    images = pack(settings.data, _largest(plan.problem), listener)
+    images = common.pack(settings.data, _largest(plan.problem), listener)
     started = start(request.workers, request.cluster, images)
     about, limits = started.where.noted(environment("grid")), Limits(plan.problem.trials, request.seconds)
-    manifest = Manifest(about, settings, about_images(images, settings.proxy), limits)
-    run = create_stored(request, f"grid-{plain_name(settings.name, 'baseline')}", manifest)
-    announce(run, listener)
+    manifest = Manifest(about, settings, common.about_images(images, settings.proxy), limits)
+    run = common.create_stored(request, f"grid-{plain_name(settings.name, 'baseline')}", manifest)
+    common.announce(run, listener)
     summarise(plan, listener)
-    listener.note(describe_proxy(images, settings.proxy))
-    return _session(request, run, plan.problem, images, started)
+    listener.note(common.describe_proxy(images, settings.proxy))
+    return training_session(request, run, plan.problem, images, started, plan.problem.trials)
 
 
 def _continue(request: GridRequest, run: Run, listener: Listener) -> Session[GridProblem]:
     """Takes a run's own settings, and refuses what would give its trials another meaning."""
-    check_kind(run, "grid")
+    common.check_kind(run, "grid")
     manifest, stored = run.manifest(), run.settings(GridSettings)
     run = stored_run(run, manifest.storage, request.storage)
     wanted = settings_for(request, stored, stored.proxy)
-    refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))
+    common.refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))
     problem = GridProblem(stored, request.trials or manifest.limits.trials or TRIALS)
     images, started = continue_on(request, run, manifest, wanted.data, _largest(problem), listener)
     listener.note(f"going on with run {run.name} in {run.path.parent}/", "bold")
-    return _session(request, run, problem, images, started)
-
-
-def _session(
-    request: GridRequest, run: Run, problem: GridProblem, images: Path, started: Started
-) -> Session[GridProblem]:
-    settings, device = problem.settings, started.where.device
-    side = settings.architecture.resolution
-    evaluator = ProxyTraining(settings.proxy, images, device=device, baseline_resolution=side)
-    return Session(run, problem, evaluator, started.executor, request.seconds, problem.trials)
+    return training_session(request, run, problem, images, started, problem.trials)
 
 
 def _largest(problem: GridProblem) -> int:

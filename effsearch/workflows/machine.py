@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture
+from effsearch.engine.curves_problem import CurvesProblem
 from effsearch.engine.forecast import Forecast
+from effsearch.engine.grid_problem import GridProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
 from effsearch.evaluation.proxy import Proxy
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.evaluation.timing import Speed
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import About, Device, Manifest
 from effsearch.text import counted
+from effsearch.workflows.common import Listener, Session, check_images, pack
 from effsearch.workflows.request import Cluster, Request
-from effsearch.workflows.session import Listener, check_images, pack
 
 _log = logging.getLogger(__name__)
 
@@ -165,6 +168,15 @@ def continue_on(
     images = pack(data, resolution, listener)
     check_images(run, manifest.data, images, data)
     return images, go_on(run, request.workers, request.cluster, images, request.device_change)
+
+
+def training_session(
+    request: Request, run: Run, problem: GridProblem | CurvesProblem, images: Path, started: Started, trials: int = 0
+) -> Session[Any]:
+    """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
+    settings, side = problem.settings, problem.settings.architecture.resolution
+    evaluator = ProxyTraining(settings.proxy, images, device=started.where.device, baseline_resolution=side)
+    return Session(run, problem, evaluator, started.executor, request.seconds, trials)
 
 
 def processor(device: str) -> str:

@@ -32,24 +32,11 @@ from effsearch.space import Space
 from effsearch.space import load as load_space
 from effsearch.space import locate as locate_space
 from effsearch.text import counted, format_count, format_duration
+from effsearch.workflows import common
+from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import Started, Where, continue_on, processor, speeds_of, start, workers_here
 from effsearch.workflows.named import resolve
 from effsearch.workflows.request import NO_TARGET, SearchRequest
-from effsearch.workflows.session import (
-    Listener,
-    Outcome,
-    Session,
-    about_images,
-    announce,
-    check_sampler,
-    create_stored,
-    describe_proxy,
-    never,
-    pack,
-    refuse_changes,
-    run_session,
-    short,
-)
 
 RUNGS = {"standard": (1, 2, 8)}
 """Of the presets whose first epochs tell which networks deserve the others (docs/search.md)."""
@@ -77,14 +64,14 @@ BEST = 5
 def search_networks(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run, and drives it; raises EffsearchError before anything is written."""
     session = _open(request, listener)
-    outcome = run_session(session, listener, stopping)
+    outcome = common.run_session(session, listener, stopping)
     return replace(outcome, notes=[_baseline_line(session.problem, outcome.rows)])
 
 
 def plan_networks(request: SearchRequest, listener: Listener) -> None:
     """Says what would be searched and how, and how long that may take; raises EffsearchError as the search would."""
     request.check_limits()
-    check_sampler(request)
+    common.check_sampler(request)
     if request.table is not None:
         raise QuantityError("--dry-run is for trainings; a search of a table trains nothing: leave it out")
     if request.existing() is not None:
@@ -112,7 +99,7 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
 
 def _open(request: SearchRequest, listener: Listener) -> Session[NasProblem]:
     request.check_limits()
-    check_sampler(request)
+    common.check_sampler(request)
     request.proxy_from(QUICK)  # Complains of what is no proxy.
     if request.pool or request.measurements:
         raise QuantityError("--pool and --measurements are for a --table")
@@ -134,7 +121,7 @@ def _begin(request: SearchRequest, listener: Listener, opened: ExitStack) -> Beg
     """Checks everything that is asked for, and only then makes the run's folder."""
     file, space, settings = _checked(request)
     trained = settings.evaluator == "training"
-    images = pack(settings.data, settings.proxy.resolution, listener) if trained else None
+    images = common.pack(settings.data, settings.proxy.resolution, listener) if trained else None
     profiler = None
     if settings.timed:
         profiler = _profile(space, settings, listener, opened)
@@ -143,11 +130,11 @@ def _begin(request: SearchRequest, listener: Listener, opened: ExitStack) -> Beg
     started = None if images is None else start(request.workers, request.cluster, images)
     trials = _trials(request, settings)
     about = (Where() if started is None else started.where).noted(environment("nas"))
-    data = Data(settings.data) if images is None else about_images(images, settings.proxy)
+    data = Data(settings.data) if images is None else common.about_images(images, settings.proxy)
     files = {"space.toml": file.read_text(encoding="utf-8")}
     files |= {} if profiler is None else {LATENCIES: profiler.document()}
     manifest = Manifest(about, settings, data, Limits(trials, request.seconds))
-    run = create_stored(request, f"nas-{short(settings.score)}", manifest, files)
+    run = common.create_stored(request, f"nas-{common.short(settings.score)}", manifest, files)
     if profiler is not None:
         profiler.file = run.path / LATENCIES
     return run, NasProblem(space, settings, trials, profiler), images, started
@@ -235,7 +222,7 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
     space = replace(space, name=stored.space).at(stored.resolution)
     if request.start:
         wanted = replace(wanted, start=_starts(request, space, Budget(stored, profiler)))
-    refuse_changes(run, stored, replace(wanted, data=stored.data))
+    common.refuse_changes(run, stored, replace(wanted, data=stored.data))
     images, started = None, None
     if stored.evaluator == "training":
         images, started = continue_on(request, run, manifest, wanted.data, wanted.proxy.resolution, listener)
@@ -261,7 +248,7 @@ def _session(
 def _announce(session: Session[NasProblem], images: Path | None, started: Started | None, listener: Listener) -> None:
     problem = session.problem
     settings, profiler = problem.settings, problem.profiler
-    announce(session.run, listener)
+    common.announce(session.run, listener)
     listener.note(_space_line(problem))
     if profiler is not None and settings.latency is not None:
         listener.note(
@@ -273,7 +260,7 @@ def _announce(session: Session[NasProblem], images: Path | None, started: Starte
         by = "predicted by the prior" if settings.evaluator == "prior" else f"by {settings.data}"
         listener.note(f"{counted(problem.trials, 'architecture')}, each {by}: nothing is trained")
         return
-    listener.note(describe_proxy(images, settings.proxy))
+    listener.note(common.describe_proxy(images, settings.proxy))
     for line in _trainings_lines(problem, started.words):
         listener.note(line)
 

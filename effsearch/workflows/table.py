@@ -18,20 +18,10 @@ from effsearch.runs.manifest import Data, Limits, Manifest
 from effsearch.runs.settings import TableSettings
 from effsearch.runs.storage import stored as stored_run
 from effsearch.text import counted
+from effsearch.workflows import common
+from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.named import plain_name
 from effsearch.workflows.request import NO_TARGET, SearchRequest
-from effsearch.workflows.session import (
-    Listener,
-    Outcome,
-    Session,
-    announce,
-    check_sampler,
-    create_stored,
-    never,
-    refuse_changes,
-    run_session,
-    short,
-)
 
 TRIALS = 100
 SETTINGS = ("target", "measure", "sampler", "reward", "exponent", "window", "seed", "warm_start")
@@ -40,7 +30,7 @@ SETTINGS = ("target", "measure", "sampler", "reward", "exponent", "window", "see
 
 def search_table(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run on a table, and drives it; raises EffsearchError before anything is written."""
-    return run_session(_open(request, listener), listener, stopping)
+    return common.run_session(_open(request, listener), listener, stopping)
 
 
 def is_on_table(request: SearchRequest) -> bool:
@@ -81,7 +71,7 @@ def _describe(listing: Listing, pool: bool, listener: Listener) -> None:
 
 def _open(request: SearchRequest, listener: Listener) -> Session[TableProblem]:
     request.check_limits()
-    check_sampler(request)
+    common.check_sampler(request)
     if refused := [name for name in request.options() if name not in SETTINGS]:
         raise QuantityError(f"a search of a table trains nothing: it takes no --{refused[0].replace('_', '-')}")
     request = replace(request, settings={k: v for k, v in request.settings.items() if k != "warm_start"})
@@ -89,7 +79,7 @@ def _open(request: SearchRequest, listener: Listener) -> Session[TableProblem]:
     run, table, settings, trials = (
         _begin(request, listener) if existing is None else _continue(request, existing, listener)
     )
-    announce(run, listener)
+    common.announce(run, listener)
     listener.note(
         f"target {settings.score.aim}, {settings.score.span(settings.window)} are looked up; {settings.sampler} "
         f"sampler, seed {settings.seed}; {counted(trials, 'network')}"
@@ -120,8 +110,8 @@ def _begin(request: SearchRequest, listener: Listener) -> tuple[Run, Table, Tabl
     )
     trials = request.trials or TRIALS
     manifest = Manifest(environment("nas"), settings, data, Limits(trials, request.seconds))
-    stem = f"{plain_name(table.name, 'table')}-{short(settings.score)}"
-    return create_stored(request, stem, manifest, {"table.csv": rows}), table, settings, trials
+    stem = f"{plain_name(table.name, 'table')}-{common.short(settings.score)}"
+    return common.create_stored(request, stem, manifest, {"table.csv": rows}), table, settings, trials
 
 
 def _continue(request: SearchRequest, run: Run, listener: Listener) -> tuple[Run, Table, TableSettings, int]:
@@ -134,7 +124,7 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> tuple[Run
         listing = read_table(request.table, request.measurements)
         pool = request.pool and not listing.complete
         wanted = replace(wanted, table=request.table.stem, digest=_digest(to_csv(listing.table)), pool=pool)
-    refuse_changes(run, settings, wanted)
+    common.refuse_changes(run, settings, wanted)
     _, table, _ = open_table(run.path / "table.csv", settings.pool, (), listener)
     trials = request.trials or manifest.limits.trials or TRIALS
     return run, replace(table, name=settings.table), settings, trials

@@ -23,21 +23,11 @@ from effsearch.text import counted, format_count
 from effsearch.training import Epoch, Recipe
 from effsearch.training.epoch import CorruptCheckpoint
 from effsearch.training.recipe import RECIPES, read_recipe
+from effsearch.workflows import common
+from effsearch.workflows.common import EpochListener, Listener, never
 from effsearch.workflows.machine import Where, check_where, here
 from effsearch.workflows.named import plain_name, resolve
 from effsearch.workflows.request import TrainRequest
-from effsearch.workflows.session import (
-    EpochListener,
-    Listener,
-    about_images,
-    announce,
-    check_images,
-    check_kind,
-    free_name,
-    never,
-    pack,
-    refuse_changes,
-)
 
 ACCUMULATION = (1, 2, 4, 8)
 """In how many parts a batch may be trained."""
@@ -109,19 +99,19 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
     values: dict[str, Any] = {"data": "scenes", "resolution": architecture.resolution, "epochs": epochs}
     values |= {"recipe": recipe, "weights": _digest(request.weights), **request.settings}
     settings = TrainSettings(architecture.notation, name, **values)
-    images = pack(settings.data, settings.resolution, listener)
+    images = common.pack(settings.data, settings.resolution, listener)
     count = len(load(images).train)
     if count < recipe.batch:
         raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
-    manifest = Manifest(where.noted(environment("train")), settings, about_images(images))
-    run_name = request.run or free_name(request.results, f"train-{plain_name(name, 'network')}")
+    manifest = Manifest(where.noted(environment("train")), settings, common.about_images(images))
+    run_name = request.run or common.free_name(request.results, f"train-{plain_name(name, 'network')}")
     run = create(request.results, run_name, manifest.to_document())
     return _Session(request, run, settings, images, where)
 
 
 def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener) -> _Session:
     """Takes a run's own settings, and refuses what would make another training of it."""
-    check_kind(run, "train")
+    common.check_kind(run, "train")
     if not (run.path / WEIGHTS).is_file():
         check_where(run, where, request.device_change)
     manifest, stored = run.manifest(), run.settings(TrainSettings)
@@ -132,11 +122,11 @@ def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener)
         wanted = replace(wanted, notation=resolve(request.arch, request.results)[0].notation)
     if request.weights is not None:
         wanted = replace(wanted, weights=_digest(request.weights))
-    refuse_changes(run, stored, replace(wanted, data=stored.data))
+    common.refuse_changes(run, stored, replace(wanted, data=stored.data))
     if stored.weights and request.weights is None and not (run.path / CHECKPOINT).is_file():
         raise RunError(f"run {run.name} starts from a file of weights; give it again by --weights")
-    images = pack(wanted.data, stored.resolution, listener)
-    check_images(run, manifest.data, images, wanted.data)
+    images = common.pack(wanted.data, stored.resolution, listener)
+    common.check_images(run, manifest.data, images, wanted.data)
     return _Session(request, run, stored, images, where)
 
 
@@ -298,7 +288,7 @@ class _TensorBoard(EpochListener):
 def _announce(session: _Session, listener: Listener) -> None:
     settings, about, recipe = session.settings, info(session.images), session.settings.recipe
     total = cost(settings.architecture, classes=len(about.classes))
-    announce(session.run, listener)
+    common.announce(session.run, listener)
     listener.note(
         f"{settings.name}: {format_count(total.flops)} FLOPs, {format_count(total.params)} parameters at "
         f"{settings.resolution} px and {len(about.classes)} classes"

@@ -9,8 +9,8 @@ from effsearch.evaluation.hardware import Gpu
 from effsearch.runs.folder import create
 from effsearch.runs.manifest import About
 from effsearch.workflows import machine
+from effsearch.workflows.common import Listener
 from effsearch.workflows.machine import Where, at_once, check_where, describe_slots, measure_speed, slots_on
-from effsearch.workflows.session import Listener
 from effsearch.workflows.train import accumulate
 
 GIB = 1 << 30
