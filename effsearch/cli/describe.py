@@ -117,16 +117,16 @@ def compare(
     format_: FormatOption = Format.table,
 ) -> None:
     """Print a table of the paper with what the networks cost here."""
-    from effsearch.reports import comparison
+    from effsearch.reports import architecture_tables as tables
 
     if check and table is not PublishedTable.imagenet:
         raise ReportError("--check is for imagenet; a network of ours is counted again by `effsearch describe --check`")
     if table is PublishedTable.scaling:
-        title, shown = "Scaling up MobileNets and ResNet-50", comparison.scaling_table(SCALED)
-        caption, records = comparison.SCALING_CAPTION, comparison.scaling_records(SCALED)
+        title, shown = "Scaling up MobileNets and ResNet-50", tables.scaling_table(SCALED)
+        caption, records = tables.SCALING_CAPTION, tables.scaling_records(SCALED)
     else:
-        title, shown = "EfficientNets and others on ImageNet", comparison.imagenet_table(IMAGENET)
-        caption, records = comparison.IMAGENET_CAPTION, comparison.imagenet_records(IMAGENET)
+        title, shown = "EfficientNets and others on ImageNet", tables.imagenet_table(IMAGENET)
+        caption, records = tables.IMAGENET_CAPTION, tables.imagenet_records(IMAGENET)
     if format_ is Format.json:
         typer.echo(json.dumps(records, indent=2))
     elif format_ is Format.markdown:

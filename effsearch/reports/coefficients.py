@@ -8,7 +8,7 @@ from effsearch.families import find
 from effsearch.reports.architecture_tables import family_table
 from effsearch.reports.ranking_table import half_width, noise_line, ranking_table
 from effsearch.reports.summary import captions, counts_line
-from effsearch.reports.surface import Surface, fit
+from effsearch.reports.surface import Surface, fit_surface
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
@@ -35,13 +35,13 @@ def coefficients_of(row: Row) -> Coefficients:
     return Coefficients(row.alpha, row.beta, row.gamma)
 
 
-def document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
+def coefficients_document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
     """For coefficients.json: the answer, how sure it is, and the optimum of the fit; None without an answer."""
     best = winner(rows)
     if best is None:
         return None
     settings, found = run.settings(GridSettings), coefficients_of(best)
-    surface = fit(rows, measure_noise(rows), settings.grid.target)
+    surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
     return {
         "alpha": found.alpha,
         "beta": found.beta,
@@ -78,8 +78,7 @@ def print_coefficients(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> 
     settings, noise = run.settings(GridSettings), measure_noise(rows)
     wide = out.width >= NOTATION_FROM
     out.print(ranking_table(chosen, notation=wide, noise=noise).rich(f"{run.name}: {counts_line(rows)}"))
-    for line in captions(run.manifest()):
-        out.print(line, style="dim")
+    out.print_dim(captions(run.manifest()))
     out.print(noise_line(rows))
     best = winner(rows)
     if best is None:
@@ -114,7 +113,7 @@ def conclusions(settings: GridSettings, rows: Sequence[Row]) -> list[str]:
         f"best at equal FLOPs: {_result(best, settings, noise)}",
         *([f"most accurate: {_result(accurate, settings, noise)}"] if accurate.key != best.key else []),
         _close(rows, best),
-        _fit_line(fit(rows, noise, settings.grid.target)),
+        _fit_line(fit_surface(rows, noise, settings.grid.target)),
     ]
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, TrialHistory, longest
-from effsearch.runs.records import Record
 from effsearch.runs.schema import convert
 from effsearch.text import counted, format_duration, sanitize
 
@@ -34,7 +33,7 @@ def print_training(run: Run, out: Console) -> None:
     accuracies = [line.accuracy for line in history]
     best, low = max(accuracies), min(accuracies)
     out.print(f"{run.name}: {time_line(history)}", style="bold")
-    out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {curve(accuracies)} {100 * best:.1f} %")
+    out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {sparkline(accuracies)} {100 * best:.1f} %")
     result = read_result(run)
     for line in result_lines(history, result):
         out.print(line)
@@ -62,8 +61,8 @@ def result_lines(history: Sequence[EpochLine], result: dict[str, dict[str, float
     return lines
 
 
-def curve(values: list[float]) -> str:
-    """The values as a row of bars, no more than WIDTH."""
+def sparkline(values: list[float]) -> str:
+    """The values as a row of bars, WIDTH of them at most."""
     picked = values if len(values) <= WIDTH else [values[i * (len(values) - 1) // (WIDTH - 1)] for i in range(WIDTH)]
     low, high = min(picked), max(picked)
     span = (high - low) or 1.0
@@ -116,20 +115,12 @@ def best_so_far(history: History) -> list[ProgressPoint]:
     """The whole trainings of a search in the order in which they ended; those stopped early have another reward."""
     most = longest(history.records)
     steps: list[ProgressPoint] = []
-    for record in sorted(filter(_ended, history.records), key=_end):
+    ended = [(end.timestamp(), record.number, record) for record in history.records if (end := record.finished)]
+    for _, _, record in sorted(ended, key=lambda item: item[:2]):
         if record.epochs == most and record.reward is not None:
             best = max(record.reward, steps[-1].best) if steps else record.reward
             steps.append(ProgressPoint(len(steps) + 1, record.candidate.key, record.reward, best))
     return steps
-
-
-def _ended(record: Record) -> bool:
-    return record.finished is not None
-
-
-def _end(record: Record) -> tuple[float, int]:
-    assert record.finished is not None
-    return record.finished.timestamp(), record.number
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from effsearch.architecture import Architecture
 from effsearch.cost import CONVENTION
 from effsearch.errors import RunError
 from effsearch.prior import load
-from effsearch.reports.ranking_table import marks, noise_line, ranking_table, read
-from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
+from effsearch.reports.ranking_table import marks_caption, noise_line, ranking_table, read_rows
+from effsearch.reports.text_table import NOTATION_FROM, TextTable, cell, console
 from effsearch.reward import NAMES, Reward, format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Data, Manifest
@@ -23,11 +23,10 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     manifest = run.manifest()
     score = manifest.score
     table = ranking_table(chosen, notation=out.width >= NOTATION_FROM, measure=score.measure)
-    out.print(table.rich(f"{run.name}: {counts_line(rows, how(manifest))}"))
+    out.print(table.rich(f"{run.name}: {counts_line(rows, how_evaluated(manifest))}"))
     if out.width < NOTATION_FROM:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
-    for line in captions(manifest):
-        out.print(line, style="dim")
+    out.print_dim(captions(manifest))
     if manifest.trains:
         out.print(noise_line(rows))
     best = best_within_target(rows)
@@ -68,7 +67,7 @@ def captions(manifest: Manifest) -> list[str]:
     side = f"{settings.resolution} px" if isinstance(settings, NasSettings) else _own_side(settings.architecture)
     rest = [goal, f"{CONVENTION}, at {side} and {settings.classes} classes"]
     rest += _latency_captions(settings) if isinstance(settings, NasSettings) else []
-    rest.append(marks(score.measure))
+    rest.append(marks_caption(score.measure))
     if not manifest.trains:
         return [f"acc: as {data.name} gives it" if manifest.by_function else _prior_caption(), *rest]
     proxy, kind = settings.proxy, " (synthetic images)" if data.synthetic else ""
@@ -103,8 +102,8 @@ def _latency_captions(settings: NasSettings) -> list[str]:
     return lines + ([f"limits: {', '.join(found)}"] if found else [])
 
 
-def how(manifest: Manifest) -> str:
-    """What the architectures of a run are that have an accuracy."""
+def how_evaluated(manifest: Manifest) -> str:
+    """What was done to the architectures of a run that have an accuracy."""
     return "trained" if manifest.trains or manifest.on_table else "evaluated" if manifest.by_function else "predicted"
 
 
@@ -148,7 +147,7 @@ def runs_table(found: Sequence[Run]) -> TextTable:
 def _run_cells(run: Run) -> tuple[str, ...]:
     try:
         manifest = run.manifest()
-        rows = read(run) if run.ranking.is_file() else []
+        rows = read_rows(run) if run.ranking.is_file() else []
     except RunError as error:
         return (run.name, f"cannot be read: {error}", *[""] * 7)
     best = rows[0] if rows and rows[0].rank == 1 else None
@@ -160,7 +159,7 @@ def _run_cells(run: Run) -> tuple[str, ...]:
         "" if isinstance(manifest.settings, TrainSettings) else manifest.score.aim,
         str(states["complete"]),
         str(states["failed"]),
-        "" if best is None or best.reward is None else f"{best.reward:.4f}",
-        "" if best is None or best.accuracy is None else f"{100 * best.accuracy:.1f}",
+        cell(best.reward if best else None, ".4f"),
+        cell(best.accuracy if best else None, ".1f", 100),
         manifest.run.created.replace("T", " ").removesuffix("+00:00"),
     )

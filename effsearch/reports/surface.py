@@ -65,7 +65,7 @@ class Surface:
         return found
 
 
-def fit(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) -> Surface | None:
+def fit_surface(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) -> Surface | None:
     """Fits the longest trained networks of a ranking, or returns None where there are too few, or no noise is known."""
     done = [row for row in rows if row.reward is not None and row.alpha is not None]
     most = max((row.epochs or 0 for row in done), default=0)
@@ -86,24 +86,6 @@ def fit(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) 
     optima = surface[np.argmax(here @ draws.T, axis=0)]
     best = surface[int(np.argmax(here @ mean))]
     return Surface(target, Coefficients(*best.tolist()), optima, misfit, len(done), mean)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The grown networks of a ranking: those trained to the end, those stopped earlier, and the best reward."""
-
-    ended: list[Row]
-    stopped: list[Row]
-    best: float
-
-
-def measured(rows: Sequence[Row]) -> Measured:
-    """What stands beside the fit in a picture; there is one trained network at least."""
-    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
-    most = max(row.epochs or 0 for row in rows)
-    ended = [row for row in grown if row.epochs == most]
-    stopped = [row for row in grown if row.epochs != most]
-    return Measured(ended, stopped, max(row.reward or 0.0 for row in ended))
 
 
 def on_constraint(target: float, steps: int = STEPS) -> Array:

@@ -11,7 +11,7 @@ from effsearch.evaluation import STANDARD
 from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import child
 from effsearch.reports.architecture_tables import PLAN_CAPTION, plan_table
-from effsearch.reports.coefficients import document
+from effsearch.reports.coefficients import coefficients_document
 from effsearch.reports.pictures import write_surface
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import Limits, Manifest
@@ -64,7 +64,7 @@ def search_coefficients(request: GridRequest, listener: Listener, stopping: Call
 
 
 def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
-    found = document(run, rows)
+    found = coefficients_document(run, rows)
     if found is not None:
         run.write_coefficients(found)
     return [] if stopped else write_surface(run, rows)

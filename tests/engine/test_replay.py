@@ -9,7 +9,7 @@ from tables import part_of, toy_table
 from effsearch.engine.replay import best_of, courses, search
 from effsearch.errors import ReportError
 from effsearch.reports.pictures import check_picture
-from effsearch.reports.replay import replay_table, to_json, write_curves
+from effsearch.reports.replay import replay_json, replay_table, write_regret_curves
 from effsearch.reward import Reward
 from effsearch.runs.regret import Course, summarise
 
@@ -77,7 +77,7 @@ def test_the_median_is_not_known_where_under_half_got_there():
 def test_json_and_table_and_picture(tmp_path):
     found = [search(TABLE, REWARD, name, seed, 25) for name in ("auto", "random") for seed in range(2)]
     replays = summarise(found, best_of(TABLE, REWARD))
-    document = json.loads(to_json(replays))
+    document = json.loads(replay_json(replays))
     assert [row["sampler"] for row in document] == ["auto", "random"]
     assert set(document[0]) == {"sampler", "seeds", "trials", "evaluations", "regret", "seconds_per_proposal"}
     assert set(document[0]["evaluations"]) == {"0.01", "0.001", "0"}
@@ -86,7 +86,7 @@ def test_json_and_table_and_picture(tmp_path):
     assert math.isfinite(document[0]["regret"]["25"])
     assert len(replay_table(replays).cells) == 2
     for suffix in (".png", ".svg"):
-        write_curves(replays, tmp_path / f"curves{suffix}", "toy")
+        write_regret_curves(replays, tmp_path / f"curves{suffix}", "toy")
         assert (tmp_path / f"curves{suffix}").stat().st_size > 1000
     with pytest.raises(ReportError, match=r"\.png, \.svg"):
         check_picture(tmp_path / "curves.txt")
