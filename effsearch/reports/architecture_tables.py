@@ -1,7 +1,7 @@
 """Tables of architectures: stages, growth, families, grids, and the paper's tables beside our counts."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -44,7 +44,7 @@ def stage_caption(architecture: Architecture, resolution: int, classes: int, tot
     )
 
 
-AXES: Columns[Axis] = (
+AXES_COLUMNS: Columns[Axis] = (
     ("axis", "l", lambda row: f"{row.name} ({row.unit})"),
     ("from", "r", lambda row: f"{row.before:,}"),
     ("asked", "r", lambda row: f"x {row.asked:.3f}"),
@@ -62,7 +62,7 @@ AXES_CAPTION = (
 
 def axes_table(rows: Sequence[Axis], product: float, flops: float, params: float) -> TextTable:
     """For each axis what the formula asks, what rounding makes of it and what it costs; then all three together."""
-    table = TextTable.of(AXES, rows)
+    table = TextTable.of(AXES_COLUMNS, rows)
     together = ("all together", "", "", "", "", f"x {product:.2f}", f"x {flops:.2f}", f"x {params:.2f}")
     return TextTable(table.headings, table.align, [*table.cells, together])
 
@@ -75,29 +75,20 @@ def family_table(
     classes: int = 1000,
 ) -> TextTable:
     """The networks that a baseline grows into, one line for each phi, up to the largest that a notation can hold."""
-    base = cost(baseline, classes=classes)
-    columns: Columns[tuple[float, Architecture, Cost]] = (
-        ("phi", "r", lambda row: f"{row[0]:g}"),
-        ("input", "r", lambda row: f"{row[1].resolution} px"),
-        ("layers", "r", lambda row: str(row[1].layers)),
-        ("params", "r", lambda row: format_count(row[2].params)),
-        ("FLOPs", "r", lambda row: format_count(row[2].flops)),
-        ("measured", "r", lambda row: f"x {row[2].flops / base.flops:.2f}"),
-        ("formula", "r", lambda row: f"x {coefficients.product ** row[0]:.2f}"),
-    )
-
-    def members() -> Iterator[tuple[float, Architecture, Cost]]:
-        for phi in phis:
-            try:
-                member = grow(baseline, coefficients.at(phi), rounding)
-            except QuantityError:
-                return
-            yield phi, member, cost(member, classes=classes)
-
-    return TextTable.of(columns, members())
+    base, cells = cost(baseline, classes=classes), []
+    for phi in phis:
+        try:
+            member = grow(baseline, coefficients.at(phi), rounding)
+        except QuantityError:
+            break
+        total = cost(member, classes=classes)
+        counts = (format_count(total.params), format_count(total.flops))
+        growth = (f"x {total.flops / base.flops:.2f}", f"x {coefficients.product**phi:.2f}")
+        cells.append((f"{phi:g}", f"{member.resolution} px", str(member.layers), *counts, *growth))
+    return TextTable(("phi", "input", "layers", "params", "FLOPs", "measured", "formula"), "rrrrrrr", cells)
 
 
-PLAN: Columns[Cell] = (
+PLAN_COLUMNS: Columns[Cell] = (
     ("alpha", "r", lambda cell: f"{cell.coefficients.alpha:.4g}"),
     ("beta", "r", lambda cell: f"{cell.coefficients.beta:.4g}"),
     ("gamma", "r", lambda cell: f"{cell.coefficients.gamma:.4g}"),
@@ -116,30 +107,23 @@ PLAN_CAPTION = (
 )
 
 
-def plan_table(cells: Sequence[Cell]) -> TextTable:
-    """The networks of a grid before anything is trained."""
-    return TextTable.of(PLAN, cells)
-
-
 def cells_json(cells: Sequence[Cell]) -> str:
     """The networks of a grid as a list of objects."""
-    return json.dumps([_document(cell) for cell in cells], indent=2)
-
-
-def _document(cell: Cell) -> dict[str, Any]:
-    return {
-        **asdict(cell.coefficients),
-        "product": cell.coefficients.product,
-        "role": cell.role,
-        "name": cell.name,
-        "triples": [[triple.alpha, triple.beta, triple.gamma] for triple in cell.triples],
-        "notation": cell.architecture.notation,
-        "key": cell.architecture.key,
-        "resolution": cell.architecture.resolution,
-        "flops": cell.cost.flops,
-        "flops_ratio": cell.flops_ratio,
-        "params": cell.cost.params,
-    }
+    documents = [
+        {
+            **asdict(cell.coefficients),
+            "product": cell.coefficients.product,
+            "role": cell.role,
+            "name": cell.name,
+            "triples": [[triple.alpha, triple.beta, triple.gamma] for triple in cell.triples],
+            **{name: getattr(cell.architecture, name) for name in ("notation", "key", "resolution")},
+            "flops": cell.cost.flops,
+            "flops_ratio": cell.flops_ratio,
+            "params": cell.cost.params,
+        }
+        for cell in cells
+    ]
+    return json.dumps(documents, indent=2)
 
 
 MARKS = "m/p: measured / published; = where measured rounds to published"
@@ -189,7 +173,7 @@ def _marks(row: Published) -> str:
     return ("=" if agrees(row.flops, row.measured.flops) else "") + ("t" if row.measured.by == "fvcore" else "")
 
 
-SCALING: Columns[Scaled] = (
+SCALING_COLUMNS: Columns[Scaled] = (
     ("network", "l", lambda row: row.name),
     ("scaled by", "l", lambda row: row.method),
     ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
@@ -200,7 +184,7 @@ SCALING: Columns[Scaled] = (
     ("params", "r", lambda row: f"{row.measured.params / 1e6:#.4g}M" if row.measured else ""),
 )
 
-IMAGENET: Columns[Classifier] = (
+IMAGENET_COLUMNS: Columns[Classifier] = (
     ("model", "l", lambda row: row.name),
     ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
     ("top-5 %", "r", lambda row: f"{row.top5:.1f}"),
@@ -215,25 +199,13 @@ IMAGENET: Columns[Classifier] = (
 )
 
 
-def scaling_table(rows: Iterable[Scaled]) -> TextTable:
-    """Table 3 of the paper, with what the networks grown here cost."""
-    return TextTable.of(SCALING, rows)
-
-
-def imagenet_table(rows: Iterable[Classifier]) -> TextTable:
-    """Table 2 of the paper, with what our networks and torchvision's cost."""
-    return TextTable.of(IMAGENET, rows)
-
-
 def scaling_records(rows: Iterable[Scaled]) -> list[dict[str, Any]]:
     """Table 3 for programs: FLOPs and parameters as numbers, accuracies in %."""
     return [
         {
             "network": row.name,
             "scaled_by": row.method,
-            "depth": row.by.depth if row.by else None,
-            "width": row.by.width if row.by else None,
-            "resolution": row.by.resolution if row.by else None,
+            **{axis: getattr(row.by, axis, None) for axis in ("depth", "width", "resolution")},
             "top1_percent": row.top1,
             "flops": parse_count(row.flops),
             **_measured_record(row),

@@ -1,6 +1,7 @@
 """What is printed about a coefficient search: the ranking, what is too close to call, the fit, and the family."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from typing import Any
 
 from effsearch.errors import RunError
@@ -15,6 +16,7 @@ from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import Coefficients
 
+AXES = ("alpha", "beta", "gamma")
 ANSWER = "candidate"
 """What the source of a network begins with that may be the answer; others are references."""
 
@@ -43,9 +45,7 @@ def coefficients_document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | Non
     settings, found = run.settings(GridSettings), coefficients_of(best)
     surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
     return {
-        "alpha": found.alpha,
-        "beta": found.beta,
-        "gamma": found.gamma,
+        **asdict(found),
         "baseline": settings.baseline,
         "phi": settings.grid.phi,
         "accuracy": best.accuracy,
@@ -58,10 +58,8 @@ def coefficients_document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | Non
 
 
 def _fit_document(surface: Surface) -> dict[str, Any]:
-    names = ("alpha", "beta", "gamma")
-    intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(names)}
-    best = surface.best
-    return {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma, **intervals, "networks": surface.networks}
+    intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(AXES)}
+    return {**asdict(surface.best), **intervals, "networks": surface.networks}
 
 
 def tied(rows: Sequence[Row]) -> list[Row]:
@@ -83,12 +81,10 @@ def print_coefficients(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> 
     best = winner(rows)
     if best is None:
         return
-    out.print()
     first, *others = conclusions(settings, rows)
-    out.print(first, style="bold")
-    for line in others:
+    out.print(f"\n{first}", style="bold")
+    for line in (*others, ""):
         out.print(line)
-    out.print()
     out.print(grown_family(settings, best).rich(f"{settings.name} grown by these coefficients"))
     out.print(FAMILY_CAPTION, style="dim")
 
@@ -136,16 +132,15 @@ def _close(rows: Sequence[Row], best: Row) -> str:
 def _fit_line(surface: Surface | None) -> str:
     if surface is None:
         return "fit: none, since too few networks were trained to the end, or none under two seeds"
-    names, best = ("alpha", "beta", "gamma"), surface.best
     intervals = ["{:.2f} to {:.2f}".format(*surface.interval(axis)) for axis in range(3)]
     begin = f"fit through {surface.networks} networks"
     if surface.is_flat:
-        spans = ", ".join(f"{name} {interval}" for name, interval in zip(names, intervals, strict=True))
+        spans = ", ".join(f"{name} {interval}" for name, interval in zip(AXES, intervals, strict=True))
         return (
             f"{begin}: these trainings do not tell where the optimum is (80 % intervals: {spans}); more repeats or a "
             "longer proxy would"
         )
-    values = zip(names, (best.alpha, best.beta, best.gamma), intervals, strict=True)
+    values = zip(AXES, astuple(surface.best), intervals, strict=True)
     optimum = ", ".join(f"{name} {value:.2f} ({interval})" for name, value, interval in values)
     return f"{begin}: optimum at {optimum}, 80 % intervals; networks lie {surface.misfit:.4f} of reward off it"
 

@@ -5,24 +5,22 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from effsearch.errors import RunError
-from effsearch.reports.coefficients import coefficients_of
 from effsearch.reports.growth_curves import CurvePoint, figure_panels
 from effsearch.reports.learning_curves import EpochLine, LearningCurve, ProgressPoint
 from effsearch.reports.ranking_table import half_width
 from effsearch.reports.summary import how_evaluated
-from effsearch.reports.surface import Array, Surface
 from effsearch.reward import NAMES, Measure
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.ranking import Noise, Row, front
-from effsearch.runs.settings import GridSettings
-from effsearch.scaling import PAPER, Coefficients
 
 _COLOURS = {
     "blue": ("#0072b2", "#56b4e9"),
@@ -43,12 +41,10 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 NAMED = 4
 """Networks, from the best, whose learning curves have a colour of their own."""
 
-DRAWS = 200
-SIDE = 81
-"""Values of alpha and of beta at which the surface is drawn."""
-
 VALIDATION, LOSS, BARS = "validation top-1 (%)", "training loss (nats)", "bars: 95 % interval of a mean over seeds"
-SHADE = "reward at equal FLOPs, fitted and (circles) measured: thousandths below the best measured"
+
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -190,59 +186,51 @@ def scatter(done: Sequence[Row], measure: Measure = "flops") -> Scatter:
     )
 
 
-def _networks(name: str, rows: Sequence[Row], measure: Measure, scale: float, colour: str, **style: Any) -> Series:
-    """Accuracy in % against a cost."""
-    x = [getattr(row, measure) / scale for row in rows]
-    y = [100 * (row.accuracy or 0.0) for row in rows]
-    return Series(name, x, y, colour, keys=[row.key for row in rows], **style)
-
-
-def _bars(rows: Sequence[Row], noise: Noise | None) -> list[float]:
-    return [] if noise is None else [half_width(row, noise) for row in rows]
+def _networks(
+    name: str, rows: Sequence[Row], axis: tuple[Measure, float], colour: str, noise: Noise | None = None, **style: Any
+) -> Series:
+    """Accuracy in % against a cost, by its measure and what it is divided by."""
+    measure, scale = axis
+    x, y = [getattr(row, measure) / scale for row in rows], [100 * (row.accuracy or 0.0) for row in rows]
+    bars = [] if noise is None else [half_width(row, noise) for row in rows]
+    return Series(name, x, y, colour, bars=bars, keys=[row.key for row in rows], **style)
 
 
 def pareto_chart(manifest: Manifest, done: Sequence[Row], measure: Measure, noise: Noise | None = None) -> Chart:
     """Accuracy against a cost with the Pareto front, as in figure 1 of the paper."""
     (scale, label), shown = axis_of(done, measure), scatter(done, measure)
-
-    def series(name: str, rows: Sequence[Row], colour: str, **style: Any) -> Series:
-        return _networks(name, rows, measure, scale, colour, **style)
-
-    drawn = [series("fewer epochs", shown.shorter, "grey", mark="circle-open")] if shown.shorter else []
-    drawn += [
-        series("networks", shown.others, "blue", size=7, opacity=0.55),
-        series(
-            "Pareto front",
-            shown.front,
-            "vermillion",
-            mark="diamond",
-            size=8,
-            line="solid",
-            bars=_bars(shown.front, noise),
-        ),
-        series("rank 1", [shown.first], "purple", mark="star", size=15, outline="panel"),
+    axis, front_style = (measure, scale), {"mark": "diamond", "size": 8, "line": "solid"}
+    series = [
+        _networks("networks", shown.others, axis, "blue", size=7, opacity=0.55),
+        _networks("Pareto front", shown.front, axis, "vermillion", noise, **front_style),
+        _networks("rank 1", [shown.first], axis, "purple", mark="star", size=15, outline="panel"),
     ]
-    if shown.reference is not None:
-        name = REFERENCES[shown.reference.source]
-        drawn.append(series(name, [shown.reference], "green", mark="square", size=11, outline="panel"))
+    if shown.shorter:
+        series.insert(0, _networks("fewer epochs", shown.shorter, axis, "grey", mark="circle-open"))
+    if (reference := shown.reference) is not None:
+        name = REFERENCES[reference.source]
+        series.append(_networks(name, [reference], axis, "green", mark="square", size=11, outline="panel"))
     title = f"Accuracy against {NAMES[measure]}"
-    return Chart(title, label, accuracy_label(manifest), drawn, BARS if noise else "")
+    return Chart(title, label, accuracy_label(manifest), series, BARS if noise else "")
 
 
 def growth_charts(points: Sequence[CurvePoint], noise: Noise | None) -> list[Chart]:
     """Accuracy against FLOPs, a line for each curve: figures 3 and 4 of the paper."""
-    charts = []
-    for title, chosen in figure_panels(points):
-        known = [(point.curve, point.row) for point in chosen if point.row is not None]
-        scale, label = axis_of([row for _, row in known], "flops")
-        series = []
-        for number, name in enumerate(dict.fromkeys(curve for curve, _ in known)):
-            rows = [row for curve, row in known if curve == name]
-            look = {"mark": SYMBOLS[number % len(SYMBOLS)], "size": 8, "line": DASHES[number % len(DASHES)]}
-            colour = CYCLE[number % len(CYCLE)]
-            series.append(_networks(name, rows, "flops", scale, colour, bars=_bars(rows, noise), **look))
-        charts.append(Chart(title, label, VALIDATION, series, BARS if noise else "", log=True))
-    return charts
+    return [_growth_chart(title, chosen, noise) for title, chosen in figure_panels(points)]
+
+
+def _growth_chart(title: str, points: Sequence[CurvePoint], noise: Noise | None) -> Chart:
+    curves: dict[str, list[Row]] = {}
+    for point in points:
+        if point.row is not None:
+            curves.setdefault(point.curve, []).append(point.row)
+    scale, label = axis_of([row for rows in curves.values() for row in rows], "flops")
+    looks = zip(cycle(CYCLE), cycle(SYMBOLS), cycle(DASHES), strict=False)
+    series = [
+        _networks(name, rows, ("flops", scale), colour, noise, mark=mark, line=dash, size=8)
+        for (name, rows), (colour, mark, dash) in zip(curves.items(), looks, strict=False)
+    ]
+    return Chart(title, label, VALIDATION, series, BARS if noise else "", log=True)
 
 
 def progress_chart(steps: Sequence[ProgressPoint], manifest: Manifest) -> Chart:
@@ -268,81 +256,31 @@ def training_charts(history: Sequence[EpochLine]) -> tuple[Chart, Chart]:
 
 def loss_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
     """The training loss of each network, epoch by epoch."""
-    lines = [(curve.key, list(enumerate(curve.losses, 1))) for curve in curves]
+    series = _learning_series([(curve.key, list(enumerate(curve.losses, 1))) for curve in curves], index)
     caption = "one line a training, of the mean loss of an epoch"
-    return Chart("Learning curves", "epoch", LOSS, _learning_series(lines, index), caption, whole=True)
+    return Chart("Learning curves", "epoch", LOSS, series, caption, whole=True)
 
 
 def rungs_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
     """Validation accuracy of trainings in parts: which went on, and which were stopped where."""
-    lines = [(curve.key, [(at, 100 * accuracy) for at, accuracy in curve.accuracies]) for curve in curves]
+    lines = [(curve.key, [(epoch, 100 * accuracy) for epoch, accuracy in curve.accuracies]) for curve in curves]
     caption = "a line that ends early is a network that was not trained on"
     return Chart("Rungs", "epoch", VALIDATION, _learning_series(lines, index), caption, whole=True)
 
 
-def _learning_series(
-    lines: Sequence[tuple[str, Sequence[tuple[int, float]]]], index: Mapping[str, int]
-) -> list[Series]:
+Line = tuple[str, Sequence[tuple[int, float]]]
+"""The key of a network, and (epoch, value)."""
+
+
+def _learning_series(lines: Sequence[Line], index: Mapping[str, int]) -> list[Series]:
     """The best networks in a colour each, all others as one grey series with gaps."""
-    named = list(dict.fromkeys(key for key, _ in lines))[:NAMED]
-    grey: list[tuple[int | None, float | None, str]] = []
-    series = []
+    named = dict(zip(dict.fromkeys(key for key, _ in lines), zip(CYCLE[:NAMED], SYMBOLS, strict=False), strict=False))
+    others = [(*point, key) for key, points in lines if key not in named for point in (*points, (None, None))]
+    x, y, keys = (list(column) for column in zip(*others, strict=True)) if others else ([], [], [])
+    series = [Series("others", x, y, "grey", size=4, line="solid", opacity=0.6, keys=keys)] if others else []
     for key, points in lines:
-        if key not in named:
-            grey += [*((at, value, key) for at, value in points), (None, None, key)]
-            continue
-        x, y, number = [at for at, _ in points], [value for _, value in points], named.index(key)
-        look = Series(f"rank {index[key] + 1}", x, y, CYCLE[number], SYMBOLS[number], line="solid")
-        series.append(replace(look, keys=[key] * len(x), group=key))
-    if not grey:
-        return series
-    x, y, keys = (list(column) for column in zip(*grey, strict=True))
-    return [Series("others", x, y, "grey", size=4, line="solid", opacity=0.6, keys=keys), *series]
-
-
-def surface_chart(surface: Surface, rows: Sequence[Row], settings: GridSettings) -> Chart:
-    """The fitted reward over alpha and beta, gamma following from the constraint, with the trained networks."""
-    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
-    most = max(row.epochs or 0 for row in rows)
-    ended = [row for row in grown if row.epochs == most]
-    rewards = [row.reward or 0.0 for row in ended]
-    field, best, draws = _field(surface, rewards), surface.best, surface.optima[:DRAWS]
-    values = [1000 * (reward - max(rewards)) for reward in rewards]
-
-    def at(name: str, found: Iterable[Coefficients], colour: str, mark: str, size: float, **more: Any) -> Series:
-        found = list(found)
-        return Series(name, [by.alpha for by in found], [by.beta for by in found], colour, mark, size, **more)
-
-    stopped = [coefficients_of(row) for row in grown if row.epochs != most]
-    keys = [row.key for row in ended]
-    series = [
-        Series("optimum, drawn", draws[:, 0].tolist(), draws[:, 1].tolist(), "#ff5a4c", size=5, opacity=0.6),
-        at("stopped earlier", stopped, "#fff", "circle-open", 5, outline="#111"),
-        at(
-            "trained to the end",
-            map(coefficients_of, ended),
-            "",
-            "circle",
-            12,
-            values=values,
-            keys=keys,
-            outline="#111",
-        ),
-        at("optimum of the fit", [best], "#ff5a4c", "star", 18, outline="#111"),
-        at("the paper's", [PAPER], "#f0a030", "x", 12, outline="#111"),
-    ]
-    grid = settings.grid
-    title = f"{settings.name}, phi {grid.phi:g}: alpha * beta^2 * gamma^2 = {grid.target:g}"
-    return Chart(title, "alpha (depth)", "beta (width)", [each for each in series if each.x], SHADE, field=field)
-
-
-def _field(surface: Surface, rewards: Sequence[float]) -> Field:
-    """The fit in thousandths of the reward below the best measured, on one scale with what was measured."""
-    alphas, betas = np.linspace(1, surface.target, SIDE), np.linspace(1, surface.target**0.5, SIDE)
-    alpha, beta = np.meshgrid(alphas, betas)
-    gamma = np.sqrt(surface.target / alpha) / beta
-    means = surface.mean(np.column_stack([alpha.ravel(), beta.ravel(), gamma.ravel()])).reshape(alpha.shape)
-    # A little more than the constraint allows is drawn, and covered, so that the border is a smooth line.
-    shade = np.where(gamma >= 0.96, 1000 * (means - max(rewards)), np.nan)
-    inside = [*(1000 * (reward - max(rewards)) for reward in rewards), *shade[gamma >= 1].tolist()]
-    return Field(alphas, betas, shade, min(inside), max(inside), np.sqrt(surface.target / alphas))
+        if key in named:
+            x, y = [epoch for epoch, _ in points], [value for _, value in points]
+            name, keys = f"rank {index[key] + 1}", [key] * len(points)
+            series.append(Series(name, x, y, *named[key], line="solid", keys=keys, group=key))
+    return series

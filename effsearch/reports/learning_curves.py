@@ -29,12 +29,11 @@ class EpochLine:
 
 def print_training(run: Run, out: Console) -> None:
     """The learning curve of a run and its result; raises RunError where there is none yet."""
-    history = read_metrics(run)
+    history, result = read_metrics(run), read_result(run)
     accuracies = [line.accuracy for line in history]
-    best, low = max(accuracies), min(accuracies)
+    low, best = (f"{100 * accuracy:.1f} %" for accuracy in (min(accuracies), max(accuracies)))
     out.print(f"{run.name}: {time_line(history)}", style="bold")
-    out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {sparkline(accuracies)} {100 * best:.1f} %")
-    result = read_result(run)
+    out.print(f"validation top-1, epoch by epoch: {low} {sparkline(accuracies)} {best}")
     for line in result_lines(history, result):
         out.print(line)
     if result is not None:
@@ -73,10 +72,8 @@ def read_metrics(run: Run) -> list[EpochLine]:
     """The epochs of a training, from metrics.jsonl; raises RunError."""
     file = run.path / "metrics.jsonl"
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        history = [convert(line, EpochLine) for line in lines]
-    except FileNotFoundError:
-        raise RunError(f"run {run.name} has no finished epoch yet") from None
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        history = [convert(json.loads(line), EpochLine) for line in text.splitlines()]
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
     if not history:
@@ -89,15 +86,15 @@ def read_result(run: Run) -> dict[str, dict[str, float]] | None:
     file = run.path / "result.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {sanitize(split): _split(values) for split, values in found.items()}
+        return {sanitize(split): _read_split(values) for split, values in found.items()}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
 
 
-def _split(values: dict[str, Any]) -> dict[str, float]:
-    """Accuracies, each a fraction, and how many images they are of."""
+def _read_split(values: dict[str, Any]) -> dict[str, float]:
+    """Accuracies, each a fraction, and the number of images."""
     return {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}
 
 
@@ -139,14 +136,13 @@ class LearningCurve:
 
 def learning_curves(history: History, keys: Sequence[str]) -> list[LearningCurve]:
     """The trainings of these networks, in their order, each from its longest part, which holds those before it."""
+    rank = {key: index for index, key in enumerate(keys)}
     groups: dict[tuple[str, int], list[TrialHistory]] = {}
     for training in history.trainings:
-        record = training.record
-        if record.accuracy is not None:
-            groups.setdefault((record.candidate.key, record.candidate.seed), []).append(training)
-    rank = {key: index for index, key in enumerate(keys)}
-    found = [_learning_curve(group) for (key, _), group in groups.items() if key in rank]
-    return sorted(found, key=lambda curve: (rank[curve.key], curve.seed))
+        candidate = training.record.candidate
+        if training.record.accuracy is not None and candidate.key in rank:
+            groups.setdefault((candidate.key, candidate.seed), []).append(training)
+    return sorted(map(_learning_curve, groups.values()), key=lambda curve: (rank[curve.key], curve.seed))
 
 
 def _learning_curve(group: Sequence[TrialHistory]) -> LearningCurve:

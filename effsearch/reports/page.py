@@ -32,7 +32,7 @@ from effsearch.reports.learning_curves import (
 from effsearch.reports.page_figures import Figure, figure_of_chart, importances_figure
 from effsearch.reports.ranking_table import PageRanking, half_width, noise_line, page_ranking, read_rows
 from effsearch.reports.summary import best_within_target, captions, costs, counts_line, how_evaluated, within
-from effsearch.reports.surface import fit_surface
+from effsearch.reports.surface import fit_surface, surface_chart
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, importances, longest, read_history
@@ -46,7 +46,6 @@ SUFFIXES = (".html", ".htm")
 SHOWN = 100
 """Networks, from the best, whose trainings are drawn."""
 
-NO_JOURNAL = "the run's folder has no journal, so the order of its trainings is not known"
 CLASSES = 40
 """Names of classes that are shown."""
 
@@ -86,38 +85,26 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML in UTF-8, with nothing left to load."""
-    environment = Environment(
-        loader=PackageLoader("effsearch.reports"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    loader = PackageLoader("effsearch.reports")
+    environment = Environment(loader=loader, autoescape=True, finalize=_shown, **options)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     own = environment.get_template("page.js").render()
     # Both have \n at the ends of lines, as browsers read them, since a digest is of the bytes.
     scripts = [Markup(get_plotlyjs().replace("\r\n", "\n")), Markup(own)]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    figures = [figure for section in page.sections for figure in section.figures]
+    data = {
+        "figures": [(figure.traces, figure.layout, figure.height) for figure in figures],
+        "ranking": next((section.ranking for section in page.sections if section.ranking), None),
+    }
     return environment.get_template("page.html").render(
         page=page,
-        data=_plain(
-            {
-                "figures": [(figure.traces, figure.layout, figure.height) for figure in _figures(page)],
-                "ranking": next((section.ranking for section in page.sections if section.ranking), None),
-            }
-        ),
+        data=_plain(data),
         scripts=scripts,
-        policy=" ".join(_digest(script) for script in scripts),
+        policy=" ".join(f"'sha256-{digest}'" for digest in digests),
         palettes={"light": LIGHT, "dark": DARK},
     )
-
-
-def _figures(page: Page) -> list[Figure]:
-    return [figure for section in page.sections for figure in section.figures]
-
-
-def _digest(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _plain(value: Any) -> Any:
@@ -179,7 +166,7 @@ def page_of(run: Run) -> Page:
         Section("Accuracy and cost", figures=found.figures(*costs)),
         _ranking_section(found),
         *_history_sections(found, read_history(run)),
-        made(manifest),
+        _origin_section(manifest),
     ]
     return Page(run.name, _subtitle(manifest, counts_line(rows, how_evaluated(manifest))), _cards(found), sections)
 
@@ -227,7 +214,7 @@ def _growth_sections(found: Results) -> Iterator[Section]:
     settings, best = found.manifest.settings, winner(found.rows)
     if isinstance(settings, GridSettings) and best is not None:
         surface = fit_surface(found.rows, found.noise, settings.grid.target)
-        chart = [] if surface is None else [charts.surface_chart(surface, found.rows, settings)]
+        chart = [] if surface is None else [surface_chart(surface, found.rows, settings)]
         lines = [_capital(line) for line in conclusions(settings, found.rows)]
         yield Section("Alpha, beta and gamma", lines, found.figures(*chart))
         family = (f"{settings.name} grown by these coefficients", grown_family(settings, best))
@@ -249,7 +236,9 @@ def _ranking_section(found: Results) -> Section:
 def _history_sections(found: Results, history: History | None) -> Iterator[Section]:
     """Progress, learning curves and the importance of decisions, as far as the journal tells."""
     if history is None:
-        yield Section("Progress of the search", [_capital(f"{NO_JOURNAL}.")])
+        yield Section(
+            "Progress of the search", ["The run's folder has no journal, so the order of its trainings is not known."]
+        )
         return
     steps = best_so_far(history)
     progress = [charts.progress_chart(steps, found.manifest)] if steps else []
@@ -282,23 +271,20 @@ def _training_page(run: Run, manifest: Manifest) -> Page:
     sections = [
         Section("Learning curve", lines, figures),
         Section("Network", code=manifest.settings.notation),
-        made(manifest),
+        _origin_section(manifest),
     ]
     return Page(run.name, _subtitle(manifest, time_line(history)), cards, sections)
 
 
-def made(manifest: Manifest) -> Section:
+def _origin_section(manifest: Manifest) -> Section:
     """How a run was made: everything that run.toml says."""
     document = manifest.to_document()
-    about = document["run"]
-    names = ("command", "versions")
-    tables = [
-        ("run", _listing({name: value for name, value in about.items() if name not in names})),
-        ("versions", _listing(about.get("versions", {}))),
-        *((name, _listing(document.get(name, {}))) for name in ("settings", "limits", "data")),
-    ]
-    filled = [(title, table) for title, table in tables if table.cells]
-    return Section("How the run was made", tables=filled, code=manifest.run.command)
+    about, command = document["run"], manifest.run.command
+    document["versions"] = about.pop("versions", {})
+    about.pop("command", None)
+    names = ("run", "versions", "settings", "limits", "data")
+    tables = [(name, _listing(document.get(name, {}))) for name in names]
+    return Section("How the run was made", tables=[pair for pair in tables if pair[1].cells], code=command)
 
 
 def _listing(values: Mapping[str, Any]) -> TextTable:

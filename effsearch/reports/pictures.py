@@ -18,7 +18,7 @@ from effsearch.reports.figures import LIGHT, Chart, Field, Series
 from effsearch.reports.growth_curves import curve_points, curve_records
 from effsearch.reports.learning_curves import best_so_far, read_metrics
 from effsearch.reports.ranking_table import read_rows
-from effsearch.reports.surface import fit_surface
+from effsearch.reports.surface import fit_surface, surface_chart
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.ranking import Row, measure_noise
@@ -35,21 +35,12 @@ SMALL = 8
 POINTS = 0.6
 """Points of a mark for a px on the page, where figures are larger."""
 
-MARKERS = {
-    "": "",
-    "circle": "o",
-    "circle-open": "o",
-    "square": "s",
-    "diamond": "D",
-    "triangle-up": "^",
-    "triangle-down": "v",
-    "cross": "P",
-    "star": "*",
-    "x": "X",
-}
+MARKERS = {"": "", "circle": "o", "circle-open": "o", "square": "s", "diamond": "D", "star": "*", "x": "X"}
+MARKERS |= {"triangle-up": "^", "triangle-down": "v", "cross": "P"}
+"""Matplotlib's names of marks."""
+
 SUFFIXES = (".png", ".svg", ".pdf")
 
-KINDS = ("pareto", "progress", "curves", "surface")
 OF_RUN = {
     "nas": ("pareto", "progress"),
     "grid": ("pareto", "progress", "surface"),
@@ -87,13 +78,7 @@ def figure_of(run: Run, kind: str) -> Figure:
         return draw([loss, accuracy], COLUMN)
     rows = read_rows(run)
     charts.finished(run, rows)
-    drawn: dict[str, Callable[[Run, list[Row]], Figure]] = {
-        "pareto": _pareto,
-        "progress": _progress,
-        "curves": _growth_curves,
-        "surface": _surface,
-    }
-    return drawn[kind](run, rows)
+    return DRAWN[kind](run, rows)
 
 
 def _pareto(run: Run, rows: list[Row]) -> Figure:
@@ -125,7 +110,16 @@ def _surface(run: Run, rows: list[Row]) -> Figure:
 def _fitted_surface(run: Run, rows: Sequence[Row]) -> Figure | None:
     settings = run.settings(GridSettings)
     surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
-    return None if surface is None else draw([charts.surface_chart(surface, rows, settings)], SIZE, titled=True)
+    return None if surface is None else draw([surface_chart(surface, rows, settings)], SIZE, titled=True)
+
+
+DRAWN: dict[str, Callable[[Run, list[Row]], Figure]] = {
+    "pareto": _pareto,
+    "progress": _progress,
+    "curves": _growth_curves,
+    "surface": _surface,
+}
+KINDS = tuple(DRAWN)
 
 
 def write_surface(run: Run, rows: Sequence[Row]) -> list[Path]:

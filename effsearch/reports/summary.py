@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from effsearch.architecture import Architecture
 from effsearch.cost import CONVENTION
 from effsearch.errors import RunError
+from effsearch.evaluation import Proxy
 from effsearch.prior import load
 from effsearch.reports.ranking_table import marks_caption, noise_line, ranking_table, read_rows
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, cell, console
@@ -63,32 +63,35 @@ def captions(manifest: Manifest) -> list[str]:
     if isinstance(settings, TableSettings):
         return _table_captions(settings, data)
     assert not isinstance(settings, TrainSettings)
-    goal = f"reward: {score.formula}, T = {score.aim}"
-    side = f"{settings.resolution} px" if isinstance(settings, NasSettings) else _own_side(settings.architecture)
-    rest = [goal, f"{CONVENTION}, at {side} and {settings.classes} classes"]
-    rest += _latency_captions(settings) if isinstance(settings, NasSettings) else []
-    rest.append(marks_caption(score.measure))
-    if not manifest.trains:
-        return [f"acc: as {data.name} gives it" if manifest.by_function else _prior_caption(), *rest]
-    proxy, kind = settings.proxy, " (synthetic images)" if data.synthetic else ""
-    spread = "sd in points" if manifest.run.kind == "nas" else "+-: half of its 95 % interval in points"
+    if isinstance(settings, NasSettings):
+        side, more = f"{settings.resolution} px", _latency_captions(settings)
+    else:
+        side, more = f"each network's own px ({settings.architecture.resolution} px the baseline's)", []
     return [
-        f"acc: validation top-1 on {data.name}{kind}, {len(data.classes)} classes, after the {proxy.name} proxy "
-        f"({proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
-        f"{counted(data.train, 'image')}), mean over n seeds, {spread}",
-        *rest,
+        _accuracy_caption(manifest, settings.proxy),
+        f"reward: {score.formula}, T = {score.aim}",
+        f"{CONVENTION}, at {side} and {settings.classes} classes",
+        *more,
+        marks_caption(score.measure),
     ]
 
 
-def _own_side(baseline: Architecture) -> str:
-    return f"each network's own px ({baseline.resolution} px the baseline's)"
-
-
-def _prior_caption() -> str:
-    prior = load()
+def _accuracy_caption(manifest: Manifest, proxy: Proxy) -> str:
+    data = manifest.data
+    if manifest.by_function:
+        return f"acc: as {data.name} gives it"
+    if not manifest.trains:
+        prior = load()
+        return (
+            f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's "
+            f"skeleton (networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
+        )
+    kind = " (synthetic images)" if data.synthetic else ""
+    spread = "sd in points" if manifest.run.kind == "nas" else "+-: half of its 95 % interval in points"
     return (
-        f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's skeleton "
-        f"(networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
+        f"acc: validation top-1 on {data.name}{kind}, {len(data.classes)} classes, after the {proxy.name} proxy "
+        f"({proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
+        f"{counted(data.train, 'image')}), mean over n seeds, {spread}"
     )
 
 
@@ -108,26 +111,21 @@ def how_evaluated(manifest: Manifest) -> str:
 
 
 def _table_captions(settings: TableSettings, data: Data) -> list[str]:
-    score = settings.score
-    acc = f"acc: of table {data.name}, {data.rows:,} rows"
+    score, of = settings.score, ""
     if data.predicted:
         quality = data.predicted[0]
-        acc += (
+        of = (
             f" of {data.combinations:,} combinations; (predicted): no row, by a Gaussian process, off by "
             f"{100 * quality.error:.2f} points for rows left out, Kendall tau {quality.tau:.3f}"
         )
     elif settings.pool:
-        acc += f", which alone are searched, of {data.combinations:,} combinations"
-    noise = []
+        of = f", which alone are searched, of {data.combinations:,} combinations"
+    lines = [f"acc: of table {data.name}, {data.rows:,} rows{of}"]
     if data.accuracy_std is not None:
         points = 100 * data.accuracy_std
-        noise = [f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)"]
-    return [
-        acc,
-        *noise,
-        f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's",
-        f"* on the Pareto front of accuracy and {NAMES[score.measure]}",
-    ]
+        lines.append(f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)")
+    lines.append(f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's")
+    return [*lines, f"* on the Pareto front of accuracy and {NAMES[score.measure]}"]
 
 
 def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
