@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effsearch.errors import ExportError, listed
-from effsearch.network.file import Weights
+from effsearch.network.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,20 @@ def export(weights: Weights, target: str, out: Path) -> Exported:
     """Writes a network into the folder `out`, which must not exist or be empty; raises ExportError."""
     if target not in TARGETS:
         raise ExportError(f"--to must be one of {listed(TARGETS)}, got {target!r}")
-    module, packages = TARGETS[target]
+    module, function, packages = TARGETS[target]
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise ExportError(f"--to {target} needs {listed(missing)}: python -m pip install 'effsearch[export]'")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} exists; give another folder by --out")
-    writer = importlib.import_module(f"effsearch.exports.{module}")
+    write = getattr(importlib.import_module(f"effsearch.exports.{module}"), function)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # The folder appears whole or not at all.
         building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
         try:
             building.chmod(0o755)
-            names, usage = writer.write(weights, building, out)
+            names, usage = write(weights, building, out)
             building.rename(out)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -45,10 +45,10 @@ def export(weights: Weights, target: str, out: Path) -> Exported:
     return Exported(tuple(out / name for name in names), usage)
 
 
-TARGETS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "timm": ("timm_module", ("timm",)),
-    "onnx": ("onnx_file", ("onnx", "onnxscript", "onnxruntime")),
-    "safetensors": ("native", ()),
-    "torch-export": ("program", ()),
+TARGETS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "timm": ("timm_module", "write_timm", ("timm",)),
+    "onnx": ("onnx_file", "write_onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "safetensors": ("torch_files", "write_weights", ()),
+    "torch-export": ("torch_files", "write_program", ()),
 }
-"""For each target the module of this package that writes it, and the optional packages that the module needs."""
+"""For each target the module of this package and its function that writes it, and the packages that they need."""

@@ -18,11 +18,11 @@ from effsearch.scaling import Coefficients
 
 AXES = ("alpha", "beta", "gamma")
 ANSWER = "candidate"
-"""What the source of a network begins with that may be the answer; others are references."""
+"""Prefix of a candidate's source; other networks are references and cannot be the answer."""
 
 
 def winner(rows: Sequence[Row]) -> Row | None:
-    """The first of the ranking that may be the answer."""
+    """The best candidate of the ranking, leaving out references."""
     return next(iter(_answers(rows)), None)
 
 
@@ -63,7 +63,7 @@ def _fit_document(surface: Surface) -> dict[str, Any]:
 
 
 def tied(rows: Sequence[Row]) -> list[Row]:
-    """Those that may be the answer and that the seeds do not tell from the first that may."""
+    """The candidates that are tied with the best one within the noise between seeds, itself included."""
     best, noise = winner(rows), measure_noise(rows)
     if best is None:
         return []

@@ -43,7 +43,6 @@ NAMED = 4
 
 VALIDATION, LOSS, BARS = "validation top-1 (%)", "training loss (nats)", "bars: 95 % interval of a mean over seeds"
 
-
 Array = npt.NDArray[np.float64]
 
 

@@ -163,7 +163,7 @@ def file_columns(rows: Sequence[Row]) -> list[str]:
 
 
 def ranking_frame(rows: list[Row]) -> pd.DataFrame:
-    """One line an architecture, with whole numbers that may be missing."""
+    """One line for each architecture, in nullable integer types where a whole number may be unknown."""
     table = pd.DataFrame([asdict(row) for row in rows], columns=file_columns(rows))
     return table.astype({"rank": "Int64", "epochs": "Int64", "flops": "int64", "params": "int64"})
 

@@ -36,7 +36,7 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
 
 
 def within(score: Reward) -> str:
-    """What the best of a search is the best of."""
+    """The label of the best network within the target cost."""
     what = NAMES[score.measure]
     return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
 
@@ -137,7 +137,7 @@ def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
 
 
 def runs_table(found: Sequence[Run]) -> TextTable:
-    """A line a run: what it searched and how far it came."""
+    """One line for each run: what it searched and how far it came."""
     headings = ("run", "command", "data", "target", "trained", "failed", "best reward", "acc %", "created (UTC)")
     return TextTable(headings, "lllrrrrrl", [_run_cells(run) for run in found])
 
