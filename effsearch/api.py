@@ -24,8 +24,7 @@ from effsearch.exports import Exported
 from effsearch.families import find
 from effsearch.network import build
 from effsearch.network import load as load_network
-from effsearch.reports.page import write_page
-from effsearch.reports.pages import page_of
+from effsearch.reports.page import page_of, write_page
 from effsearch.reward import Kind
 from effsearch.runs.folder import Run, toml_text
 from effsearch.runs.folder import find as find_run

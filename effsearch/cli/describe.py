@@ -117,23 +117,22 @@ def compare(
 ) -> None:
     """Print a table of the paper with what the networks cost here."""
     from effsearch.published import IMAGENET, SCALED
-    from effsearch.reports import comparison
+    from effsearch.reports import architecture_tables as tables
+    from effsearch.reports.text_table import TextTable, console
 
     if check and table is not PublishedTable.imagenet:
         raise ReportError("--check is for imagenet; a network of ours is counted again by `effsearch describe --check`")
     if table is PublishedTable.scaling:
-        title, shown = "Scaling up MobileNets and ResNet-50", comparison.scaling_table(SCALED)
-        caption, records = comparison.SCALING_CAPTION, comparison.scaling_records(SCALED)
+        title, shown = "Scaling up MobileNets and ResNet-50", TextTable.of(tables.SCALING_COLUMNS, SCALED)
+        caption, records = tables.SCALING_CAPTION, tables.scaling_records(SCALED)
     else:
-        title, shown = "EfficientNets and others on ImageNet", comparison.imagenet_table(IMAGENET)
-        caption, records = comparison.IMAGENET_CAPTION, comparison.imagenet_records(IMAGENET)
+        title, shown = "EfficientNets and others on ImageNet", TextTable.of(tables.IMAGENET_COLUMNS, IMAGENET)
+        caption, records = tables.IMAGENET_CAPTION, tables.imagenet_records(IMAGENET)
     if format_ is Format.json:
         typer.echo(json.dumps(records, indent=2))
     elif format_ is Format.markdown:
         typer.echo(f"{shown.markdown()}\n\n{caption}")
     else:
-        from effsearch.reports.text_table import console
-
         out = console(wide=False)
         out.print(shown.rich(title))
         out.print(caption)

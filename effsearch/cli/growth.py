@@ -68,12 +68,14 @@ def grid(
 
 def _print_cells(request: Any, format_: Format) -> None:
     """The networks of a grid, without the time that they take: that would have to be measured."""
-    from effsearch.reports.architecture_tables import PLAN_CAPTION, cells_json, plan_table
+    from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS, cells_json
+    from effsearch.reports.text_table import TextTable
     from effsearch.workflows.request import check_grid, settings_for
 
     check_grid(request)
     cells = settings_for(request).cells()
-    print(cells_json(cells) if format_ is Format.json else f"{plan_table(cells).markdown()}\n\n{PLAN_CAPTION}")
+    table = TextTable.of(PLAN_COLUMNS, cells)
+    print(cells_json(cells) if format_ is Format.json else f"{table.markdown()}\n\n{PLAN_CAPTION}")
 
 
 def curves(

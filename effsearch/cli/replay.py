@@ -84,14 +84,14 @@ def replay(
 
 
 def _print(found: Any, title: str, searches: str, format_: Format, out: Path | None, notes: Any) -> None:
-    from effsearch.reports.replay import CAPTION, replay_table, to_json, write_curves
+    from effsearch.reports.replay import REPLAY_CAPTION, replay_json, replay_table, write_regret_curves
     from effsearch.reports.text_table import console
 
     if out is not None:
-        write_curves(found.replays, out, title)
+        write_regret_curves(found.replays, out, title)
         notes.print(f"drew {out}")
     if format_ is Format.json:
-        typer.echo(to_json(found.replays))
+        typer.echo(replay_json(found.replays))
         return
     table = replay_table(found.replays)
     if format_ is Format.markdown:
@@ -99,6 +99,6 @@ def _print(found: Any, title: str, searches: str, format_: Format, out: Path | N
         return
     terminal = console()
     terminal.print(table.rich(f"{title}; {searches}"))
-    terminal.print(CAPTION, style="dim")
+    terminal.print(REPLAY_CAPTION, style="dim")
     about = "" if found.looked_at else " (the best that hill climbing finds: there are too many to look at all)"
     terminal.print(f"the best of {found.networks:,} networks: reward {found.best:.4f}{about}")

@@ -59,11 +59,17 @@ def show(
     if plot and (out is not None or format_ is not RankingFormat.table):
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
     from effsearch.reports.coefficients import print_coefficients
-    from effsearch.reports.failed import show_failed
-    from effsearch.reports.fidelity import show_fidelity
+    from effsearch.reports.diagnostics import show_failed, show_fidelity
     from effsearch.reports.growth_curves import print_curves
     from effsearch.reports.learning_curves import print_training
-    from effsearch.reports.ranking_table import frame, ranking_table, read, select, to_json, write
+    from effsearch.reports.ranking_table import (
+        ranking_frame,
+        ranking_json,
+        ranking_table,
+        read_rows,
+        select_rows,
+        write_ranking,
+    )
     from effsearch.reports.summary import print_ranking
     from effsearch.reports.text_table import console
     from effsearch.runs.folder import find
@@ -81,20 +87,20 @@ def show(
     if fidelity:
         show_fidelity(found, format_.value, out)
         return
-    rows = read(found)
+    rows = read_rows(found)
     if plot:
         with needed():
             from effsearch.reports.terminal_plot import print_front
         print_front(found, rows)
         return
-    chosen = select(rows, top, sort, pareto)
+    chosen = select_rows(rows, top, sort, pareto)
     if out is not None:
-        write(chosen, out)
+        write_ranking(chosen, out)
         typer.echo(f"wrote {counted(len(chosen), 'row')} to {out}")
     elif format_ is RankingFormat.json:
-        typer.echo(to_json(chosen))
+        typer.echo(ranking_json(chosen))
     elif format_ is RankingFormat.csv:
-        typer.echo(frame(chosen).to_csv(index=False), nl=False)
+        typer.echo(ranking_frame(chosen).to_csv(index=False), nl=False)
     elif format_ is RankingFormat.markdown:
         typer.echo(ranking_table(chosen, measure=found.manifest().score.measure).markdown())
     elif kind == "grid":
@@ -121,13 +127,13 @@ def plot(
     results: Results = Path("results"),
 ) -> None:
     """Draw a picture of a run for a paper."""
-    from effsearch.reports.pictures import check_picture, figure_of, save
+    from effsearch.reports.pictures import check_picture, figure_of, save_figure
     from effsearch.runs.folder import find
 
     found = find(results, run)
     path = out or found.path / f"{kind}.svg"
     check_picture(path)
-    save(figure_of(found, kind), path)
+    save_figure(figure_of(found, kind), path)
     typer.echo(sanitize(f"drew {path}"))
 
 
@@ -143,8 +149,7 @@ def report(
 ) -> None:
     """Write a run as one HTML page that needs nothing else."""
     with needed():
-        from effsearch.reports.page import write_page
-        from effsearch.reports.pages import page_of
+        from effsearch.reports.page import page_of, write_page
     from effsearch.runs.folder import find
 
     found = find(results, run)

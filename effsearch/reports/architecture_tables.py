@@ -1,7 +1,7 @@
-"""Tables of architectures: their stages, what growth makes of them, a family, the networks of a grid."""
+"""Tables of architectures: stages, growth, families, grids, and the paper's tables beside our counts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,30 +10,27 @@ from effsearch.coefficient_grid import Cell
 from effsearch.cost import CONVENTION, Cost, StageCost, cost
 from effsearch.errors import QuantityError
 from effsearch.growth import Axis
-from effsearch.reports.text_table import TextTable
+from effsearch.published import Classifier, Scaled, agrees
+from effsearch.reports.text_table import Columns, TextTable
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Rounding, grow
-from effsearch.text import format_count
+from effsearch.text import format_count, parse_count
 
 
 def stage_table(rows: Sequence[StageCost], total: Cost) -> TextTable:
-    """The stage table as table 1 of the paper has it, with costs."""
-    cells: list[tuple[str, ...]] = [
-        (
-            str(index),
-            row.operator,
-            f"{row.resolution}x{row.resolution}",
-            str(row.channels),
-            str(row.layers),
-            f"{row.cost.params:,}",
-            f"{row.cost.flops:,}",
-            f"{100 * row.cost.flops / total.flops:.1f}",
-        )
-        for index, row in enumerate(rows, 1)
-    ]
-    layers = sum(row.layers for row in rows)
-    cells.append(("", "total", "", "", str(layers), f"{total.params:,}", f"{total.flops:,}", "100.0"))
-    headings = ("#", "operator", "input", "channels", "layers", "params", "FLOPs", "%")
-    return TextTable(headings, "rlrrrrrr", cells)
+    """The stages as in table 1 of the paper, with their costs and a line of totals."""
+    columns: Columns[tuple[int, StageCost]] = (
+        ("#", "r", lambda row: str(row[0])),
+        ("operator", "l", lambda row: row[1].operator),
+        ("input", "r", lambda row: f"{row[1].resolution}x{row[1].resolution}"),
+        ("channels", "r", lambda row: str(row[1].channels)),
+        ("layers", "r", lambda row: str(row[1].layers)),
+        ("params", "r", lambda row: f"{row[1].cost.params:,}"),
+        ("FLOPs", "r", lambda row: f"{row[1].cost.flops:,}"),
+        ("%", "r", lambda row: f"{100 * row[1].cost.flops / total.flops:.1f}"),
+    )
+    table, layers = TextTable.of(columns, enumerate(rows, 1)), sum(row.layers for row in rows)
+    sums = ("", "total", "", "", str(layers), f"{total.params:,}", f"{total.flops:,}", "100.0")
+    return TextTable(table.headings, table.align, [*table.cells, sums])
 
 
 def stage_caption(architecture: Architecture, resolution: int, classes: int, total: Cost) -> str:
@@ -47,29 +44,27 @@ def stage_caption(architecture: Architecture, resolution: int, classes: int, tot
     )
 
 
-def axes_table(rows: Sequence[Axis], product: float, flops: float, params: float) -> TextTable:
-    """Axis by axis what the formula asks, what rounding makes of it, and what each costs; then all together."""
-    cells = [
-        (
-            f"{row.name} ({row.unit})",
-            f"{row.before:,}",
-            f"x {row.asked:.3f}",
-            f"{row.after:,}",
-            f"x {row.reached:.3f}",
-            f"x {row.ideal:.2f}",
-            f"x {row.flops:.2f}",
-            f"x {row.params:.2f}",
-        )
-        for row in rows
-    ]
-    cells.append(("all together", "", "", "", "", f"x {product:.2f}", f"x {flops:.2f}", f"x {params:.2f}"))
-    return TextTable(("axis", "from", "asked", "to", "rounded", "ideal", "FLOPs", "params"), "lrrrrrrr", cells)
-
-
+AXES_COLUMNS: Columns[Axis] = (
+    ("axis", "l", lambda row: f"{row.name} ({row.unit})"),
+    ("from", "r", lambda row: f"{row.before:,}"),
+    ("asked", "r", lambda row: f"x {row.asked:.3f}"),
+    ("to", "r", lambda row: f"{row.after:,}"),
+    ("rounded", "r", lambda row: f"x {row.reached:.3f}"),
+    ("ideal", "r", lambda row: f"x {row.ideal:.2f}"),
+    ("FLOPs", "r", lambda row: f"x {row.flops:.2f}"),
+    ("params", "r", lambda row: f"x {row.params:.2f}"),
+)
 AXES_CAPTION = (
     "asked: the multiplier of the formula; rounded: what whole layers, channels and px make of it\n"
     "ideal: the growth of FLOPs that the formula promises (d, w^2, r^2); FLOPs, params: measured, each axis grown alone"
 )
+
+
+def axes_table(rows: Sequence[Axis], product: float, flops: float, params: float) -> TextTable:
+    """For each axis what the formula asks, what rounding makes of it and what it costs; then all three together."""
+    table = TextTable.of(AXES_COLUMNS, rows)
+    together = ("all together", "", "", "", "", f"x {product:.2f}", f"x {flops:.2f}", f"x {params:.2f}")
+    return TextTable(table.headings, table.align, [*table.cells, together])
 
 
 def family_table(
@@ -79,7 +74,7 @@ def family_table(
     rounding: Rounding = AS_PUBLISHED,
     classes: int = 1000,
 ) -> TextTable:
-    """The networks that a baseline grows into, phi by phi, as far as they can be written."""
+    """The networks that a baseline grows into, one line for each phi, up to the largest that a notation can hold."""
     base, cells = cost(baseline, classes=classes), []
     for phi in phis:
         try:
@@ -87,40 +82,25 @@ def family_table(
         except QuantityError:
             break
         total = cost(member, classes=classes)
-        cells.append(
-            (
-                f"{phi:g}",
-                f"{member.resolution} px",
-                str(member.layers),
-                format_count(total.params),
-                format_count(total.flops),
-                f"x {total.flops / base.flops:.2f}",
-                f"x {coefficients.product**phi:.2f}",
-            )
-        )
+        counts = (format_count(total.params), format_count(total.flops))
+        growth = (f"x {total.flops / base.flops:.2f}", f"x {coefficients.product**phi:.2f}")
+        cells.append((f"{phi:g}", f"{member.resolution} px", str(member.layers), *counts, *growth))
     return TextTable(("phi", "input", "layers", "params", "FLOPs", "measured", "formula"), "rrrrrrr", cells)
 
 
-def plan_table(cells: Sequence[Cell]) -> TextTable:
-    """The networks of a grid before anything is trained."""
-    rows = [
-        (
-            *(f"{value:.4g}" for value in (cell.coefficients.alpha, cell.coefficients.beta, cell.coefficients.gamma)),
-            f"{cell.coefficients.product:.3f}",
-            str(len(cell.triples)),
-            str(cell.architecture.layers),
-            str(cell.architecture.resolution),
-            format_count(cell.cost.params),
-            format_count(cell.cost.flops),
-            f"{cell.flops_ratio:.2f}",
-            cell.source,
-        )
-        for cell in cells
-    ]
-    headings = ("alpha", "beta", "gamma", "product", "n", "layers", "px", "params", "FLOPs", "F/F0", "")
-    return TextTable(headings, "rrrrrrrrrrl", rows)
-
-
+PLAN_COLUMNS: Columns[Cell] = (
+    ("alpha", "r", lambda cell: f"{cell.coefficients.alpha:.4g}"),
+    ("beta", "r", lambda cell: f"{cell.coefficients.beta:.4g}"),
+    ("gamma", "r", lambda cell: f"{cell.coefficients.gamma:.4g}"),
+    ("product", "r", lambda cell: f"{cell.coefficients.product:.3f}"),
+    ("n", "r", lambda cell: str(len(cell.triples))),
+    ("layers", "r", lambda cell: str(cell.architecture.layers)),
+    ("px", "r", lambda cell: str(cell.architecture.resolution)),
+    ("params", "r", lambda cell: format_count(cell.cost.params)),
+    ("FLOPs", "r", lambda cell: format_count(cell.cost.flops)),
+    ("F/F0", "r", lambda cell: f"{cell.flops_ratio:.2f}"),
+    ("", "l", lambda cell: cell.source),
+)
 PLAN_CAPTION = (
     "product: alpha * beta^2 * gamma^2, the growth of FLOPs that the formula asks for\n"
     "F/F0: their measured growth; n: triples of the grid that are this network; px: input"
@@ -128,21 +108,136 @@ PLAN_CAPTION = (
 
 
 def cells_json(cells: Sequence[Cell]) -> str:
-    """The same as a list of objects."""
-    return json.dumps([_document(cell) for cell in cells], indent=2)
+    """The networks of a grid as a list of objects."""
+    documents = [
+        {
+            **asdict(cell.coefficients),
+            "product": cell.coefficients.product,
+            "role": cell.role,
+            "name": cell.name,
+            "triples": [[triple.alpha, triple.beta, triple.gamma] for triple in cell.triples],
+            **{name: getattr(cell.architecture, name) for name in ("notation", "key", "resolution")},
+            "flops": cell.cost.flops,
+            "flops_ratio": cell.flops_ratio,
+            "params": cell.cost.params,
+        }
+        for cell in cells
+    ]
+    return json.dumps(documents, indent=2)
 
 
-def _document(cell: Cell) -> dict[str, Any]:
+MARKS = "m/p: measured / published; = where measured rounds to published"
+
+SCALING_CAPTION = f"""\
+top-1 and FLOPs as published (1905.11946, table 3)
+measured and params: of the network grown here from 224 px and 1000 classes,
+layers rounded up, channels to multiples of 8
+{MARKS}
+{CONVENTION}
+ResNet-50: the published FLOPs of depth and width look exchanged: 4 x the layers
+are 14.6B (published 16.2B), 2 x the channels 16.1B (published 14.7B).
+MobileNetV1: by r it is 4 x its convolutions, 2.27B, without any rounding; how
+the paper rounds is not known: with layers to the nearest, d, w and r are 2.18B.
+compound: the multipliers of these two are not published, so there is nothing to
+measure; MobileNetV1's would give 1.44B and 15.9B."""
+
+IMAGENET_CAPTION = f"""\
+top-1 to x as published (1905.11946, table 2; its version 5 has EfficientNets at
+0.1 or 0.2 points less in top-1); x: ratio to the EfficientNet above
+measured: FLOPs at px and 1000 classes, ours in closed form; t: of torchvision's
+network, by fvcore (--check counts again); empty: in neither
+{MARKS}
+{CONVENTION}
+ResNeXt-101: the paper does not say which; 64x4d at 320 px has its accuracies in
+1611.05431, table 5. Inception-v3: without the auxiliary classifier."""
+
+Published = Scaled | Classifier
+
+
+def _measured_flops(row: Published) -> str:
+    return f"{row.measured.flops / 1e9:#.4g}B" if row.measured and row.flops else ""
+
+
+def _ratio(row: Published) -> float | None:
+    return row.measured.flops / parse_count(row.flops) if row.measured and row.flops else None
+
+
+def _ratio_cell(row: Published) -> str:
+    ratio = _ratio(row)
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
+def _marks(row: Published) -> str:
+    if row.measured is None or row.flops is None:
+        return ""
+    return ("=" if agrees(row.flops, row.measured.flops) else "") + ("t" if row.measured.by == "fvcore" else "")
+
+
+SCALING_COLUMNS: Columns[Scaled] = (
+    ("network", "l", lambda row: row.name),
+    ("scaled by", "l", lambda row: row.method),
+    ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
+    ("FLOPs", "r", lambda row: row.flops),
+    ("measured", "r", _measured_flops),
+    ("m/p", "r", _ratio_cell),
+    ("", "l", _marks),
+    ("params", "r", lambda row: f"{row.measured.params / 1e6:#.4g}M" if row.measured else ""),
+)
+
+IMAGENET_COLUMNS: Columns[Classifier] = (
+    ("model", "l", lambda row: row.name),
+    ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
+    ("top-5 %", "r", lambda row: f"{row.top5:.1f}"),
+    ("params", "r", lambda row: row.params),
+    ("x", "r", lambda row: row.params_ratio),
+    ("FLOPs", "r", lambda row: row.flops or "-"),
+    ("x", "r", lambda row: row.flops_ratio or "-"),
+    ("measured", "r", _measured_flops),
+    ("m/p", "r", _ratio_cell),
+    ("", "l", _marks),
+    ("px", "r", lambda row: str(row.measured.resolution) if row.measured else ""),
+)
+
+
+def scaling_records(rows: Iterable[Scaled]) -> list[dict[str, Any]]:
+    """Table 3 for programs: FLOPs and parameters as numbers, accuracies in %."""
+    return [
+        {
+            "network": row.name,
+            "scaled_by": row.method,
+            **{axis: getattr(row.by, axis, None) for axis in ("depth", "width", "resolution")},
+            "top1_percent": row.top1,
+            "flops": parse_count(row.flops),
+            **_measured_record(row),
+        }
+        for row in rows
+    ]
+
+
+def imagenet_records(rows: Iterable[Classifier]) -> list[dict[str, Any]]:
+    """Table 2 for programs: FLOPs and parameters as numbers, accuracies in %."""
+    return [
+        {
+            "model": row.name,
+            "top1_percent": row.top1,
+            "top5_percent": row.top5,
+            "params": parse_count(row.params),
+            "params_ratio": float(row.params_ratio[:-1]),
+            "flops": parse_count(row.flops) if row.flops else None,
+            "flops_ratio": float(row.flops_ratio[:-1]) if row.flops_ratio else None,
+            **_measured_record(row),
+        }
+        for row in rows
+    ]
+
+
+def _measured_record(row: Published) -> dict[str, Any]:
+    flops, params, side, by = row.measured or (None, None, None, None)
+    ratio = _ratio(row)
     return {
-        **asdict(cell.coefficients),
-        "product": cell.coefficients.product,
-        "role": cell.role,
-        "name": cell.name,
-        "triples": [[triple.alpha, triple.beta, triple.gamma] for triple in cell.triples],
-        "notation": cell.architecture.notation,
-        "key": cell.architecture.key,
-        "resolution": cell.architecture.resolution,
-        "flops": cell.cost.flops,
-        "flops_ratio": cell.flops_ratio,
-        "params": cell.cost.params,
+        "measured_flops": flops,
+        "measured_params": params,
+        "measured_at_px": side,
+        "measured_by": by,
+        "ratio": None if ratio is None else round(ratio, 4),
     }

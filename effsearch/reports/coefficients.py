@@ -1,6 +1,7 @@
 """What is printed about a coefficient search: the ranking, what is too close to call, the fit, and the family."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from typing import Any
 
 from effsearch.errors import RunError
@@ -8,19 +9,20 @@ from effsearch.families import find
 from effsearch.reports.architecture_tables import family_table
 from effsearch.reports.ranking_table import half_width, noise_line, ranking_table
 from effsearch.reports.summary import captions, counts_line
-from effsearch.reports.surface import Surface, fit
+from effsearch.reports.surface import Surface, fit_surface
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import Coefficients
 
+AXES = ("alpha", "beta", "gamma")
 ANSWER = "candidate"
-"""What the source of a network begins with that may be the answer; others are references."""
+"""Prefix of a candidate's source; other networks are references and cannot be the answer."""
 
 
 def winner(rows: Sequence[Row]) -> Row | None:
-    """The first of the ranking that may be the answer."""
+    """The best candidate of the ranking, leaving out references."""
     return next(iter(_answers(rows)), None)
 
 
@@ -35,17 +37,15 @@ def coefficients_of(row: Row) -> Coefficients:
     return Coefficients(row.alpha, row.beta, row.gamma)
 
 
-def document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
+def coefficients_document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
     """For coefficients.json: the answer, how sure it is, and the optimum of the fit; None without an answer."""
     best = winner(rows)
     if best is None:
         return None
     settings, found = run.settings(GridSettings), coefficients_of(best)
-    surface = fit(rows, measure_noise(rows), settings.grid.target)
+    surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
     return {
-        "alpha": found.alpha,
-        "beta": found.beta,
-        "gamma": found.gamma,
+        **asdict(found),
         "baseline": settings.baseline,
         "phi": settings.grid.phi,
         "accuracy": best.accuracy,
@@ -58,14 +58,12 @@ def document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def _fit_document(surface: Surface) -> dict[str, Any]:
-    names = ("alpha", "beta", "gamma")
-    intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(names)}
-    best = surface.best
-    return {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma, **intervals, "networks": surface.networks}
+    intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(AXES)}
+    return {**asdict(surface.best), **intervals, "networks": surface.networks}
 
 
 def tied(rows: Sequence[Row]) -> list[Row]:
-    """Those that may be the answer and that the seeds do not tell from the first that may."""
+    """The candidates that are tied with the best one within the noise between seeds, itself included."""
     best, noise = winner(rows), measure_noise(rows)
     if best is None:
         return []
@@ -78,18 +76,15 @@ def print_coefficients(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> 
     settings, noise = run.settings(GridSettings), measure_noise(rows)
     wide = out.width >= NOTATION_FROM
     out.print(ranking_table(chosen, notation=wide, noise=noise).rich(f"{run.name}: {counts_line(rows)}"))
-    for line in captions(run.manifest()):
-        out.print(line, style="dim")
+    out.print_dim(captions(run.manifest()))
     out.print(noise_line(rows))
     best = winner(rows)
     if best is None:
         return
-    out.print()
     first, *others = conclusions(settings, rows)
-    out.print(first, style="bold")
-    for line in others:
+    out.print(f"\n{first}", style="bold")
+    for line in (*others, ""):
         out.print(line)
-    out.print()
     out.print(grown_family(settings, best).rich(f"{settings.name} grown by these coefficients"))
     out.print(FAMILY_CAPTION, style="dim")
 
@@ -114,7 +109,7 @@ def conclusions(settings: GridSettings, rows: Sequence[Row]) -> list[str]:
         f"best at equal FLOPs: {_result(best, settings, noise)}",
         *([f"most accurate: {_result(accurate, settings, noise)}"] if accurate.key != best.key else []),
         _close(rows, best),
-        _fit_line(fit(rows, noise, settings.grid.target)),
+        _fit_line(fit_surface(rows, noise, settings.grid.target)),
     ]
 
 
@@ -137,16 +132,15 @@ def _close(rows: Sequence[Row], best: Row) -> str:
 def _fit_line(surface: Surface | None) -> str:
     if surface is None:
         return "fit: none, since too few networks were trained to the end, or none under two seeds"
-    names, best = ("alpha", "beta", "gamma"), surface.best
     intervals = ["{:.2f} to {:.2f}".format(*surface.interval(axis)) for axis in range(3)]
     begin = f"fit through {surface.networks} networks"
     if surface.is_flat:
-        spans = ", ".join(f"{name} {interval}" for name, interval in zip(names, intervals, strict=True))
+        spans = ", ".join(f"{name} {interval}" for name, interval in zip(AXES, intervals, strict=True))
         return (
             f"{begin}: these trainings do not tell where the optimum is (80 % intervals: {spans}); more repeats or a "
             "longer proxy would"
         )
-    values = zip(names, (best.alpha, best.beta, best.gamma), intervals, strict=True)
+    values = zip(AXES, astuple(surface.best), intervals, strict=True)
     optimum = ", ".join(f"{name} {value:.2f} ({interval})" for name, value, interval in values)
     return f"{begin}: optimum at {optimum}, 80 % intervals; networks lie {surface.misfit:.4f} of reward off it"
 

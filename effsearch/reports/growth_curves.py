@@ -1,114 +1,102 @@
-"""The curves of growth as a table and as pictures."""
+"""Accuracy against FLOPs as a network grows along one axis at a time: its points, as a table and for curves.csv."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from effsearch.architecture import Architecture
-from effsearch.reports.ranking_table import half_width, noise_line
+from effsearch.reports.ranking_table import interval, noise_line
 from effsearch.reports.summary import captions, counts_line
-from effsearch.reports.text_table import TextTable, console
+from effsearch.reports.text_table import Columns, TextTable, cell, console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Noise, Row, measure_noise
 from effsearch.runs.settings import CurvesSettings
-from effsearch.scaling import grow
+from effsearch.scaling import Multipliers, grow
 from effsearch.text import format_count
 
 UNDER = "width at"
 """What the names of the curves of figure 4 begin with."""
 
-
-@dataclass(frozen=True)
-class Point:
-    """A network of a curve with what was measured of it, or None where it was not trained."""
-
-    curve: str
-    depth: float
-    width: float
-    resolution: float
-    architecture: Architecture
-    row: Row | None
-
-
-def points(settings: CurvesSettings, rows: Sequence[Row]) -> list[Point]:
-    """All points of all curves of a run."""
-    known = {row.key: row for row in rows if row.accuracy is not None}
-    found = []
-    for curve in settings.curves:
-        for by in curve.points:
-            network = grow(settings.architecture, by)
-            found.append(Point(curve.name, by.depth, by.width, by.resolution, network, known.get(network.key)))
-    return found
-
-
-def curves_table(found: Sequence[Point], noise: Noise | None) -> TextTable:
-    """A line a point: the multipliers, the network, its cost, its accuracy and the gain on the baseline."""
-    base = next((p.row.accuracy for p in found if p.row and (p.depth, p.width, p.resolution) == (1, 1, 1)), None)
-    cells = []
-    for point in found:
-        row = point.row
-        accuracy = None if row is None else row.accuracy
-        gain = "" if accuracy is None or base is None else f"{100 * (accuracy - base):+.1f}"
-        cells.append(
-            (
-                point.curve,
-                f"{point.depth:.3g}",
-                f"{point.width:.3g}",
-                f"{point.resolution:.3g}",
-                f"{point.architecture.layers}",
-                f"{point.architecture.resolution} px",
-                "" if row is None else format_count(row.flops),
-                "" if row is None else f"x {row.target_ratio:.2f}",
-                "" if accuracy is None else f"{100 * accuracy:.1f}",
-                "" if row is None or noise is None else f"{half_width(row, noise):.1f} ({row.seeds})",
-                gain,
-            )
-        )
-    headings = ("curve", "d", "w", "r", "layers", "input", "FLOPs", "F/F0", "acc %", "+- (n)", "gain")
-    return TextTable(headings, "lrrrrrrrrrr", cells)
-
-
-def panels(found: Sequence[Point]) -> list[tuple[str, list[Point]]]:
-    """The points of figure 3 and those of figure 4, each with its title, as far as there are any."""
-    one_by_one = [point for point in found if not point.curve.startswith(UNDER)]
-    under = [point for point in found if point.curve.startswith(UNDER)]
-    named = [("one axis at a time", one_by_one), ("width under other depths and resolutions", under)]
-    return [(title, chosen) for title, chosen in named if chosen]
-
-
-CAPTION = (
+CURVES_CAPTION = (
     "d, w, r: multipliers of layers, channels, px; F/F0: FLOPs relative to the baseline; gain: on the baseline, in "
     "points of accuracy"
 )
 
 
-def records(found: Sequence[Point]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class CurvePoint:
+    """A network of a curve with its row of the ranking, or None where it was not trained."""
+
+    curve: str
+    by: Multipliers
+    architecture: Architecture
+    row: Row | None
+
+    @property
+    def accuracy(self) -> float | None:
+        return None if self.row is None else self.row.accuracy
+
+
+def curve_points(settings: CurvesSettings, rows: Sequence[Row]) -> list[CurvePoint]:
+    """All points of all curves of a run."""
+    known = {row.key: row for row in rows if row.accuracy is not None}
+    grown = [(curve.name, by, grow(settings.architecture, by)) for curve in settings.curves for by in curve.points]
+    return [CurvePoint(name, by, network, known.get(network.key)) for name, by, network in grown]
+
+
+def curves_table(points: Sequence[CurvePoint], noise: Noise | None) -> TextTable:
+    """One line for each point: the multipliers, the network, its cost, its accuracy and the gain on the baseline."""
+    base = next((point.accuracy for point in points if point.row and point.by == Multipliers()), None)
+    columns: Columns[CurvePoint] = (
+        ("curve", "l", lambda point: point.curve),
+        ("d", "r", lambda point: f"{point.by.depth:.3g}"),
+        ("w", "r", lambda point: f"{point.by.width:.3g}"),
+        ("r", "r", lambda point: f"{point.by.resolution:.3g}"),
+        ("layers", "r", lambda point: f"{point.architecture.layers}"),
+        ("input", "r", lambda point: f"{point.architecture.resolution} px"),
+        ("FLOPs", "r", lambda point: format_count(point.row.flops) if point.row else ""),
+        ("F/F0", "r", lambda point: f"x {point.row.target_ratio:.2f}" if point.row else ""),
+        ("acc %", "r", lambda point: cell(point.accuracy, ".1f", 100)),
+        ("+- (n)", "r", lambda point: interval(point.row, noise)),
+        ("gain", "r", lambda point: _gain(point.accuracy, base)),
+    )
+    return TextTable.of(columns, points)
+
+
+def _gain(accuracy: float | None, base: float | None) -> str:
+    return "" if accuracy is None or base is None else f"{100 * (accuracy - base):+.1f}"
+
+
+def figure_panels(points: Sequence[CurvePoint]) -> list[tuple[str, list[CurvePoint]]]:
+    """The points of the paper's figures 3 and 4, each with its title, as far as there are any."""
+    one_axis = [point for point in points if not point.curve.startswith(UNDER)]
+    under = [point for point in points if point.curve.startswith(UNDER)]
+    named = [("One axis at a time", one_axis), ("Width under other depths and resolutions", under)]
+    return [(title, chosen) for title, chosen in named if chosen]
+
+
+def curve_records(points: Sequence[CurvePoint]) -> list[dict[str, Any]]:
     """For curves.csv: numbers as they are, accuracies as fractions."""
     return [
         {
             "curve": point.curve,
-            "depth": point.depth,
-            "width": point.width,
-            "resolution_multiplier": point.resolution,
+            "depth": point.by.depth,
+            "width": point.by.width,
+            "resolution_multiplier": point.by.resolution,
             "resolution": point.architecture.resolution,
             "layers": point.architecture.layers,
-            "flops": None if point.row is None else point.row.flops,
-            "params": None if point.row is None else point.row.params,
-            "accuracy": None if point.row is None else point.row.accuracy,
-            "accuracy_sd": None if point.row is None else point.row.accuracy_sd,
+            **{name: getattr(point.row, name, None) for name in ("flops", "params", "accuracy", "accuracy_sd")},
             "seeds": 0 if point.row is None else point.row.seeds,
             "notation": point.architecture.notation,
         }
-        for point in found
+        for point in points
     ]
 
 
 def print_curves(run: Run, rows: Sequence[Row]) -> None:
-    """The table of a run's curves, and how noisy it is."""
-    out = console()
-    manifest = run.manifest()
-    found = points(run.settings(CurvesSettings), rows)
-    out.print(curves_table(found, measure_noise(rows)).rich(f"{run.name}: {counts_line(rows)}"))
-    for line in (*captions(manifest)[:1], CAPTION, captions(manifest)[2]):
-        out.print(line, style="dim")
+    """The table of a run's curves, and the noise between seeds."""
+    out, lines = console(), captions(run.manifest())
+    points = curve_points(run.settings(CurvesSettings), rows)
+    out.print(curves_table(points, measure_noise(rows)).rich(f"{run.name}: {counts_line(rows)}"))
+    out.print_dim([lines[0], CURVES_CAPTION, lines[2]])
     out.print(noise_line(rows))

@@ -10,7 +10,6 @@ from rich.console import Console
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, TrialHistory, longest
-from effsearch.runs.records import Record
 from effsearch.runs.schema import convert
 from effsearch.text import counted, format_duration, sanitize
 
@@ -30,12 +29,11 @@ class EpochLine:
 
 def print_training(run: Run, out: Console) -> None:
     """The learning curve of a run and its result; raises RunError where there is none yet."""
-    history = read_metrics(run)
+    history, result = read_metrics(run), read_result(run)
     accuracies = [line.accuracy for line in history]
-    best, low = max(accuracies), min(accuracies)
+    low, best = (f"{100 * accuracy:.1f} %" for accuracy in (min(accuracies), max(accuracies)))
     out.print(f"{run.name}: {time_line(history)}", style="bold")
-    out.print(f"validation top-1, epoch by epoch: {100 * low:.1f} % {curve(accuracies)} {100 * best:.1f} %")
-    result = read_result(run)
+    out.print(f"validation top-1, epoch by epoch: {low} {sparkline(accuracies)} {best}")
     for line in result_lines(history, result):
         out.print(line)
     if result is not None:
@@ -62,8 +60,8 @@ def result_lines(history: Sequence[EpochLine], result: dict[str, dict[str, float
     return lines
 
 
-def curve(values: list[float]) -> str:
-    """The values as a row of bars, no more than WIDTH."""
+def sparkline(values: list[float]) -> str:
+    """The values as a row of bars, WIDTH of them at most."""
     picked = values if len(values) <= WIDTH else [values[i * (len(values) - 1) // (WIDTH - 1)] for i in range(WIDTH)]
     low, high = min(picked), max(picked)
     span = (high - low) or 1.0
@@ -74,10 +72,8 @@ def read_metrics(run: Run) -> list[EpochLine]:
     """The epochs of a training, from metrics.jsonl; raises RunError."""
     file = run.path / "metrics.jsonl"
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        history = [convert(line, EpochLine) for line in lines]
-    except FileNotFoundError:
-        raise RunError(f"run {run.name} has no finished epoch yet") from None
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        history = [convert(json.loads(line), EpochLine) for line in text.splitlines()]
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
     if not history:
@@ -90,15 +86,15 @@ def read_result(run: Run) -> dict[str, dict[str, float]] | None:
     file = run.path / "result.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {sanitize(split): _split(values) for split, values in found.items()}
+        return {sanitize(split): _read_split(values) for split, values in found.items()}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
 
 
-def _split(values: dict[str, Any]) -> dict[str, float]:
-    """Accuracies, each a fraction, and how many images they are of."""
+def _read_split(values: dict[str, Any]) -> dict[str, float]:
+    """Accuracies, each a fraction, and the number of images."""
     return {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}
 
 
@@ -116,20 +112,12 @@ def best_so_far(history: History) -> list[ProgressPoint]:
     """The whole trainings of a search in the order in which they ended; those stopped early have another reward."""
     most = longest(history.records)
     steps: list[ProgressPoint] = []
-    for record in sorted(filter(_ended, history.records), key=_end):
+    ended = [(end.timestamp(), record.number, record) for record in history.records if (end := record.finished)]
+    for _, _, record in sorted(ended, key=lambda item: item[:2]):
         if record.epochs == most and record.reward is not None:
             best = max(record.reward, steps[-1].best) if steps else record.reward
             steps.append(ProgressPoint(len(steps) + 1, record.candidate.key, record.reward, best))
     return steps
-
-
-def _ended(record: Record) -> bool:
-    return record.finished is not None
-
-
-def _end(record: Record) -> tuple[float, int]:
-    assert record.finished is not None
-    return record.finished.timestamp(), record.number
 
 
 @dataclass(frozen=True)
@@ -148,14 +136,13 @@ class LearningCurve:
 
 def learning_curves(history: History, keys: Sequence[str]) -> list[LearningCurve]:
     """The trainings of these networks, in their order, each from its longest part, which holds those before it."""
+    rank = {key: index for index, key in enumerate(keys)}
     groups: dict[tuple[str, int], list[TrialHistory]] = {}
     for training in history.trainings:
-        record = training.record
-        if record.accuracy is not None:
-            groups.setdefault((record.candidate.key, record.candidate.seed), []).append(training)
-    rank = {key: index for index, key in enumerate(keys)}
-    found = [_learning_curve(group) for (key, _), group in groups.items() if key in rank]
-    return sorted(found, key=lambda curve: (rank[curve.key], curve.seed))
+        candidate = training.record.candidate
+        if training.record.accuracy is not None and candidate.key in rank:
+            groups.setdefault((candidate.key, candidate.seed), []).append(training)
+    return sorted(map(_learning_curve, groups.values()), key=lambda curve: (rank[curve.key], curve.seed))
 
 
 def _learning_curve(group: Sequence[TrialHistory]) -> LearningCurve:

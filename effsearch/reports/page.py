@@ -7,7 +7,7 @@ into a script, and the page's own policy lets nothing run but its two scripts an
 import base64
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,38 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from effsearch.errors import ReportError, listed
-from effsearch.files import write_atomically
-from effsearch.reports.page_figures import Figure
-from effsearch.reports.ranking_table import PageRanking
-from effsearch.reports.scatter import DARK, LIGHT
+from effsearch.reports import check_suffix, write_report
+from effsearch.reports import figures as charts
+from effsearch.reports.coefficients import FAMILY_CAPTION, coefficients_of, conclusions, grown_family, winner
+from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
+from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
+from effsearch.reports.learning_curves import (
+    best_so_far,
+    learning_curves,
+    read_metrics,
+    read_result,
+    result_lines,
+    time_line,
+)
+from effsearch.reports.page_figures import Figure, figure_of_chart, importances_figure
+from effsearch.reports.ranking_table import PageRanking, half_width, noise_line, page_ranking, read_rows
+from effsearch.reports.summary import best_within_target, captions, costs, counts_line, how_evaluated, within
+from effsearch.reports.surface import fit_surface, surface_chart
 from effsearch.reports.text_table import TextTable
-from effsearch.text import sanitize
+from effsearch.runs.folder import Run
+from effsearch.runs.history import History, importances, longest, read_history
+from effsearch.runs.manifest import Manifest
+from effsearch.runs.ranking import Noise, Row, measure_noise
+from effsearch.runs.schema import flatten
+from effsearch.runs.settings import CurvesSettings, GridSettings, TrainSettings
+from effsearch.text import counted, sanitize
 
 SUFFIXES = (".html", ".htm")
+SHOWN = 100
+"""Networks, from the best, whose trainings are drawn."""
+
+CLASSES = 40
+"""Names of classes that are shown."""
 
 
 @dataclass(frozen=True)
@@ -62,38 +85,26 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML in UTF-8, with nothing left to load."""
-    environment = Environment(
-        loader=PackageLoader("effsearch.reports"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    options: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    loader = PackageLoader("effsearch.reports")
+    environment = Environment(loader=loader, autoescape=True, finalize=_shown, **options)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     own = environment.get_template("page.js").render()
     # Both have \n at the ends of lines, as browsers read them, since a digest is of the bytes.
     scripts = [Markup(get_plotlyjs().replace("\r\n", "\n")), Markup(own)]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    figures = [figure for section in page.sections for figure in section.figures]
+    data = {
+        "figures": [(figure.traces, figure.layout, figure.height) for figure in figures],
+        "ranking": next((section.ranking for section in page.sections if section.ranking), None),
+    }
     return environment.get_template("page.html").render(
         page=page,
-        data=_plain(
-            {
-                "figures": [(figure.traces, figure.layout, figure.height) for figure in _figures(page)],
-                "ranking": next((section.ranking for section in page.sections if section.ranking), None),
-            }
-        ),
+        data=_plain(data),
         scripts=scripts,
-        policy=" ".join(_digest(script) for script in scripts),
+        policy=" ".join(f"'sha256-{digest}'" for digest in digests),
         palettes={"light": LIGHT, "dark": DARK},
     )
-
-
-def _figures(page: Page) -> list[Figure]:
-    return [figure for section in page.sections for figure in section.figures]
-
-
-def _digest(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _plain(value: Any) -> Any:
@@ -116,11 +127,172 @@ def _shown(value: Any) -> Any:
 
 def write_page(page: Page, path: Path) -> int:
     """Writes the page, whole or not at all, over an earlier one, and says its bytes; raises ReportError."""
-    if path.suffix not in SUFFIXES:
-        raise ReportError(f"--out takes a file that ends in {listed(SUFFIXES)}, got {str(path)!r}")
+    check_suffix(path, SUFFIXES)
     content = render(page).encode()
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}") from None
+    write_report(path, content)
     return len(content)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the page of a search is made of: the ranking, those of its rows that are finished, and the noise.
+
+    The noise is between seeds, or None where nothing was trained; `index` are rows by the keys of their networks.
+    """
+
+    manifest: Manifest
+    rows: Sequence[Row]
+    done: Sequence[Row]
+    noise: Noise | None
+    index: Mapping[str, int]
+
+    def figures(self, *found: Chart) -> list[Figure]:
+        """Charts as the page draws them."""
+        return [figure_of_chart(chart, self.index) for chart in found]
+
+
+def page_of(run: Run) -> Page:
+    """Reads a run's folder and nothing else; raises RunError where no training has finished."""
+    manifest = run.manifest()
+    if run.kind == "train":
+        return _training_page(run, manifest)
+    rows = read_rows(run)
+    noise = measure_noise(rows) if manifest.trains else None
+    index = {row.key: number for number, row in enumerate(rows)}
+    found = Results(manifest, rows, charts.finished(run, rows), noise, index)
+    costs = [charts.pareto_chart(manifest, found.done, cost, noise) for cost in charts.measures(found.done)]
+    sections = [
+        *_growth_sections(found),
+        Section("Accuracy and cost", figures=found.figures(*costs)),
+        _ranking_section(found),
+        *_history_sections(found, read_history(run)),
+        _origin_section(manifest),
+    ]
+    return Page(run.name, _subtitle(manifest, counts_line(rows, how_evaluated(manifest))), _cards(found), sections)
+
+
+def _subtitle(manifest: Manifest, what: str) -> str:
+    about = manifest.run
+    parts = (f"effsearch {about.kind}", what, manifest.data.name, about.created[:10])
+    return " · ".join(part for part in parts if part)
+
+
+def _cards(found: Results) -> list[Card]:
+    cards, kind, noise = [], found.manifest.run.kind, found.noise
+    best, answer = best_within_target(found.rows), winner(found.rows) if kind == "grid" else None
+    if answer is not None:
+        by = coefficients_of(answer)
+        cards = [
+            Card("alpha", f"{by.alpha:.4g}", "depth", answer.notation),
+            Card("beta", f"{by.beta:.4g}", "width"),
+            Card("gamma", f"{by.gamma:.4g}", "resolution"),
+        ]
+    elif best is not None and kind == "nas":
+        cards = [_accuracy_card(within(found.manifest.score), best, noise)]
+    shown = charts.scatter(found.done)
+    cards.append(_accuracy_card("most accurate", max(shown.front, key=lambda row: row.accuracy or 0.0), noise))
+    if shown.reference is not None:
+        cards.append(_accuracy_card(REFERENCES[shown.reference.source], shown.reference, noise))
+    if noise is not None:
+        note = f"sd of accuracy, over {counted(noise.networks, 'network')}"
+        cards.append(Card("Noise between seeds", f"{100 * noise.sd:.1f} points", note))
+    return cards
+
+
+def _accuracy_card(label: str, row: Row, noise: Noise | None) -> Card:
+    interval = "" if noise is None else f"± {half_width(row, noise):.1f} points; "
+    note = f"{interval}rank {row.rank}, {costs(row)}"
+    return Card(_capital(label), f"{100 * (row.accuracy or 0.0):.1f} %", note, row.notation)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _growth_sections(found: Results) -> Iterator[Section]:
+    """What a search for coefficients found, or the curves of growth."""
+    settings, best = found.manifest.settings, winner(found.rows)
+    if isinstance(settings, GridSettings) and best is not None:
+        surface = fit_surface(found.rows, found.noise, settings.grid.target)
+        chart = [] if surface is None else [surface_chart(surface, found.rows, settings)]
+        lines = [_capital(line) for line in conclusions(settings, found.rows)]
+        yield Section("Alpha, beta and gamma", lines, found.figures(*chart))
+        family = (f"{settings.name} grown by these coefficients", grown_family(settings, best))
+        yield Section("The family", tables=[family], small=[FAMILY_CAPTION])
+    if isinstance(settings, CurvesSettings):
+        points = curve_points(settings, found.rows)
+        figures = found.figures(*charts.growth_charts(points, found.noise))
+        tables = [("", curves_table(points, found.noise))]
+        yield Section("Growth along each axis", figures=figures, tables=tables, small=[CURVES_CAPTION])
+
+
+def _ranking_section(found: Results) -> Section:
+    manifest = found.manifest
+    small = [*captions(manifest), *([noise_line(found.rows)] if manifest.trains else [])]
+    noise = None if manifest.run.kind == "nas" else found.noise
+    return Section("Ranking", ranking=page_ranking(found.rows, noise, manifest.score.measure), small=small)
+
+
+def _history_sections(found: Results, history: History | None) -> Iterator[Section]:
+    """Progress, learning curves and the importance of decisions, as far as the journal tells."""
+    if history is None:
+        yield Section(
+            "Progress of the search", ["The run's folder has no journal, so the order of its trainings is not known."]
+        )
+        return
+    steps = best_so_far(history)
+    progress = [charts.progress_chart(steps, found.manifest)] if steps else []
+    yield Section("Progress of the search", figures=found.figures(*progress))
+    curves = learning_curves(history, [row.key for row in found.done[:SHOWN]])
+    in_parts = [curve for curve in curves if curve.parts > 1]
+    drawn = [charts.loss_chart(curves, found.index)] if any(curve.losses for curve in curves) else []
+    drawn += [charts.rungs_chart(in_parts, found.index)] if in_parts else []
+    if drawn:
+        more = len(found.done) > SHOWN
+        lines = [f"The trainings of the first {SHOWN} of {len(found.done):,} networks."] if more else []
+        yield Section("Learning curves", lines, found.figures(*drawn))
+    shares = importances(history, longest(history.records))
+    if isinstance(shares, str):
+        yield Section("Which decisions matter", [_capital(f"{shares}.")])
+    else:
+        yield Section("Which decisions matter", figures=[importances_figure(shares)])
+
+
+def _training_page(run: Run, manifest: Manifest) -> Page:
+    history, result = read_metrics(run), read_result(run)
+    assert isinstance(manifest.settings, TrainSettings)
+    cards = []
+    for split, found in (result or {}).items():
+        first, *others = [name for name in found if name.startswith("top")]
+        rest = ", ".join(f"top-{name[3:]} {100 * found[name]:.2f} %" for name in others)
+        cards.append(Card(f"{_capital(split)} top-{first[3:]}", f"{100 * found[first]:.2f} %", rest))
+    lines = [_capital(line) for line in result_lines(history, result)]
+    figures = [figure_of_chart(chart, {}) for chart in charts.training_charts(history)]
+    sections = [
+        Section("Learning curve", lines, figures),
+        Section("Network", code=manifest.settings.notation),
+        _origin_section(manifest),
+    ]
+    return Page(run.name, _subtitle(manifest, time_line(history)), cards, sections)
+
+
+def _origin_section(manifest: Manifest) -> Section:
+    """How a run was made: everything that run.toml says."""
+    document = manifest.to_document()
+    about, command = document["run"], manifest.run.command
+    document["versions"] = about.pop("versions", {})
+    about.pop("command", None)
+    names = ("run", "versions", "settings", "limits", "data")
+    tables = [(name, _listing(document.get(name, {}))) for name in names]
+    return Section("How the run was made", tables=[pair for pair in tables if pair[1].cells], code=command)
+
+
+def _listing(values: Mapping[str, Any]) -> TextTable:
+    return TextTable(("", ""), "ll", [(name, text) for name, value in flatten(values) if (text := _listed(value))])
+
+
+def _listed(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    more = f" and {len(value) - CLASSES} more" if len(value) > CLASSES else ""
+    return ", ".join(map(str, value[:CLASSES])) + more

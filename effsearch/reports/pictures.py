@@ -8,183 +8,39 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from effsearch.errors import ReportError, RunError, listed
-from effsearch.files import write_atomically
-from effsearch.reports import ranking_table as ranked
-from effsearch.reports.growth_curves import Point, panels, points, records
+from effsearch.reports import check_suffix, write_report
+from effsearch.reports import figures as charts
+from effsearch.reports.figures import LIGHT, Chart, Field, Series
+from effsearch.reports.growth_curves import curve_points, curve_records
 from effsearch.reports.learning_curves import best_so_far, read_metrics
-from effsearch.reports.ranking_table import half_width
-from effsearch.reports.scatter import LIGHT, REFERENCES, accuracy_label, axis_of, finished, measures, scatter
-from effsearch.reports.surface import Surface, fit, measured, on_constraint
+from effsearch.reports.ranking_table import read_rows
+from effsearch.reports.surface import fit_surface, surface_chart
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
-from effsearch.runs.ranking import Noise, Row, measure_noise
+from effsearch.runs.ranking import Row, measure_noise
 from effsearch.runs.settings import CurvesSettings, GridSettings
-from effsearch.scaling import PAPER
 from effsearch.text import sanitize
 
-SIZE = (7.2, 5.0)
+COLUMN, PANEL, SIZE = (3.4, 2.7), (5.2, 4.2), (7.2, 5.0)
+"""Inches of a picture in one column of a paper, of a panel of growth curves, and of a surface."""
+
 DPI = 150
-PICTURES = (".png", ".svg", ".pdf")
-SHADE = "reward at equal FLOPs, fitted and (circles) measured: thousandths below the best measured"
-
-# Text stays text in an SVG, so that it can be searched and set in the reader's own font.
-matplotlib.rcParams["svg.fonttype"] = "none"
-
-
-def check_picture(path: Path) -> None:
-    """Raises ReportError for a file that is no picture."""
-    if path.suffix not in PICTURES:
-        raise ReportError(f"--out takes a file that ends in {listed(PICTURES)}, got {str(path)!r}")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure, whole or not at all; raises ReportError where it cannot be written."""
-    picture = BytesIO()
-    figure.savefig(picture, format=path.suffix[1:], dpi=DPI, bbox_inches="tight")
-    try:
-        write_atomically(path, picture.getvalue())
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def write_surface(run: Run, rows: Sequence[Row]) -> list[Path]:
-    """Draws surface.png and surface.svg into the run's folder, if there is a fit, and says which were written."""
-    settings = run.settings(GridSettings)
-    surface = fit(rows, measure_noise(rows), settings.grid.target)
-    if surface is None:
-        return []
-    figure = surface_figure(surface, rows, surface_title(settings))
-    paths = [run.path / "surface.png", run.path / "surface.svg"]
-    for path in paths:
-        save(figure, path)
-    return paths
-
-
-def surface_title(settings: GridSettings) -> str:
-    """What was grown, how far, and under which constraint."""
-    grid = settings.grid
-    return f"{settings.name}, phi {grid.phi:g}: alpha * beta^2 * gamma^2 = {grid.target:g}"
-
-
-def surface_figure(surface: Surface, rows: Sequence[Row], title: str) -> Figure:
-    """The fitted reward over alpha and beta, gamma following from the constraint, with what was trained."""
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes = figure.subplots()
-    triples = on_constraint(surface.target)
-    trained = measured(rows)
-    ended, best = trained.ended, trained.best
-    rewards = [row.reward or 0.0 for row in ended]
-    # One scale for what was fitted and what was measured: a flat surface under scattered points looks like one.
-    means = surface.mean(triples)
-    least, most = 1000 * (min(*rewards, means.min()) - best), 1000 * max(0.0, means.max() - best)
-    shade, steps = Normalize(least, most), np.linspace(least, most, 33)
-    levels = axes.tricontourf(
-        triples[:, 0], triples[:, 1], 1000 * (means - best), levels=steps, cmap="viridis", norm=shade, alpha=0.9
-    )
-    figure.colorbar(levels, ax=axes, label=SHADE.replace(": ", ":\n"), format="%.0f")
-    _gammas(axes, surface.target)
-    shades = [1000 * (reward - best) for reward in rewards]
-    groups: list[tuple[list[Row], dict[str, Any]]] = [
-        (ended, {"c": shades, "cmap": "viridis", "norm": shade, "s": 60, "label": "trained to the end"}),
-        (trained.stopped, {"c": "none", "s": 14, "label": "stopped earlier"}),
-    ]
-    for chosen, style in groups:
-        if chosen:
-            alphas, betas = [row.alpha or 0.0 for row in chosen], [row.beta or 0.0 for row in chosen]
-            axes.scatter(alphas, betas, zorder=3, linewidths=0.7, edgecolors="black", **style)
-    axes.scatter(
-        surface.optima[:300, 0],
-        surface.optima[:300, 1],
-        s=5,
-        c="red",
-        alpha=0.25,
-        label="optimum, drawn 300 times",
-        zorder=2,
-    )
-    axes.scatter(
-        surface.best.alpha,
-        surface.best.beta,
-        marker="*",
-        s=200,
-        c="red",
-        edgecolors="black",
-        label="optimum of the fit",
-        zorder=4,
-    )
-    axes.scatter(
-        PAPER.alpha, PAPER.beta, marker="X", s=80, c="orange", edgecolors="black", label="the paper's", zorder=4
-    )
-    axes.set(xlabel="alpha (depth)", ylabel="beta (width)")
-    # A name may have a dollar, with which mathematics would begin.
-    axes.set_title(sanitize(title), parse_math=False)
-    axes.set_xlim(1 - 0.03, surface.target + 0.03)
-    axes.set_ylim(1 - 0.015, surface.target**0.5 + 0.015)
-    axes.legend(fontsize=8, loc="upper right")
-    return figure
-
-
-def _gammas(axes: Any, target: float) -> None:
-    """Lines of equal gamma, each with its value."""
-    for gamma in np.arange(1.0, target**0.5, 0.05 if target <= 2.5 else 0.1):
-        alpha = np.linspace(1, target / gamma**2, 60)
-        beta = np.sqrt(target / gamma**2 / alpha)
-        axes.plot(alpha, beta, color="white", linewidth=0.6, alpha=0.7)
-        axes.text(1.0, beta[0], f"gamma {gamma:.2f}", fontsize=6, color="white", va="top", ha="left")
-
-
-PANEL = (5.2, 4.2)
-
-
-def write_files(run: Run, rows: Sequence[Row]) -> list[Path]:
-    """Writes curves.csv, curves.png and curves.svg into the run's folder, and says so."""
-    found = points(run.settings(CurvesSettings), rows)
-    paths = [run.path / f"curves.{suffix}" for suffix in ("csv", "png", "svg")]
-    write_atomically(paths[0], pd.DataFrame(records(found)).to_csv(index=False))
-    figure = curves_figure(found, measure_noise(rows))
-    for path in paths[1:]:
-        save(figure, path)
-    return paths
-
-
-def curves_figure(found: Sequence[Point], noise: Noise | None) -> Figure:
-    """Accuracy against FLOPs: one axis at a time, and width under other depths and resolutions."""
-    drawn = panels(found)
-    figure = Figure(figsize=(PANEL[0] * len(drawn), PANEL[1]), layout="constrained")
-    all_axes = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
-    for axes, (title, chosen) in zip(all_axes, drawn, strict=True):
-        _panel(axes, title, chosen, noise)
-    all_axes[0].set_ylabel("validation top-1 (%)" + (", bars: 95 % interval" if noise else ""))
-    return figure
-
-
-def _panel(axes: Any, title: str, found: Sequence[Point], noise: Noise | None) -> None:
-    for number, name in enumerate(dict.fromkeys(point.curve for point in found)):
-        rows = [(point, point.row) for point in found if point.curve == name and point.row is not None]
-        flops = [row.flops / 1e6 for _, row in rows]
-        accuracy = [100 * (row.accuracy or 0.0) for _, row in rows]
-        bars = None if noise is None else [half_width(row, noise) for _, row in rows]
-        marker = "osD^vP"[number % 6]
-        axes.errorbar(flops, accuracy, yerr=bars, marker=marker, markersize=5, capsize=2, linewidth=1.3, label=name)
-    axes.set(xlabel="FLOPs (millions of multiply-adds)", title=title, xscale="log")
-    for put in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        put(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.tick_params(axis="x", which="both", labelsize=8)
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
-
-
-COLUMN = (3.4, 2.7)
-"""Inches of a picture in one column of a paper; text is then as large as the paper's own small print."""
-
 SMALL = 8
-STYLE: dict[str, Any] = {"linewidth": 1.3, "markersize": 4}
+"""Points of text: in a column it is as large as the paper's own small print."""
 
-KINDS = ("pareto", "progress", "curves", "surface")
+POINTS = 0.6
+"""Points of a mark for a px on the page, where figures are larger."""
+
+MARKERS = {"": "", "circle": "o", "circle-open": "o", "square": "s", "diamond": "D", "star": "*", "x": "X"}
+MARKERS |= {"triangle-up": "^", "triangle-down": "v", "cross": "P"}
+"""Matplotlib's names of marks."""
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
 OF_RUN = {
     "nas": ("pareto", "progress"),
     "grid": ("pareto", "progress", "surface"),
@@ -192,6 +48,21 @@ OF_RUN = {
     "train": ("progress",),
 }
 """The pictures that a run can have, by the command that made it."""
+
+# Text stays text in an SVG, so that it can be searched and set in the reader's own font.
+matplotlib.rcParams["svg.fonttype"] = "none"
+
+
+def check_picture(path: Path) -> None:
+    """Raises ReportError for a file that is no picture."""
+    check_suffix(path, SUFFIXES)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure, whole or not at all; raises ReportError where it cannot be written."""
+    picture = BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], dpi=DPI, bbox_inches="tight")
+    write_report(path, picture.getvalue())
 
 
 def figure_of(run: Run, kind: str) -> Figure:
@@ -203,99 +74,141 @@ def figure_of(run: Run, kind: str) -> Figure:
         has = listed(allowed) or "no pictures"
         raise ReportError(f"run {run.name} is of effsearch {run.kind or '?'}, which has {has}; got --kind {kind}")
     if run.kind == "train":
-        return _learning_curve(run)
-    rows = ranked.read(run)
-    finished(run, rows)
-    drawn: dict[str, Callable[[Run, list[Row]], Figure]] = {
-        "pareto": _pareto,
-        "progress": _progress,
-        "curves": lambda run, rows: curves_figure(points(run.settings(CurvesSettings), rows), measure_noise(rows)),
-        "surface": _surface,
-    }
-    return drawn[kind](run, rows)
-
-
-def _figure(width: float = 1.0) -> Figure:
-    return Figure(figsize=(COLUMN[0] * width, COLUMN[1]), layout="constrained")
-
-
-def _dress(axes: Any, x: str, y: str, legend: bool = True) -> None:
-    axes.set_xlabel(x, fontsize=SMALL)
-    axes.set_ylabel(y, fontsize=SMALL)
-    axes.tick_params(labelsize=SMALL - 1)
-    axes.grid(alpha=0.3, linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
-    if legend:
-        axes.legend(fontsize=SMALL - 1, frameon=False)
+        accuracy, loss = charts.training_charts(read_metrics(run))
+        return draw([loss, accuracy], COLUMN)
+    rows = read_rows(run)
+    charts.finished(run, rows)
+    return DRAWN[kind](run, rows)
 
 
 def _pareto(run: Run, rows: list[Row]) -> Figure:
     """Accuracy against each cost that is known, with the Pareto fronts."""
-    manifest, done = run.manifest(), finished(run, rows)
+    manifest, done = run.manifest(), charts.finished(run, rows)
     noise = measure_noise(rows) if manifest.trains else None
-    costs = measures(done)
-    figure = _figure(float(len(costs)))
-    panels = figure.subplots(1, len(costs), sharey=True)
-    for axes, cost in zip(panels, costs, strict=True):
-        scale, title = axis_of(done, cost)
-        shown = scatter(done, cost)
-        groups: list[tuple[str, list[Row], str, dict[str, Any]]] = [
-            ("fewer epochs", shown.shorter, "grey", {"marker": "o", "fillstyle": "none", "linestyle": ""}),
-            ("networks", shown.others, "blue", {"marker": "o", "alpha": 0.5, "linestyle": ""}),
-            ("Pareto front", shown.front, "vermillion", {"marker": "D"}),
-            ("rank 1", [shown.first], "purple", {"marker": "*", "linestyle": "", "markersize": 9}),
-        ]
-        if shown.reference is not None:
-            reference = REFERENCES[shown.reference.source]
-            groups.append((reference, [shown.reference], "green", {"marker": "s", "linestyle": "", "markersize": 6}))
-        for label, chosen, tone, style in groups:
-            x = [getattr(row, cost) / scale for row in chosen]
-            y = [100 * (row.accuracy or 0.0) for row in chosen]
-            bars = [half_width(row, noise) for row in chosen] if noise and label == "Pareto front" else None
-            if chosen:
-                axes.errorbar(
-                    x, y, yerr=bars, label=label, color=LIGHT[tone], capsize=2, elinewidth=0.6, **(STYLE | style)
-                )
-        _dress(axes, title, "", legend=cost == "flops")
-    bars_are = "\nbars: 95 % interval" if noise else ""
-    panels[0].set_ylabel(f"{accuracy_label(manifest)}{bars_are}", fontsize=SMALL)
-    return figure
+    return draw([charts.pareto_chart(manifest, done, cost, noise) for cost in charts.measures(done)], COLUMN)
 
 
 def _progress(run: Run, rows: list[Row]) -> Figure:
-    """The reward of each training as they ended, and the best until then."""
     history = read_history(run)
     if history is None:
         raise RunError(f"run {run.name} has no journal, so the order of its trainings is not known")
-    steps = best_so_far(history)
-    figure = _figure()
-    axes = figure.subplots()
-    numbers = [step.number for step in steps]
-    dots, best = LIGHT["blue"], LIGHT["vermillion"]
-    axes.plot(numbers, [step.reward for step in steps], "o", label="one network", markersize=3, color=dots, alpha=0.5)
-    axes.plot(numbers, [step.best for step in steps], drawstyle="steps-post", label="best so far", color=best)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _dress(axes, "networks trained" if run.manifest().trains else "networks looked at", "reward")
-    return figure
+    return draw([charts.progress_chart(best_so_far(history), run.manifest())], COLUMN)
+
+
+def _growth_curves(run: Run, rows: Sequence[Row]) -> Figure:
+    points = curve_points(run.settings(CurvesSettings), rows)
+    return draw(charts.growth_charts(points, measure_noise(rows)), PANEL, titled=True)
 
 
 def _surface(run: Run, rows: list[Row]) -> Figure:
-    settings = run.settings(GridSettings)
-    surface = fit(rows, measure_noise(rows), settings.grid.target)
-    if surface is None:
+    figure = _fitted_surface(run, rows)
+    if figure is None:
         raise RunError(f"run {run.name} has no surface: too few networks trained to the end, or none under two seeds")
-    return surface_figure(surface, rows, surface_title(settings))
-
-
-def _learning_curve(run: Run) -> Figure:
-    """The training loss and the validation accuracy of one training, epoch by epoch."""
-    history = read_metrics(run)
-    figure = _figure(2.0)
-    loss, accuracy = figure.subplots(1, 2)
-    epochs = [line.epoch for line in history]
-    loss.plot(epochs, [line.loss for line in history], "o-", color=LIGHT["vermillion"], **STYLE)
-    accuracy.plot(epochs, [100 * line.accuracy for line in history], "o-", color=LIGHT["blue"], **STYLE)
-    for axes, label in ((loss, "training loss (nats)"), (accuracy, "validation top-1 (%)")):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _dress(axes, "epoch", label, legend=False)
     return figure
+
+
+def _fitted_surface(run: Run, rows: Sequence[Row]) -> Figure | None:
+    settings = run.settings(GridSettings)
+    surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
+    return None if surface is None else draw([surface_chart(surface, rows, settings)], SIZE, titled=True)
+
+
+DRAWN: dict[str, Callable[[Run, list[Row]], Figure]] = {
+    "pareto": _pareto,
+    "progress": _progress,
+    "curves": _growth_curves,
+    "surface": _surface,
+}
+KINDS = tuple(DRAWN)
+
+
+def write_surface(run: Run, rows: Sequence[Row]) -> list[Path]:
+    """Draws surface.png and surface.svg into the run's folder, if there is a fit, and says which were written."""
+    figure = _fitted_surface(run, rows)
+    return [] if figure is None else _save_both(figure, run.path / "surface")
+
+
+def write_curves(run: Run, rows: Sequence[Row]) -> list[Path]:
+    """Writes curves.csv, curves.png and curves.svg into the run's folder, and says so."""
+    table = pd.DataFrame(curve_records(curve_points(run.settings(CurvesSettings), rows)))
+    write_report(run.path / "curves.csv", table.to_csv(index=False))
+    return [run.path / "curves.csv", *_save_both(_growth_curves(run, rows), run.path / "curves")]
+
+
+def _save_both(figure: Figure, stem: Path) -> list[Path]:
+    paths = [stem.with_suffix(suffix) for suffix in (".png", ".svg")]
+    for path in paths:
+        save_figure(figure, path)
+    return paths
+
+
+def draw(panels: Sequence[Chart], size: tuple[float, float], titled: bool = False) -> Figure:
+    """The charts beside one another, each of a size in inches; a legend stands where it differs from the one before."""
+    figure = Figure(figsize=(size[0] * len(panels), size[1]), layout="constrained")
+    shared, named = len({chart.y for chart in panels}) == 1, set[str]()
+    row = figure.subplots(1, len(panels), sharey=shared, squeeze=False)[0]
+    for number, (axes, chart) in enumerate(zip(row, panels, strict=True)):
+        if chart.field is not None:
+            _shade(axes, chart.field, chart.caption.replace(": ", ":\n"))
+        for layer, series in enumerate(chart.series, 3):
+            if series.x:
+                _plot(axes, series, chart.field, layer)
+        _label(axes, chart, with_y=number == 0 or not shared)
+        if titled:
+            # A name may have a dollar, with which mathematics would begin.
+            axes.set_title(sanitize(chart.title), fontsize=SMALL + 2, parse_math=False)
+        before, named = named, {series.name for series in chart.series if series.name}
+        if named - before:
+            axes.legend(fontsize=SMALL - 1, frameon=chart.field is not None)
+    return figure
+
+
+def _label(axes: Any, chart: Chart, with_y: bool) -> None:
+    bars = "\nbars: 95 % interval" if any(series.bars for series in chart.series) else ""
+    axes.set_xlabel(chart.x, fontsize=SMALL)
+    axes.set_ylabel(chart.y + bars if with_y else "", fontsize=SMALL)
+    axes.tick_params(which="both", labelsize=SMALL - 1)
+    axes.spines[["top", "right"]].set_visible(False)
+    if chart.field is None:
+        axes.grid(alpha=0.3, linewidth=0.5, which="both")
+    if chart.whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if chart.log:
+        axes.set_xscale("log")
+        for put in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            put(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _plot(axes: Any, series: Series, field: Field | None, layer: int) -> None:
+    if field is not None and series.values:
+        scale = {"c": series.values, "cmap": "viridis", "vmin": field.low, "vmax": field.high}
+        area = (POINTS * series.size) ** 2
+        axes.scatter(series.x, series.y, area, label=series.name, edgecolors="black", zorder=layer, **scale)
+        return
+    style: dict[str, Any] = {"color": LIGHT.get(series.colour, series.colour), "alpha": series.opacity, "zorder": layer}
+    style |= {"marker": MARKERS[series.mark], "markersize": POINTS * series.size, "linewidth": 1.3}
+    style["linestyle"] = "-" if series.line else ""
+    if series.line == "steps":
+        style["drawstyle"] = "steps-post"
+    if series.mark == "circle-open":
+        style["fillstyle"] = "none"
+    if series.outline:
+        edge = style["color"] if series.outline == "panel" else series.outline
+        style |= {"markeredgecolor": edge, "markeredgewidth": 0.7}
+    axes.errorbar(series.x, series.y, series.bars or None, label=series.name, capsize=2, elinewidth=0.6, **style)
+
+
+def _shade(axes: Any, field: Field, label: str) -> None:
+    """The field with its colour bar, and lines of equal gamma, each with its value."""
+    target = field.alpha[-1]
+    levels = np.linspace(field.low, field.high, 33)
+    shade = np.clip(field.shade, field.low, field.high)
+    shown = axes.contourf(field.alpha, field.beta, shade, levels, cmap="viridis", alpha=0.9)
+    axes.figure.colorbar(shown, ax=axes, label=label, format="%.0f")
+    axes.fill(*field.beyond, color="white")
+    for gamma in np.arange(1.0, target**0.5, 0.05 if target <= 2.5 else 0.1):
+        alpha = np.linspace(1, target / gamma**2, 60)
+        beta = np.sqrt(target / gamma**2 / alpha)
+        axes.plot(alpha, beta, color="white", linewidth=0.6, alpha=0.7)
+        axes.text(1.0, beta[0], f"gamma {gamma:.2f}", fontsize=6, color="white", va="top", ha="left")
+    axes.set(xlim=field.spans[0], ylim=field.spans[1])

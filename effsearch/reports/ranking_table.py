@@ -1,119 +1,82 @@
-"""The ranked table of a run: selected, printed, written in any format, and as the page holds it."""
+"""The ranking of a run: one list of columns, of which the terminal, Markdown, files, the page and --sort are made."""
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from scipy import stats
 
 from effsearch.errors import ReportError, RunError, listed
-from effsearch.files import write_atomically
-from effsearch.reports.text_table import TextTable
+from effsearch.reports import check_suffix, write_report
+from effsearch.reports.text_table import TextTable, cell
 from effsearch.reward import NAMES, RATIOS, Measure
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import COLUMNS, TIE, Noise, Row, measure_noise, read_ranking
 from effsearch.text import counted, format_count
 
-BEST_LAST = ("accuracy", "reward", "seeds", "pareto", "tie")
-"""Columns in which more is better: sorted from the top."""
 
-GROWTH = ("alpha", "beta", "gamma")
-"""Columns that only a run which grows a baseline has."""
+@dataclass(frozen=True)
+class Column:
+    """A column of the ranking: the attribute of Row that it is sorted by and that files hold, and its printed cells.
 
-SUFFIXES = (".csv", ".json", ".parquet")
-
-
-def read(run: Run) -> list[Row]:
-    """The ranking of a run; raises RunError where there is none yet, or not one."""
-    if not run.ranking.exists():
-        raise RunError(f"run {run.name} has no ranking yet")
-    return read_ranking(run.ranking)
-
-
-def select(rows: list[Row], top: int | None = None, sort: str = "rank", pareto: bool = False) -> list[Row]:
-    """The rows on the Pareto front, or all, by a column (unknown values last), the first `top`; raises ReportError."""
-    if sort not in COLUMNS:
-        raise ReportError(f"cannot sort by {sort!r}; columns are {listed(COLUMNS)}")
-    chosen = [row for row in rows if row.pareto] if pareto else rows
-    known = [row for row in chosen if getattr(row, sort) is not None]
-    unknown = [row for row in chosen if getattr(row, sort) is None]
-    known.sort(key=lambda row: getattr(row, sort), reverse=sort in BEST_LAST)
-    return (known + unknown)[:top]
-
-
-def frame(rows: list[Row]) -> pd.DataFrame:
-    """One line an architecture, with whole numbers that may be missing."""
-    table = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
-    if table[list(GROWTH)].isna().all(axis=None):
-        table = table.drop(columns=list(GROWTH))
-    return table.astype({"rank": "Int64", "epochs": "Int64", "flops": "int64", "params": "int64"})
-
-
-def to_json(rows: list[Row]) -> str:
-    """A list of objects, one a row; what is not known is null."""
-    grown = any(row.alpha is not None for row in rows)
-    names = [name for name in COLUMNS if grown or name not in GROWTH]
-    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], indent=2)
-
-
-def write(rows: list[Row], path: Path) -> None:
-    """Writes CSV, JSON or Parquet, by the suffix; raises ReportError for another, or where it cannot be written."""
-    if path.suffix not in SUFFIXES:
-        raise ReportError(f"--out takes a file that ends in {listed(SUFFIXES)}, got {str(path)!r}")
-    try:
-        if path.suffix == ".json":
-            write_atomically(path, to_json(rows) + "\n")
-        elif path.suffix == ".csv":
-            write_atomically(path, frame(rows).to_csv(index=False))
-        else:
-            write_atomically(path, frame(rows).to_parquet(index=False))
-    except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def ranking_table(
-    rows: Sequence[Row], notation: bool = True, noise: Noise | None = None, measure: Measure = "flops"
-) -> TextTable:
-    """The ranked table: accuracies in %, their deviations in points, and with `noise` their 95 % intervals.
-
-    A run that grows a baseline has alpha, beta and gamma too, one that measures latency has it in ms. The target is
-    of that `measure`.
+    Without a heading it is in files alone. `best_last` says that more is better, so that sorting begins with the
+    largest. `unknown` is for a column of which no row has a value: it is kept, or not printed, or not in files either.
     """
-    grown, timed = (any(getattr(row, name) is not None for row in rows) for name in ("alpha", "latency"))
-    headings = ["rank", "reward", "acc %", "+-" if noise else "sd (n)", "FLOPs", RATIOS[measure], "params"]
-    headings += [*(["ms"] if timed else []), "epochs", ""]
-    headings += ["alpha", "beta", "gamma"] if grown else []
-    headings += ["source", "key"] + (["notation"] if notation else [])
-    cells = []
-    for row in rows:
-        cell = _ranking_cells(row, noise, timed)
-        cell += tuple("" if v is None else f"{v:.3f}" for v in (row.alpha, row.beta, row.gamma)) if grown else ()
-        cells.append((*cell, row.source, row.key, *((row.notation,) if notation else ())))
-    align = "rrrrrrr" + ("r" if timed else "") + "rl" + ("rrr" if grown else "") + "ll" + ("l" if notation else "")
-    return TextTable(tuple(headings), align, cells)
+
+    name: str
+    heading: str | None
+    align: Literal["l", "r"]
+    text: Callable[[Row], str]
+    best_last: bool = False
+    unknown: Literal["kept", "not printed", "left out"] = "kept"
+
+    def is_known(self, rows: Sequence[Row]) -> bool:
+        """Whether any row has a value."""
+        return any(getattr(row, self.name) is not None for row in rows)
 
 
-def _ranking_cells(row: Row, noise: Noise | None, timed: bool) -> tuple[str, ...]:
-    marks = ("*" if row.pareto else "") + ("=" if row.tie and row.rank != 1 else "")
-    spread = "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})"
-    if noise is not None:
-        spread = "" if row.accuracy is None else f"{half_width(row, noise):.1f} ({row.seeds})"
+def columns(noise: Noise | None = None, measure: Measure = "flops") -> tuple[Column, ...]:
+    """All columns in the order of the printed table: accuracies in %, deviations in points, latency in ms.
+
+    With `noise` 95 % intervals stand in place of deviations. The target is of that `measure`.
+    """
     return (
-        "" if row.rank is None else str(row.rank),
-        row.state if row.reward is None else f"{row.reward:.4f}",
-        "" if row.accuracy is None else f"{100 * row.accuracy:.1f}",
-        spread,
-        format_count(row.flops),
-        f"{row.target_ratio:.2f}",
-        format_count(row.params),
-        *((("" if row.latency is None else f"{1e3 * row.latency:.3g}"),) if timed else ()),
-        "" if row.epochs is None else str(row.epochs),
-        marks,
+        Column("rank", "rank", "r", lambda row: cell(row.rank)),
+        Column("reward", "reward", "r", lambda row: cell(row.reward, ".4f") or row.state, best_last=True),
+        Column("accuracy", "acc %", "r", lambda row: cell(row.accuracy, ".1f", 100), best_last=True),
+        Column("accuracy_sd", None if noise else "sd (n)", "r", _deviation),
+        Column("seeds", "+-" if noise else None, "r", lambda row: interval(row, noise), best_last=True),
+        Column("flops", "FLOPs", "r", lambda row: format_count(row.flops)),
+        Column("target_ratio", RATIOS[measure], "r", lambda row: f"{row.target_ratio:.2f}"),
+        Column("params", "params", "r", lambda row: format_count(row.params)),
+        Column("latency", "ms", "r", lambda row: cell(row.latency, ".3g", 1e3), unknown="not printed"),
+        Column("epochs", "epochs", "r", lambda row: cell(row.epochs)),
+        Column("pareto", "", "l", _marks, best_last=True),
+        Column("alpha", "alpha", "r", lambda row: cell(row.alpha, ".3f"), unknown="left out"),
+        Column("beta", "beta", "r", lambda row: cell(row.beta, ".3f"), unknown="left out"),
+        Column("gamma", "gamma", "r", lambda row: cell(row.gamma, ".3f"), unknown="left out"),
+        Column("source", "source", "l", lambda row: row.source),
+        Column("key", "key", "l", lambda row: row.key),
+        Column("notation", "notation", "l", lambda row: row.notation),
+        Column("tie", None, "l", _marks, best_last=True),
+        *(Column(name, None, "l", str) for name in ("state", "seconds", "reason")),
     )
+
+
+def _deviation(row: Row) -> str:
+    return "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})"
+
+
+def interval(row: Row | None, noise: Noise | None) -> str:
+    """Half of the 95 % interval of a row's accuracy in points and the number of seeds; empty where unknown."""
+    if row is None or noise is None or row.accuracy is None:
+        return ""
+    return f"{half_width(row, noise):.1f} ({row.seeds})"
 
 
 def half_width(row: Row, noise: Noise) -> float:
@@ -122,38 +85,29 @@ def half_width(row: Row, noise: Noise) -> float:
     return 100 * quantile * noise.sd / math.sqrt(row.seeds)
 
 
-def noise_line(rows: Sequence[Row]) -> str:
-    """How far two seeds of one network are apart, as measured in this run."""
-    noise = measure_noise(rows)
-    if noise is None:
-        return "noise: not measured, since no network was trained under two seeds; small differences mean nothing"
-    points = 100 * noise.sd
-    pair = TIE * 2**0.5 * points
-    basis = f"pooled over {counted(noise.networks, 'network')}, {counted(noise.freedom, 'degree')} of freedom"
-    return (
-        f"noise: seed sd {points:.1f} points ({basis}); two networks of one seed each must differ by {pair:.1f} points "
-        "to count"
-    )
+def _marks(row: Row) -> str:
+    return ("*" if row.pareto else "") + ("=" if row.tie and row.rank != 1 else "")
 
 
-def marks(measure: Measure) -> str:
-    """What the marks of a ranking say."""
+def marks_caption(measure: Measure) -> str:
+    """What the marks of a ranking mean."""
     return (
         f"* on the Pareto front of accuracy and {NAMES[measure]}; "
         f"= tied with rank 1 ({TIE:g} standard errors of the seeds)"
     )
 
 
-SORTED_BY = {
-    "acc %": "accuracy",
-    "sd (n)": "accuracy_sd",
-    "+-": "seeds",
-    "FLOPs": "flops",
-    **dict.fromkeys(RATIOS.values(), "target_ratio"),
-    "ms": "latency",
-    "": "pareto",
-}
-"""The attribute of a row that a column shows, where its heading is not the attribute's name."""
+def _printed(rows: Sequence[Row], noise: Noise | None, measure: Measure) -> list[Column]:
+    having = [column for column in columns(noise, measure) if column.heading is not None]
+    return [column for column in having if column.unknown == "kept" or column.is_known(rows)]
+
+
+def ranking_table(
+    rows: Sequence[Row], notation: bool = True, noise: Noise | None = None, measure: Measure = "flops"
+) -> TextTable:
+    """The ranking as text; `noise` and `measure` as for `columns`."""
+    shown = [column for column in _printed(rows, noise, measure) if notation or column.name != "notation"]
+    return TextTable.of([(column.heading or "", column.align, column.text) for column in shown], rows)
 
 
 @dataclass(frozen=True)
@@ -170,17 +124,76 @@ class PageRanking:
 
 
 def page_ranking(rows: Sequence[Row], noise: Noise | None, measure: Measure = "flops") -> PageRanking:
-    """All rows of a ranking and the columns that are not empty; with `noise` intervals in place of deviations."""
-    grid = ranking_table(rows, notation=False, noise=noise, measure=measure)
-    filled = [column for column in range(len(grid.headings)) if any(line[column] for line in grid.cells)]
-    headings = [grid.headings[column] for column in filled]
-    names = [SORTED_BY.get(heading, heading) for heading in headings]
+    """All rows with the columns in which any cell is filled; the page writes notations by itself."""
+    texts = {column: [column.text(row) for row in rows] for column in _printed(rows, noise, measure)}
+    shown = {column: cells for column, cells in texts.items() if any(cells) and column.name != "notation"}
     return PageRanking(
-        headings=[heading or "marks" for heading in headings],
-        align="".join(grid.align[column] for column in filled),
-        cells=[[line[column] for column in filled] for line in grid.cells],
-        sort=[[getattr(row, name) for row in rows] for name in names],
-        falling=[name in BEST_LAST for name in names],
+        headings=[column.heading or "marks" for column in shown],
+        align="".join(column.align for column in shown),
+        cells=list(zip(*shown.values(), strict=True)),
+        sort=[[getattr(row, column.name) for row in rows] for column in shown],
+        falling=[column.best_last for column in shown],
         notations=[row.notation for row in rows],
         reasons=[row.reason for row in rows],
+    )
+
+
+def read_rows(run: Run) -> list[Row]:
+    """The ranking of a run; raises RunError where there is none yet, or the file is damaged."""
+    if not run.ranking.exists():
+        raise RunError(f"run {run.name} has no ranking yet")
+    return read_ranking(run.ranking)
+
+
+def select_rows(rows: list[Row], top: int | None = None, sort: str = "rank", pareto: bool = False) -> list[Row]:
+    """The rows on the Pareto front, or all, by a column (unknown values last), the first `top`; raises ReportError."""
+    by = next((column for column in columns() if column.name == sort), None)
+    if by is None:
+        raise ReportError(f"cannot sort by {sort!r}; columns are {listed(COLUMNS)}")
+    chosen = [row for row in rows if row.pareto or not pareto]
+    known = [row for row in chosen if getattr(row, sort) is not None]
+    unknown = [row for row in chosen if getattr(row, sort) is None]
+    return [*sorted(known, key=attrgetter(sort), reverse=by.best_last), *unknown][:top]
+
+
+def file_columns(rows: Sequence[Row]) -> list[str]:
+    """The attributes of Row that files hold, in its order."""
+    missing = {column.name for column in columns() if column.unknown == "left out" and not column.is_known(rows)}
+    return [name for name in COLUMNS if name not in missing]
+
+
+def ranking_frame(rows: list[Row]) -> pd.DataFrame:
+    """One line for each architecture, in nullable integer types where a whole number may be unknown."""
+    table = pd.DataFrame([asdict(row) for row in rows], columns=file_columns(rows))
+    return table.astype({"rank": "Int64", "epochs": "Int64", "flops": "int64", "params": "int64"})
+
+
+def ranking_json(rows: list[Row]) -> str:
+    """A list of objects, one for each row; unknown values are null."""
+    names = file_columns(rows)
+    return json.dumps([{name: getattr(row, name) for name in names} for row in rows], indent=2)
+
+
+def write_ranking(rows: list[Row], path: Path) -> None:
+    """Writes CSV, JSON or Parquet, by the suffix; raises ReportError for another, or where it cannot be written."""
+    writers: dict[str, Callable[[], str | bytes]] = {
+        ".csv": lambda: ranking_frame(rows).to_csv(index=False),
+        ".json": lambda: ranking_json(rows) + "\n",
+        ".parquet": lambda: ranking_frame(rows).to_parquet(index=False),
+    }
+    check_suffix(path, writers)
+    write_report(path, writers[path.suffix]())
+
+
+def noise_line(rows: Sequence[Row]) -> str:
+    """How far apart two seeds of one network are, as measured in this run."""
+    noise = measure_noise(rows)
+    if noise is None:
+        return "noise: not measured, since no network was trained under two seeds; small differences mean nothing"
+    points = 100 * noise.sd
+    pair = TIE * 2**0.5 * points
+    basis = f"pooled over {counted(noise.networks, 'network')}, {counted(noise.freedom, 'degree')} of freedom"
+    return (
+        f"noise: seed sd {points:.1f} points ({basis}); two networks of one seed each must differ by {pair:.1f} points "
+        "to count"
     )

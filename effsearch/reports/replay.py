@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib.ticker
 from matplotlib.figure import Figure
 
-from effsearch.reports.pictures import SIZE, save
+from effsearch.reports.pictures import SIZE, save_figure
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.regret import MARKS, REGRETS, Reached, Replay
 
@@ -35,14 +35,14 @@ def _reached(reached: Reached) -> str:
     return f"{middle} / {most}{share}"
 
 
-CAPTION = (
+REPLAY_CAPTION = (
     "to R %: evaluations until the regret of the reward, relative to the table's best, is at most R %, median / 90th "
     "percentile over seeds (share of them that got there; -: less than half, or than nine tenths); at N: mean regret "
     "in % after N evaluations; ms: of CPU for a proposal"
 )
 
 
-def to_json(replays: Sequence[Replay]) -> str:
+def replay_json(replays: Sequence[Replay]) -> str:
     """A list of objects, one a sampler; what was not reached is null, regrets are fractions."""
     return json.dumps([_document(replay) for replay in replays], indent=2)
 
@@ -61,7 +61,7 @@ def _document(replay: Replay) -> dict[str, Any]:
     }
 
 
-def write_curves(replays: Sequence[Replay], path: Path, title: str) -> None:
+def write_regret_curves(replays: Sequence[Replay], path: Path, title: str) -> None:
     """Draws regret against evaluations, a line for each sampler; raises ReportError where it cannot be written."""
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
@@ -74,4 +74,4 @@ def write_curves(replays: Sequence[Replay], path: Path, title: str) -> None:
     axes.set_xlim(1, max(len(replay.curve) for replay in replays))
     axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
     axes.legend(title=f"mean of {replays[0].seeds} seeds, middle half", fontsize=8, title_fontsize=8)
-    save(figure, path)
+    save_figure(figure, path)

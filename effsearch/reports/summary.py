@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from effsearch.architecture import Architecture
 from effsearch.cost import CONVENTION
 from effsearch.errors import RunError
+from effsearch.evaluation import Proxy
 from effsearch.prior import load
-from effsearch.reports.ranking_table import marks, noise_line, ranking_table, read
-from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
+from effsearch.reports.ranking_table import marks_caption, noise_line, ranking_table, read_rows
+from effsearch.reports.text_table import NOTATION_FROM, TextTable, cell, console
 from effsearch.reward import NAMES, Reward, format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Data, Manifest
@@ -23,11 +23,10 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     manifest = run.manifest()
     score = manifest.score
     table = ranking_table(chosen, notation=out.width >= NOTATION_FROM, measure=score.measure)
-    out.print(table.rich(f"{run.name}: {counts_line(rows, how(manifest))}"))
+    out.print(table.rich(f"{run.name}: {counts_line(rows, how_evaluated(manifest))}"))
     if out.width < NOTATION_FROM:
         out.print(f"notations: effsearch describe {run.name}:RANK, or a window of {NOTATION_FROM} columns", style="dim")
-    for line in captions(manifest):
-        out.print(line, style="dim")
+    out.print_dim(captions(manifest))
     if manifest.trains:
         out.print(noise_line(rows))
     best = best_within_target(rows)
@@ -37,7 +36,7 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
 
 
 def within(score: Reward) -> str:
-    """What the best of a search is the best of."""
+    """The label of the best network within the target cost."""
     what = NAMES[score.measure]
     return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
 
@@ -64,32 +63,35 @@ def captions(manifest: Manifest) -> list[str]:
     if isinstance(settings, TableSettings):
         return _table_captions(settings, data)
     assert not isinstance(settings, TrainSettings)
-    goal = f"reward: {score.formula}, T = {score.aim}"
-    side = f"{settings.resolution} px" if isinstance(settings, NasSettings) else _own_side(settings.architecture)
-    rest = [goal, f"{CONVENTION}, at {side} and {settings.classes} classes"]
-    rest += _latency_captions(settings) if isinstance(settings, NasSettings) else []
-    rest.append(marks(score.measure))
-    if not manifest.trains:
-        return [f"acc: as {data.name} gives it" if manifest.by_function else _prior_caption(), *rest]
-    proxy, kind = settings.proxy, " (synthetic images)" if data.synthetic else ""
-    spread = "sd in points" if manifest.run.kind == "nas" else "+-: half of its 95 % interval in points"
+    if isinstance(settings, NasSettings):
+        side, more = f"{settings.resolution} px", _latency_captions(settings)
+    else:
+        side, more = f"each network's own px ({settings.architecture.resolution} px the baseline's)", []
     return [
-        f"acc: validation top-1 on {data.name}{kind}, {len(data.classes)} classes, after the {proxy.name} proxy "
-        f"({proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
-        f"{counted(data.train, 'image')}), mean over n seeds, {spread}",
-        *rest,
+        _accuracy_caption(manifest, settings.proxy),
+        f"reward: {score.formula}, T = {score.aim}",
+        f"{CONVENTION}, at {side} and {settings.classes} classes",
+        *more,
+        marks_caption(score.measure),
     ]
 
 
-def _own_side(baseline: Architecture) -> str:
-    return f"each network's own px ({baseline.resolution} px the baseline's)"
-
-
-def _prior_caption() -> str:
-    prior = load()
+def _accuracy_caption(manifest: Manifest, proxy: Proxy) -> str:
+    data = manifest.data
+    if manifest.by_function:
+        return f"acc: as {data.name} gives it"
+    if not manifest.trains:
+        prior = load()
+        return (
+            f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's "
+            f"skeleton (networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
+        )
+    kind = " (synthetic images)" if data.synthetic else ""
+    spread = "sd in points" if manifest.run.kind == "nas" else "+-: half of its 95 % interval in points"
     return (
-        f"acc: ImageNet top-1 after a short training, PREDICTED from {prior.trainings:,} trainings in B0's skeleton "
-        f"(networks left out: RMSE {100 * prior.rmse:.2f} points, Kendall tau {prior.kendall_tau:.2f})"
+        f"acc: validation top-1 on {data.name}{kind}, {len(data.classes)} classes, after the {proxy.name} proxy "
+        f"({proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
+        f"{counted(data.train, 'image')}), mean over n seeds, {spread}"
     )
 
 
@@ -103,32 +105,27 @@ def _latency_captions(settings: NasSettings) -> list[str]:
     return lines + ([f"limits: {', '.join(found)}"] if found else [])
 
 
-def how(manifest: Manifest) -> str:
-    """What the architectures of a run are that have an accuracy."""
+def how_evaluated(manifest: Manifest) -> str:
+    """What was done to the architectures of a run that have an accuracy."""
     return "trained" if manifest.trains or manifest.on_table else "evaluated" if manifest.by_function else "predicted"
 
 
 def _table_captions(settings: TableSettings, data: Data) -> list[str]:
-    score = settings.score
-    acc = f"acc: of table {data.name}, {data.rows:,} rows"
+    score, of = settings.score, ""
     if data.predicted:
         quality = data.predicted[0]
-        acc += (
+        of = (
             f" of {data.combinations:,} combinations; (predicted): no row, by a Gaussian process, off by "
             f"{100 * quality.error:.2f} points for rows left out, Kendall tau {quality.tau:.3f}"
         )
     elif settings.pool:
-        acc += f", which alone are searched, of {data.combinations:,} combinations"
-    noise = []
+        of = f", which alone are searched, of {data.combinations:,} combinations"
+    lines = [f"acc: of table {data.name}, {data.rows:,} rows{of}"]
     if data.accuracy_std is not None:
         points = 100 * data.accuracy_std
-        noise = [f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)"]
-    return [
-        acc,
-        *noise,
-        f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's",
-        f"* on the Pareto front of accuracy and {NAMES[score.measure]}",
-    ]
+        lines.append(f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)")
+    lines.append(f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's")
+    return [*lines, f"* on the Pareto front of accuracy and {NAMES[score.measure]}"]
 
 
 def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
@@ -140,7 +137,7 @@ def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
 
 
 def runs_table(found: Sequence[Run]) -> TextTable:
-    """A line a run: what it searched and how far it came."""
+    """One line for each run: what it searched and how far it came."""
     headings = ("run", "command", "data", "target", "trained", "failed", "best reward", "acc %", "created (UTC)")
     return TextTable(headings, "lllrrrrrl", [_run_cells(run) for run in found])
 
@@ -148,7 +145,7 @@ def runs_table(found: Sequence[Run]) -> TextTable:
 def _run_cells(run: Run) -> tuple[str, ...]:
     try:
         manifest = run.manifest()
-        rows = read(run) if run.ranking.is_file() else []
+        rows = read_rows(run) if run.ranking.is_file() else []
     except RunError as error:
         return (run.name, f"cannot be read: {error}", *[""] * 7)
     best = rows[0] if rows and rows[0].rank == 1 else None
@@ -160,7 +157,7 @@ def _run_cells(run: Run) -> tuple[str, ...]:
         "" if isinstance(manifest.settings, TrainSettings) else manifest.score.aim,
         str(states["complete"]),
         str(states["failed"]),
-        "" if best is None or best.reward is None else f"{best.reward:.4f}",
-        "" if best is None or best.accuracy is None else f"{100 * best.accuracy:.1f}",
+        cell(best.reward if best else None, ".4f"),
+        cell(best.accuracy if best else None, ".1f", 100),
         manifest.run.created.replace("T", " ").removesuffix("+00:00"),
     )

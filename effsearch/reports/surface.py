@@ -5,21 +5,28 @@ and how far networks lie off any such surface is chosen by the evidence (Bishop 
 not tell stays wide open in the posterior, and so in the interval of the optimum.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from effsearch.reports.figures import Array, Chart, Field, Series
 from effsearch.runs.ranking import Noise, Row
-from effsearch.scaling import Coefficients
-
-Array = npt.NDArray[np.float64]
+from effsearch.runs.settings import GridSettings
+from effsearch.scaling import PAPER, Coefficients
 
 LEAST_NETWORKS = 6
 """Networks below which nothing is fitted."""
 
-DRAWS = 2000
+SAMPLES, DRAWS = 2000, 200
+"""Draws from the posterior, and how many of them are drawn in a figure."""
+
+SIDE = 81
+"""Values of alpha and of beta at which a figure shades the surface."""
+
+SHADE = "reward at equal FLOPs, fitted and (circles) measured: thousandths below the best measured"
+
 FLAT = 0.8
 """Share of an axis beyond which an 80 % interval tells nothing."""
 
@@ -54,10 +61,8 @@ class Surface:
     def is_flat(self) -> bool:
         """Whether the data do not tell where the optimum is: it may lie nearly anywhere on two axes or more."""
         ends = (self.target, self.target**0.5, self.target**0.5)
-        covered = [
-            (high - low) / (end - 1) for end, (low, high) in zip(ends, map(self.interval, range(3)), strict=True)
-        ]
-        return len([share for share in covered if share > FLAT]) >= 2
+        widths = [high - low for low, high in map(self.interval, range(3))]
+        return [width / (end - 1) > FLAT for width, end in zip(widths, ends, strict=True)].count(True) >= 2
 
     def mean(self, triples: Array) -> Array:
         """The expected reward at (N, 3) coefficients."""
@@ -65,45 +70,26 @@ class Surface:
         return found
 
 
-def fit(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) -> Surface | None:
+def fit_surface(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) -> Surface | None:
     """Fits the longest trained networks of a ranking, or returns None where there are too few, or no noise is known."""
     done = [row for row in rows if row.reward is not None and row.alpha is not None]
     most = max((row.epochs or 0 for row in done), default=0)
     done = [row for row in done if row.epochs == most]
     if len(done) < LEAST_NETWORKS or noise is None:
         return None
-    triples = np.array([[row.alpha, row.beta, row.gamma] for row in done], dtype=np.float64)
+    triples = np.array(list(map(_triple, done)))
     rewards = np.array([row.reward for row in done], dtype=np.float64)
     per_accuracy = np.array([(row.reward or 0) / row.accuracy if row.accuracy else 1.0 for row in done])
-    seeds = np.array([row.seeds for row in done])
-    variances = (noise.sd * per_accuracy) ** 2 / seeds
+    variances = (noise.sd * per_accuracy) ** 2 / np.array([row.seeds for row in done])
     features = _features(triples, target)
     strength, misfit = _most_evident(features, rewards, variances)
     mean, covariance = _posterior(features, rewards, variances + misfit**2, strength)
     surface = on_constraint(target)
     here = _features(surface, target)
-    draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, DRAWS, method="eigh")
+    draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, SAMPLES, method="eigh")
     optima = surface[np.argmax(here @ draws.T, axis=0)]
     best = surface[int(np.argmax(here @ mean))]
     return Surface(target, Coefficients(*best.tolist()), optima, misfit, len(done), mean)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The grown networks of a ranking: those trained to the end, those stopped earlier, and the best reward."""
-
-    ended: list[Row]
-    stopped: list[Row]
-    best: float
-
-
-def measured(rows: Sequence[Row]) -> Measured:
-    """What stands beside the fit in a picture; there is one trained network at least."""
-    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
-    most = max(row.epochs or 0 for row in rows)
-    ended = [row for row in grown if row.epochs == most]
-    stopped = [row for row in grown if row.epochs != most]
-    return Measured(ended, stopped, max(row.reward or 0.0 for row in ended))
 
 
 def on_constraint(target: float, steps: int = STEPS) -> Array:
@@ -143,3 +129,44 @@ def _posterior(features: Array, rewards: Array, variances: Array, strength: floa
     covariance: Array = np.linalg.inv(precision).astype(np.float64)
     mean: Array = covariance @ (features.T @ (rewards / variances))
     return mean, covariance
+
+
+def surface_chart(surface: Surface, rows: Sequence[Row], settings: GridSettings) -> Chart:
+    """The fitted reward over alpha and beta, gamma following from the constraint, with the trained networks."""
+    grown = [row for row in rows if row.alpha is not None and row.reward is not None and row.source != "baseline"]
+    most = max(row.epochs or 0 for row in rows)
+    ended, stopped = ([row for row in grown if (row.epochs == most) == whole] for whole in (True, False))
+    best = max(row.reward or 0.0 for row in ended)
+    values = [1000 * ((row.reward or 0.0) - best) for row in ended]
+    trained = {"outline": "#111", "values": values, "keys": [row.key for row in ended]}
+    series = [
+        _at("optimum, drawn", surface.optima[:DRAWS].tolist(), "#ff5a4c", "circle", 5, opacity=0.6),
+        _at("stopped earlier", map(_triple, stopped), "#fff", "circle-open", 5, outline="#111"),
+        _at("trained to the end", map(_triple, ended), "", "circle", 12, **trained),
+        _at("optimum of the fit", [astuple(surface.best)], "#ff5a4c", "star", 18, outline="#111"),
+        _at("the paper's", [astuple(PAPER)], "#f0a030", "x", 12, outline="#111"),
+    ]
+    grid, drawn = settings.grid, [each for each in series if each.x]
+    title = f"{settings.name}, phi {grid.phi:g}: alpha * beta^2 * gamma^2 = {grid.target:g}"
+    return Chart(title, "alpha (depth)", "beta (width)", drawn, SHADE, field=_field(surface, best, values))
+
+
+def _triple(row: Row) -> Sequence[float]:
+    return row.alpha or 0.0, row.beta or 0.0, row.gamma or 0.0
+
+
+def _at(name: str, triples: Iterable[Sequence[float]], colour: str, mark: str, size: float, **more: Any) -> Series:
+    found = list(triples)
+    return Series(name, [alpha for alpha, *_ in found], [beta for _, beta, _ in found], colour, mark, size, **more)
+
+
+def _field(surface: Surface, best: float, values: Sequence[float]) -> Field:
+    """The fit in thousandths of the reward below the best measured, on one scale with the measured `values`."""
+    alphas, betas = np.linspace(1, surface.target, SIDE), np.linspace(1, surface.target**0.5, SIDE)
+    alpha, beta = np.meshgrid(alphas, betas)
+    gamma = np.sqrt(surface.target / alpha) / beta
+    means = surface.mean(np.column_stack([alpha.ravel(), beta.ravel(), gamma.ravel()])).reshape(alpha.shape)
+    # A little more than the constraint allows is drawn, and covered, so that the border is a smooth line.
+    shade = np.where(gamma >= 0.96, 1000 * (means - best), np.nan)
+    inside = [*values, *shade[gamma >= 1].tolist()]
+    return Field(alphas, betas, shade, min(inside), max(inside), np.sqrt(surface.target / alphas))

@@ -6,7 +6,7 @@ import plotext
 from matplotlib.ticker import MaxNLocator
 from rich.text import Text
 
-from effsearch.reports.scatter import REFERENCES, Scatter, accuracy_label, axis_of, finished, measures, scatter
+from effsearch.reports.figures import finished, measures, pareto_chart
 from effsearch.reports.text_table import console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row
@@ -18,28 +18,25 @@ MARGIN = 0.04
 """Of the range of the data, on either side."""
 
 TICKS = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])
-COLOURS = {"·": "blue", "o": "red", "#": "green", "@": "magenta"}
+MARKS = {"circle-open": ("·", "blue"), "circle": ("·", "blue"), "diamond": ("o", "red")}
+MARKS |= {"square": ("#", "green"), "star": ("@", "magenta")}
+"""Characters and colours of the marks of a series; what is later hides what is under it."""
 
 
 def print_front(run: Run, rows: Sequence[Row]) -> None:
     """Accuracy against cost with the Pareto front, in colours in a terminal; raises RunError where there is none."""
-    done, out = finished(run, rows), console(wide=False)
-    aim = run.manifest().score.measure
-    measure = aim if aim in measures(done) else "flops"
-    shown = scatter(done, measure)
-    scale, label = axis_of(done, measure)
-
-    def across(rows: Sequence[Row]) -> list[float]:
-        return [getattr(row, measure) / scale for row in rows]
-
-    groups = [(mark, name, rows) for mark, name, rows in _groups(shown) if rows]
+    done, out, manifest = finished(run, rows), console(wide=False), run.manifest()
+    aim = manifest.score.measure
+    chart = pareto_chart(manifest, done, aim if aim in measures(done) else "flops")
+    drawn = sorted((series for series in chart.series if series.x), key=lambda series: [*MARKS].index(series.mark))
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(min(out.width, WIDTH), HEIGHT)
-    for mark, _, rows in groups:
-        figure.draw(figure.signal(across(rows), [_percent(row) for row in rows], marker=mark))
-    for axis, values in (("x", across(done)), ("y", [_percent(row) for row in done])):
+    for series in drawn:
+        figure.draw(figure.signal(list(series.x), list(series.y), marker=MARKS[series.mark][0]))
+    for axis in ("x", "y"):
+        values = [value for series in drawn for value in getattr(series, axis)]
         margin = MARGIN * (max(values) - min(values)) or 1.0
         low, high = min(values) - margin, max(values) + margin
         ticks = [float(tick) for tick in TICKS.tick_values(low, high) if low <= tick <= high]
@@ -48,27 +45,10 @@ def print_front(run: Run, rows: Sequence[Row]) -> None:
         figure.ruler(axis).ticks(ticks, [f"{tick:g}" for tick in ticks])
     picture = Text(figure.build().string(colorless=True).rstrip())
     figure.clear()
-    key = Text("   ".join(f"{mark} {name}" for mark, name, _ in groups))
-    for mark, tone in COLOURS.items():
+    names = {MARKS[series.mark][0]: series.name for series in chart.series}
+    key = Text("   ".join(f"{mark} {names[mark]}" for mark in dict.fromkeys(MARKS[s.mark][0] for s in drawn)))
+    for mark, tone in MARKS.values():
         for text in (picture, key):
             text.highlight_regex(rf"(?<![a-z]){mark}(?![a-z])", tone)
-    out.print(Text(accuracy_label(run.manifest())))
-    out.print(picture)
-    out.print(Text(label))
-    out.print(key)
-
-
-def _groups(shown: Scatter) -> list[tuple[str, str, list[Row]]]:
-    """Marks with what they stand for; what is later hides what is under it."""
-    reference = [] if shown.reference is None else [shown.reference]
-    name = "".join(REFERENCES[row.source] for row in reference)
-    return [
-        ("·", "networks", [*shown.shorter, *shown.others]),
-        ("o", "Pareto front", shown.front),
-        ("#", name, reference),
-        ("@", "rank 1", [shown.first]),
-    ]
-
-
-def _percent(row: Row) -> float:
-    return 100 * (row.accuracy or 0.0)
+    for line in (Text(chart.y), picture, Text(chart.x), key):
+        out.print(line)

@@ -1,8 +1,8 @@
 """A table as text, for the terminal and for Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -14,6 +14,15 @@ from effsearch.text import sanitize
 NOTATION_FROM = 150
 """Columns of a terminal from which a table has room for notations."""
 
+T = TypeVar("T")
+Columns = Sequence[tuple[str, Literal["l", "r"], Callable[[T], str]]]
+"""Columns of a table of T: the heading, the alignment (left or right), and the text of a cell."""
+
+
+def cell(value: float | None, form: str = "", factor: float = 1) -> str:
+    """A number times a factor, in a format; empty where it is not known."""
+    return "" if value is None else format(factor * value, form)
+
 
 @dataclass(frozen=True)
 class TextTable:
@@ -23,27 +32,25 @@ class TextTable:
     align: str
     cells: Sequence[tuple[str, ...]]
 
+    @classmethod
+    def of(cls, columns: Columns[T], rows: Iterable[T]) -> "TextTable":
+        """One line for each row."""
+        headings, align, texts = zip(*columns, strict=True)
+        return cls(headings, "".join(align), [tuple(text(row) for text in texts) for row in rows])
+
     def markdown(self) -> str:
         """The table in Markdown."""
         rule = ["---:" if side == "r" else "---" for side in self.align]
-        lines = [self.headings, tuple(rule), *self.cells]
+        lines = [self.headings, rule, *self.cells]
         return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
     def rich(self, title: str) -> Table:
         """The table for a terminal."""
-        table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            padding=0,
-        )
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        table.show_edge, table.pad_edge, table.padding = False, False, (0, 0, 0, 0)
         for heading, side in zip(self.headings, self.align, strict=True):
-            fold = heading == "notation"
             justify: Literal["left", "right"] = "right" if side == "r" else "left"
-            table.add_column(heading, justify=justify, no_wrap=not fold, overflow="fold")
+            table.add_column(heading, justify=justify, no_wrap=heading != "notation", overflow="fold")
         for line in self.cells:
             table.add_row(*line)
         return table
@@ -56,11 +63,16 @@ class Plain(Console):
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """The text with a style."""
+        """The text in a style, with a question mark for each control character."""
         return super().render_str("\n".join(map(sanitize, text.split("\n"))), **options)
 
+    def print_dim(self, lines: Iterable[str]) -> None:
+        """Prints captions, each on its own line."""
+        for line in lines:
+            self.print(line, style="dim")
 
-def console(wide: bool = True) -> Console:
+
+def console(wide: bool = True) -> Plain:
     """Standard output; as wide as a notation where it is not a terminal, so that lines can be searched."""
     plain = Plain(soft_wrap=False)
     return plain if plain.is_terminal or not wide else Plain(width=400)

@@ -10,8 +10,8 @@ from effsearch.errors import RunError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus
 from effsearch.executors.local import child
-from effsearch.reports.growth_curves import CAPTION, curves_table, points
-from effsearch.reports.pictures import write_files
+from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
+from effsearch.reports.pictures import write_curves
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import CurvesSettings
@@ -29,7 +29,7 @@ def train_curves(request: GrowthRequest, listener: Listener, stopping: Callable[
     request.check_limits()
     existing = request.existing()
     session = _begin(request, listener) if existing is None else _continue(request, existing, listener)
-    return common.run_session(session, listener, stopping, write_files)
+    return common.run_session(session, listener, stopping, write_curves)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def plan_curves(request: GrowthRequest, listener: Listener) -> None:
     """Shows the networks of all curves, and says how long their training may take."""
     request.check_limits()
     plan = make_plan(request, listener)
-    listener.table(curves_table(points(plan.settings, ()), None), f"what {plan.settings.name} grows into")
-    listener.note(CAPTION, "dim")
+    listener.table(curves_table(curve_points(plan.settings, ()), None), f"what {plan.settings.name} grows into")
+    listener.note(CURVES_CAPTION, "dim")
     workers, where = workers_here(request.workers)
     summarise(plan, workers, where, listener)
 

@@ -9,9 +9,10 @@ from effsearch.engine.grid_problem import GridProblem
 from effsearch.errors import QuantityError
 from effsearch.evaluation import STANDARD
 from effsearch.executors.local import child
-from effsearch.reports.architecture_tables import PLAN_CAPTION, plan_table
-from effsearch.reports.coefficients import document
+from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
+from effsearch.reports.coefficients import coefficients_document
 from effsearch.reports.pictures import write_surface
+from effsearch.reports.text_table import TextTable
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import Limits, Manifest
 from effsearch.runs.ranking import Row
@@ -59,7 +60,7 @@ def search_coefficients(request: GridRequest, listener: Listener, stopping: Call
 
 
 def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
-    found = document(run, rows)
+    found = coefficients_document(run, rows)
     if found is not None:
         run.write_coefficients(found)
     return [] if stopped else write_surface(run, rows)
@@ -68,7 +69,8 @@ def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
 def plan_coefficients(request: GridRequest, listener: Listener) -> None:
     """Shows the networks of the grid, and says how long their training may take."""
     plan = make_plan(request, listener)
-    listener.table(plan_table(plan.problem.found), f"{plan.settings.name} grown to phi {plan.settings.grid.phi:g}")
+    table = TextTable.of(PLAN_COLUMNS, plan.problem.found)
+    listener.table(table, f"{plan.settings.name} grown to phi {plan.settings.grid.phi:g}")
     for line in PLAN_CAPTION.splitlines():
         listener.note(line, "dim")
     summarise(plan, listener)

@@ -6,12 +6,12 @@ import math
 import pytest
 from tables import part_of, toy_table
 
-from effsearch.engine.replay import best_of, courses, search
+from effsearch.engine.replay import best_of, search, search_curves
 from effsearch.errors import ReportError
 from effsearch.reports.pictures import check_picture
-from effsearch.reports.replay import replay_table, to_json, write_curves
+from effsearch.reports.replay import replay_json, replay_table, write_regret_curves
 from effsearch.reward import Reward
-from effsearch.runs.regret import Course, summarise
+from effsearch.runs.regret import SearchCurve, summarise
 
 TABLE = toy_table()
 REWARD = Reward(5e7)
@@ -41,7 +41,7 @@ def test_several_run_at_a_time():
 def test_processes_do_not_change_what_is_found():
     def found(workers: int) -> list[tuple[str, int, tuple[float, ...]]]:
         names = ("evolution", "random")
-        return sorted((c.sampler, c.seed, c.best) for c in courses(TABLE, REWARD, names, 3, 12, workers))
+        return sorted((c.sampler, c.seed, c.best) for c in search_curves(TABLE, REWARD, names, 3, 12, workers))
 
     assert found(1) == found(2)
     assert len(found(1)) == 6
@@ -50,10 +50,10 @@ def test_processes_do_not_change_what_is_found():
 def test_evaluations_are_counted_until_a_regret_is_reached():
     # Regrets against 1.0: reached at once, at the third, at the second evaluation, and never.
     found = [
-        Course("a", 0, (1.0, 1.0, 1.0), 0.1),
-        Course("a", 1, (0.5, 0.5, 1.0), 0.1),
-        Course("a", 2, (0.5, 0.995, 0.995), 0.1),
-        Course("a", 3, (0.5, 0.5, 0.5), 0.3),
+        SearchCurve("a", 0, (1.0, 1.0, 1.0), 0.1),
+        SearchCurve("a", 1, (0.5, 0.5, 1.0), 0.1),
+        SearchCurve("a", 2, (0.5, 0.995, 0.995), 0.1),
+        SearchCurve("a", 3, (0.5, 0.5, 0.5), 0.3),
     ]
     (summary,) = summarise(found, 1.0)
     assert (summary.seeds, summary.trials) == (4, 3)
@@ -67,7 +67,7 @@ def test_evaluations_are_counted_until_a_regret_is_reached():
 
 
 def test_the_median_is_not_known_where_under_half_got_there():
-    found = [Course("a", seed, (1.0 if seed < 2 else 0.9,) * 25, 0.1) for seed in range(5)]
+    found = [SearchCurve("a", seed, (1.0 if seed < 2 else 0.9,) * 25, 0.1) for seed in range(5)]
     (summary,) = summarise(found, 1.0)
     assert summary.evaluations[0.0].median is None
     assert summary.evaluations[0.0].success == 0.4
@@ -77,7 +77,7 @@ def test_the_median_is_not_known_where_under_half_got_there():
 def test_json_and_table_and_picture(tmp_path):
     found = [search(TABLE, REWARD, name, seed, 25) for name in ("auto", "random") for seed in range(2)]
     replays = summarise(found, best_of(TABLE, REWARD))
-    document = json.loads(to_json(replays))
+    document = json.loads(replay_json(replays))
     assert [row["sampler"] for row in document] == ["auto", "random"]
     assert set(document[0]) == {"sampler", "seeds", "trials", "evaluations", "regret", "seconds_per_proposal"}
     assert set(document[0]["evaluations"]) == {"0.01", "0.001", "0"}
@@ -86,7 +86,7 @@ def test_json_and_table_and_picture(tmp_path):
     assert math.isfinite(document[0]["regret"]["25"])
     assert len(replay_table(replays).cells) == 2
     for suffix in (".png", ".svg"):
-        write_curves(replays, tmp_path / f"curves{suffix}", "toy")
+        write_regret_curves(replays, tmp_path / f"curves{suffix}", "toy")
         assert (tmp_path / f"curves{suffix}").stat().st_size > 1000
     with pytest.raises(ReportError, match=r"\.png, \.svg"):
         check_picture(tmp_path / "curves.txt")

@@ -1,7 +1,8 @@
 import pytest
+from folders import manifest
 
 from effsearch.errors import RunError
-from effsearch.reports.fidelity import fidelity, read_fidelity
+from effsearch.reports.diagnostics import read_fidelity, rung_fidelity
 from effsearch.runs.folder import create
 from effsearch.runs.records import Candidate, Record
 
@@ -27,7 +28,7 @@ RECORDS = [
 
 
 def test_each_rung_is_compared_with_the_last_under_the_same_seed():
-    first, second, last = fidelity(RECORDS, RUNGS, 0)
+    first, second, last = rung_fidelity(RECORDS, RUNGS, 0)
     assert (first.epochs, first.reached, first.networks) == (1, 8, 3)
     assert (second.reached, second.networks, last.reached) == (4, 3, 3)
     # Of f, g, h the first rung has h before g, and the end g before h: one of three pairs is exchanged.
@@ -40,18 +41,25 @@ def test_each_rung_is_compared_with_the_last_under_the_same_seed():
 
 
 def test_the_share_is_of_training_everyone_to_the_end():
-    shares = [row.share for row in fidelity(RECORDS, RUNGS, 0)]
+    shares = [row.share for row in rung_fidelity(RECORDS, RUNGS, 0)]
     assert shares == pytest.approx([8 / 72, (8 + 4 * 2) / 72, (8 + 4 * 2 + 3 * 6) / 72])
 
 
 def test_nothing_is_said_of_nothing():
-    assert [(row.reached, row.tau, row.regret, row.share) for row in fidelity([], RUNGS, 0)] == [
+    assert [(row.reached, row.tau, row.regret, row.share) for row in rung_fidelity([], RUNGS, 0)] == [
         (0, None, None, 0.0)
     ] * 3
 
 
-@pytest.mark.parametrize("settings", [{}, {"rungs": []}, {"rungs": "1,3"}, {"rungs": [1, "x"]}])
+@pytest.mark.parametrize("settings", [{}, {"rungs": []}])
 def test_a_run_without_rungs_says_how_to_get_some(tmp_path, settings):
-    run = create(tmp_path, "plain", {"run": {"kind": "nas"}, "settings": settings})
+    run = create(tmp_path, "plain", manifest("nas", **settings))
     with pytest.raises(RunError, match="no rungs; effsearch nas --rungs"):
+        read_fidelity(run)
+
+
+@pytest.mark.parametrize("rungs", ["1,3", [1, "x"]])
+def test_rungs_that_are_no_list_of_numbers_are_named(tmp_path, rungs):
+    run = create(tmp_path, "plain", manifest("nas", rungs=rungs))
+    with pytest.raises(RunError, match="its settings cannot be read: rungs"):
         read_fidelity(run)

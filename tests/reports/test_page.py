@@ -13,8 +13,7 @@ from markup import data_of, read
 
 from effsearch.errors import ReportError, RunError
 from effsearch.reports import ranking_table as ranked
-from effsearch.reports.page import render, write_page
-from effsearch.reports.pages import page_of
+from effsearch.reports.page import page_of, render, write_page
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def figures(page):
 
 
 def test_every_command_has_its_sections(pages):
-    course = ["Course of the search", "Course of the trainings", "Which decisions matter", "How the run was made"]
+    course = ["Progress of the search", "Learning curves", "Which decisions matter", "How the run was made"]
     assert titles(pages["nas"]) == ["Accuracy and cost", "Ranking", *course]
     assert titles(pages["grid"]) == ["Alpha, beta and gamma", "The family", "Accuracy and cost", "Ranking", *course]
     assert titles(pages["curves"]) == ["Growth along each axis", "Accuracy and cost", "Ranking", *course]
@@ -43,7 +42,7 @@ def test_every_command_has_its_sections(pages):
 
 
 def test_the_ranking_is_the_one_that_show_prints_and_sorts_by_its_numbers(runs, pages):
-    rows, table = ranked.read(runs["nas"]), data_of(pages["nas"])["ranking"]
+    rows, table = ranked.read_rows(runs["nas"]), data_of(pages["nas"])["ranking"]
     columns = dict(zip(table["headings"], zip(table["cells"], strict=False), strict=False))
     assert table["headings"][:3] == ["rank", "reward", "acc %"]
     assert "marks" in columns
@@ -63,7 +62,7 @@ def test_a_notation_is_stored_once_however_many_figures_point_to_it(pages):
 
 
 def test_the_front_of_each_figure_is_of_its_own_cost(runs, pages):
-    rows = [row for row in ranked.read(runs["nas"]) if row.accuracy is not None]
+    rows = [row for row in ranked.read_rows(runs["nas"]) if row.accuracy is not None]
     for number, cost in enumerate(("flops", "params")):
         traces, layout, _ = data_of(pages["nas"])["figures"][number]
         (front,) = [trace for trace in traces if trace["name"] == "Pareto front"]

@@ -9,8 +9,7 @@ from folders import HOSTILE, hostile_run
 from markup import data_of, read
 
 from effsearch.reports import ranking_table as ranked
-from effsearch.reports.page import render
-from effsearch.reports.pages import page_of
+from effsearch.reports.page import page_of, render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -61,7 +60,7 @@ def test_a_click_sorts_words_filter_and_a_notation_is_copied(runs, tmp_path):
         document.querySelector("#ranking td .notation").click();
     """
     document = shown(tmp_path, render(page_of(runs["nas"])), script)
-    kept = [row for row in ranked.read(runs["nas"]) if row.source == "auto" and "c1" in row.notation + row.key]
+    kept = [row for row in ranked.read_rows(runs["nas"]) if row.source == "auto" and "c1" in row.notation + row.key]
     expected = [row.notation for row in sorted(kept, key=lambda row: row.flops)]
     assert 1 < len(expected) <= 100
     assert [line[-1] for line in rows(document)] == expected

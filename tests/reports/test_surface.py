@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_ranked import FIRST
 
-from effsearch.reports.surface import fit, on_constraint
+from effsearch.reports.surface import fit_surface, on_constraint
 from effsearch.runs.ranking import Noise
 
 NOISE = Noise(0.004, 10, 20)
@@ -33,7 +33,7 @@ def test_the_constraint_is_met_all_over():
 def test_a_clear_optimum_is_found_and_its_interval_holds_it():
     held = 0
     for chance in range(10):
-        found = fit(
+        found = fit_surface(
             rows(lambda d, w, r: 0.7 - 0.2 * ((d - 0.3) ** 2 + (w - 0.3) ** 2 + (r - 0.4) ** 2), chance=chance),
             NOISE,
             2.0,
@@ -48,7 +48,7 @@ def test_a_clear_optimum_is_found_and_its_interval_holds_it():
 
 
 def test_where_all_is_alike_the_optimum_may_be_anywhere():
-    found = fit(rows(lambda d, w, r: 0.7), NOISE, 2.0)
+    found = fit_surface(rows(lambda d, w, r: 0.7), NOISE, 2.0)
     assert found is not None
     low, high = found.interval(0)
     assert high - low > 0.5
@@ -59,12 +59,12 @@ def test_where_all_is_alike_the_optimum_may_be_anywhere():
 def test_networks_off_every_surface_widen_the_interval():
     rng = np.random.default_rng(1)
     rough = rows(lambda d, w, r: 0.7 - 0.2 * (d - 0.3) ** 2 + 0.03 * rng.normal())
-    found = fit(rough, NOISE, 2.0)
+    found = fit_surface(rough, NOISE, 2.0)
     assert found is not None
     assert found.misfit > 0.01
 
 
 def test_too_few_networks_or_no_noise_give_no_fit():
     made = rows(lambda d, w, r: 0.7, count=5)
-    assert fit(made, NOISE, 2.0) is None
-    assert fit(rows(lambda d, w, r: 0.7), None, 2.0) is None
+    assert fit_surface(made, NOISE, 2.0) is None
+    assert fit_surface(rows(lambda d, w, r: 0.7), None, 2.0) is None

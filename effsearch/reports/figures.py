@@ -1,0 +1,285 @@
+"""What the figures of a run show, as values that any library can draw: series of points, axes, titles, captions.
+
+`pictures` draws them by matplotlib, `page_figures` by plotly, `terminal_plot` the Pareto front as characters.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from effsearch.errors import RunError
+from effsearch.reports.growth_curves import CurvePoint, figure_panels
+from effsearch.reports.learning_curves import EpochLine, LearningCurve, ProgressPoint
+from effsearch.reports.ranking_table import half_width
+from effsearch.reports.summary import how_evaluated
+from effsearch.reward import NAMES, Measure
+from effsearch.runs.folder import Run
+from effsearch.runs.manifest import Manifest
+from effsearch.runs.ranking import Noise, Row, front
+
+_COLOURS = {
+    "blue": ("#0072b2", "#56b4e9"),
+    "vermillion": ("#d55e00", "#ff8a4c"),
+    "green": ("#007a5a", "#2fc49a"),
+    "purple": ("#a8457f", "#e29ac4"),
+    "orange": ("#b87800", "#f0b93a"),
+    "sky": ("#3a8fc7", "#9ad1f5"),
+    "grey": ("#8a929b", "#7f8893"),
+}
+LIGHT, DARK = ({name: pair[side] for name, pair in _COLOURS.items()} for side in (0, 1))
+"""On white, where those too pale for a thin line are darker than in the palette of Okabe and Ito, and on black."""
+
+CYCLE = ("blue", "vermillion", "green", "purple", "orange", "sky")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
+DASHES = ("solid", "dash", "dot", "dashdot")
+
+NAMED = 4
+"""Networks, from the best, whose learning curves have a colour of their own."""
+
+VALIDATION, LOSS, BARS = "validation top-1 (%)", "training loss (nats)", "bars: 95 % interval of a mean over seeds"
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that are drawn alike, None where a line has a gap.
+
+    `colour` is a name of the palettes or a colour of CSS, `mark` one of SYMBOLS, circle-open, star or x (empty: none)
+    of `size` px, `line` one of DASHES, or steps (empty: none). `bars` are half-widths in units of y; `values` choose
+    colours of the field's scale; `keys` are of the networks that the points are. A `group` has one entry in the legend.
+    `outline` is a colour around each mark.
+    """
+
+    name: str
+    x: Sequence[float | None]
+    y: Sequence[float | None]
+    colour: str
+    mark: str = "circle"
+    size: float = 6
+    line: str = ""
+    opacity: float = 1.0
+    bars: Sequence[float] = ()
+    values: Sequence[float] = ()
+    keys: Sequence[str] = ()
+    group: str = ""
+    outline: str = ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A function of alpha and beta, (len(beta), len(alpha)), drawn in colours from `low` to `high`.
+
+    It is valid below `border`, beta at each alpha, and NaN well beyond it.
+    """
+
+    alpha: Array
+    beta: Array
+    shade: Array
+    low: float
+    high: float
+    border: Array
+
+    @property
+    def spans(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What the axes of alpha and beta show."""
+        margin = 0.02 * (self.alpha[-1] - 1)
+        return (1 - margin, self.alpha[-1] + margin), (1 - margin / 2, self.beta[-1] + margin / 2)
+
+    @property
+    def beyond(self) -> tuple[list[float], list[float]]:
+        """Corners of what would need a gamma below 1, to be covered."""
+        far = 2 * self.alpha[-1]
+        return [*self.alpha, far, far, 1], [*self.border, 1, far, far]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure: its title, the labels of its axes, series from the lowest layer up, and what is written under it."""
+
+    title: str
+    x: str
+    y: str
+    series: Sequence[Series]
+    caption: str = ""
+    log: bool = False
+    whole: bool = False
+    field: Field | None = None
+
+
+_UNITS = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
+
+
+def unit(values: Iterable[float]) -> tuple[float, str]:
+    """What to divide costs by so that few digits are left of the largest, and its name ("" for 1)."""
+    most = max(values, default=0.0)
+    return next(((scale, name) for scale, name in _UNITS if most >= scale), (1.0, ""))
+
+
+def axis_of(rows: Iterable[Row], measure: Measure) -> tuple[float, str]:
+    """What to divide the costs of rows by on an axis, and the label of that axis."""
+    if measure == "latency":
+        return 1e-3, "latency (ms)"
+    scale, name = unit(getattr(row, measure) for row in rows)
+    if measure == "flops":
+        return scale, f"FLOPs ({f'{name} of ' if name else ''}multiply-adds)"
+    return scale, f"parameters{f' ({name})' if name else ''}"
+
+
+def measures(rows: Iterable[Row]) -> tuple[Measure, ...]:
+    """The costs that all rows have, each of which an axis may show."""
+    return ("flops", "params", "latency") if all(row.latency is not None for row in rows) else ("flops", "params")
+
+
+def accuracy_label(manifest: Manifest) -> str:
+    """An axis of accuracies in %, by where they are from."""
+    if manifest.on_table:
+        return "accuracy of the table (%)"
+    if manifest.by_function:
+        return f"accuracy by {manifest.data.name} (%)"
+    return VALIDATION if manifest.trains else "predicted ImageNet top-1 (%)"
+
+
+REFERENCES = {"b0": "EfficientNet-B0", "baseline": "baseline"}
+"""Sources of the networks that others are compared to, with their names."""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Networks with an accuracy: on the front, the first of the ranking, the reference, all others trained as long.
+
+    `shorter` are those that were trained for fewer epochs, which cannot be compared to the others.
+    """
+
+    front: list[Row]
+    others: list[Row]
+    shorter: list[Row]
+    first: Row
+    reference: Row | None
+
+
+def finished(run: Run, rows: Sequence[Row]) -> list[Row]:
+    """The rows with an accuracy; raises RunError where there are none."""
+    done = [row for row in rows if row.rank is not None and row.accuracy is not None and math.isfinite(row.accuracy)]
+    if not done:
+        raise RunError(f"run {run.name} has no finished training yet, so there is nothing to draw")
+    return done
+
+
+def scatter(done: Sequence[Row], measure: Measure = "flops") -> Scatter:
+    """Sorts the finished networks of a ranking, of which there is at least one."""
+    longest = [row for row in done if row.epochs == done[0].epochs]
+    on_front = front(longest, measure)
+    keys = {row.key for row in on_front}
+    return Scatter(
+        front=on_front,
+        others=[row for row in longest if row.key not in keys],
+        shorter=[row for row in done if row.epochs != done[0].epochs],
+        first=done[0],
+        reference=next((row for row in longest if row.source in REFERENCES), None),
+    )
+
+
+def _networks(
+    name: str, rows: Sequence[Row], axis: tuple[Measure, float], colour: str, noise: Noise | None = None, **style: Any
+) -> Series:
+    """Accuracy in % against a cost, by its measure and what it is divided by."""
+    measure, scale = axis
+    x, y = [getattr(row, measure) / scale for row in rows], [100 * (row.accuracy or 0.0) for row in rows]
+    bars = [] if noise is None else [half_width(row, noise) for row in rows]
+    return Series(name, x, y, colour, bars=bars, keys=[row.key for row in rows], **style)
+
+
+def pareto_chart(manifest: Manifest, done: Sequence[Row], measure: Measure, noise: Noise | None = None) -> Chart:
+    """Accuracy against a cost with the Pareto front, as in figure 1 of the paper."""
+    (scale, label), shown = axis_of(done, measure), scatter(done, measure)
+    axis, front_style = (measure, scale), {"mark": "diamond", "size": 8, "line": "solid"}
+    series = [
+        _networks("networks", shown.others, axis, "blue", size=7, opacity=0.55),
+        _networks("Pareto front", shown.front, axis, "vermillion", noise, **front_style),
+        _networks("rank 1", [shown.first], axis, "purple", mark="star", size=15, outline="panel"),
+    ]
+    if shown.shorter:
+        series.insert(0, _networks("fewer epochs", shown.shorter, axis, "grey", mark="circle-open"))
+    if (reference := shown.reference) is not None:
+        name = REFERENCES[reference.source]
+        series.append(_networks(name, [reference], axis, "green", mark="square", size=11, outline="panel"))
+    title = f"Accuracy against {NAMES[measure]}"
+    return Chart(title, label, accuracy_label(manifest), series, BARS if noise else "")
+
+
+def growth_charts(points: Sequence[CurvePoint], noise: Noise | None) -> list[Chart]:
+    """Accuracy against FLOPs, a line for each curve: figures 3 and 4 of the paper."""
+    return [_growth_chart(title, chosen, noise) for title, chosen in figure_panels(points)]
+
+
+def _growth_chart(title: str, points: Sequence[CurvePoint], noise: Noise | None) -> Chart:
+    curves: dict[str, list[Row]] = {}
+    for point in points:
+        if point.row is not None:
+            curves.setdefault(point.curve, []).append(point.row)
+    scale, label = axis_of([row for rows in curves.values() for row in rows], "flops")
+    looks = zip(cycle(CYCLE), cycle(SYMBOLS), cycle(DASHES), strict=False)
+    series = [
+        _networks(name, rows, ("flops", scale), colour, noise, mark=mark, line=dash, size=8)
+        for (name, rows), (colour, mark, dash) in zip(curves.items(), looks, strict=False)
+    ]
+    return Chart(title, label, VALIDATION, series, BARS if noise else "", log=True)
+
+
+def progress_chart(steps: Sequence[ProgressPoint], manifest: Manifest) -> Chart:
+    """The reward of each training in the order in which they ended, and the best until then."""
+    numbers = [step.number for step in steps]
+    rewards, best = [step.reward for step in steps], [step.best for step in steps]
+    one = Series("one network", numbers, rewards, "blue", opacity=0.55, keys=[step.key for step in steps])
+    series = [one, Series("best so far", numbers, best, "vermillion", mark="", line="steps")]
+    how = "looked up" if manifest.on_table else how_evaluated(manifest)
+    return Chart("Best so far", f"networks {how}", "reward", series, whole=True)
+
+
+def training_charts(history: Sequence[EpochLine]) -> tuple[Chart, Chart]:
+    """The validation accuracy and the training loss of one training, epoch by epoch."""
+    epochs = [line.epoch for line in history]
+    accuracy = Series("", epochs, [100 * line.accuracy for line in history], "blue", line="solid")
+    loss = Series("", epochs, [line.loss for line in history], "vermillion", line="solid")
+    return (
+        Chart("Validation accuracy", "epoch", VALIDATION, [accuracy], whole=True),
+        Chart("Training loss", "epoch", LOSS, [loss], whole=True),
+    )
+
+
+def loss_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
+    """The training loss of each network, epoch by epoch."""
+    series = _learning_series([(curve.key, list(enumerate(curve.losses, 1))) for curve in curves], index)
+    caption = "one line a training, of the mean loss of an epoch"
+    return Chart("Learning curves", "epoch", LOSS, series, caption, whole=True)
+
+
+def rungs_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
+    """Validation accuracy of trainings in parts: which went on, and which were stopped where."""
+    lines = [(curve.key, [(epoch, 100 * accuracy) for epoch, accuracy in curve.accuracies]) for curve in curves]
+    caption = "a line that ends early is a network that was not trained on"
+    return Chart("Rungs", "epoch", VALIDATION, _learning_series(lines, index), caption, whole=True)
+
+
+Line = tuple[str, Sequence[tuple[int, float]]]
+"""The key of a network, and (epoch, value)."""
+
+
+def _learning_series(lines: Sequence[Line], index: Mapping[str, int]) -> list[Series]:
+    """The best networks in a colour each, all others as one grey series with gaps."""
+    named = dict(zip(dict.fromkeys(key for key, _ in lines), zip(CYCLE[:NAMED], SYMBOLS, strict=False), strict=False))
+    others = [(*point, key) for key, points in lines if key not in named for point in (*points, (None, None))]
+    x, y, keys = (list(column) for column in zip(*others, strict=True)) if others else ([], [], [])
+    series = [Series("others", x, y, "grey", size=4, line="solid", opacity=0.6, keys=keys)] if others else []
+    for key, points in lines:
+        if key in named:
+            x, y = [epoch for epoch, _ in points], [value for _, value in points]
+            name, keys = f"rank {index[key] + 1}", [key] * len(points)
+            series.append(Series(name, x, y, *named[key], line="solid", keys=keys, group=key))
+    return series
