@@ -34,11 +34,10 @@ from effsearch.space import Space
 from effsearch.space import load as load_space
 from effsearch.workflows.common import Listener, Outcome
 from effsearch.workflows.curves import train_curves
-from effsearch.workflows.export import export_network
 from effsearch.workflows.grid import search_coefficients
 from effsearch.workflows.nas import search_networks
 from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest
-from effsearch.workflows.train import train_network
+from effsearch.workflows.train import export_network, train_network
 
 __all__ = [
     "Architecture",

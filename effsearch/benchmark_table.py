@@ -10,8 +10,7 @@ from operator import ne
 from effsearch.errors import SpaceError
 from effsearch.space import Decision, FieldValues, Value, Values, mutated
 
-NEAREST = 32
-"""How many rows of a pool are taken to be the neighbours of one."""
+NEAREST = 32  # how many rows of a pool are taken to be the neighbours of one
 
 
 @dataclass(frozen=True, slots=True)

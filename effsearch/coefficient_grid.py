@@ -20,8 +20,7 @@ CONSTRAINTS: tuple[Constraint, ...] = get_args(Constraint)
 Role = Literal["candidate", "reference"]
 
 MOST_TRIPLES = 10_000
-FLOPS_TOLERANCE = 0.015
-"""How far from the target FLOPs, as a share of them, whole pixels may leave a network."""
+FLOPS_TOLERANCE = 0.015  # how far from the target FLOPs, as a share of them, whole pixels may leave a network
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 _KNOWN = {name: published.architecture for name, published in PUBLISHED.items()} | FAMILIES
-NAMES = tuple(_KNOWN)
-"""All names that `find` knows, without their other spellings."""
-
+NAMES = tuple(_KNOWN)  # all names that `find` knows, without their other spellings
 _SPELLINGS = {name.replace("_", ""): name for name in NAMES} | {f"efficientnet{name}": name for name in PUBLISHED}
 _SPELLINGS["mnasnet"] = "mnasnet_a1"
 

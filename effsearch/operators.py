@@ -11,8 +11,7 @@ from typing import Literal, NamedTuple, get_args
 Op = Literal["mbconv", "fused", "separable", "conv", "plain_separable", "bottleneck"]
 Shortcut = Literal["identity", "projection", "none"]
 
-IN, MIDDLE, OUT = range(3)
-"""The channels of a block's input, middle and output: positions in `Stage.widths`."""
+IN, MIDDLE, OUT = range(3)  # the channels of a block's input, middle and output: positions in `Stage.widths`
 
 
 class Part(NamedTuple):

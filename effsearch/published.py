@@ -92,11 +92,8 @@ def _classifier(row: dict[str, Any]) -> Classifier:
 
 
 _TABLES = read_toml(Path(__file__).parent / "published.toml")
-SCALED = tuple(map(_scaled, _TABLES["scaled"]))
-"""Table 3, "Scaling Up MobileNets and ResNet"."""
-
-IMAGENET = tuple(map(_classifier, _TABLES["imagenet"]))
-"""Table 2: single networks, one crop."""
+SCALED = tuple(map(_scaled, _TABLES["scaled"]))  # table 3, "Scaling Up MobileNets and ResNet"
+IMAGENET = tuple(map(_classifier, _TABLES["imagenet"]))  # table 2: single networks, one crop
 
 
 def agrees(printed: str, value: float) -> bool:

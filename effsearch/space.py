@@ -42,8 +42,7 @@ class Decision:
     choices: tuple[Value, ...]
 
 
-FieldValues = tuple[Value, ...]
-"""A value for each field of a stage, in the order of STAGE_FIELDS."""
+FieldValues = tuple[Value, ...]  # A value for each field of a stage, in the order of STAGE_FIELDS
 
 
 @dataclass(frozen=True)

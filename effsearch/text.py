@@ -109,8 +109,7 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-SECRETS = ("password", "passwd", "sslpassword", "sslkey")
-"""Parts of a URL's query that are nobody's business."""
+SECRETS = ("password", "passwd", "sslpassword", "sslkey")  # parts of a URL's query that are nobody's business
 
 
 def without_passwords(text: str) -> str:

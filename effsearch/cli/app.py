@@ -7,9 +7,8 @@ from collections.abc import Callable
 import typer
 
 from effsearch import __version__
-from effsearch.cli.describe import compare, describe
+from effsearch.cli.describe import compare, describe, latency
 from effsearch.cli.growth import curves, grid
-from effsearch.cli.latency import latency
 from effsearch.cli.nas import nas
 from effsearch.cli.replay import replay
 from effsearch.cli.runs import dashboard, list_runs, plot, report, show

@@ -1,27 +1,29 @@
-"""`effsearch describe` and `effsearch compare`: what an architecture costs, and what the paper prints."""
+"""`effsearch describe`, `latency` and `compare`: what networks cost, how long they take, and what the paper prints."""
 
 import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.options import Arch, Classes, Format, FormatOption, Results, Side, check_classes, check_side, resolve
-from effsearch.cost import Cost, cost, stage_costs
+from effsearch.cli import options as opt
+from effsearch.cli.options import Format, check_classes, check_side, plain, resolve
+from effsearch.cost import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import ReportError
 from effsearch.prior import predict
+from effsearch.text import counted
 
 
 def describe(
-    arch: Arch,
-    resolution: Side = None,
-    classes: Classes = 1000,
-    check: Annotated[bool, typer.Option("--check", help="Build the network and recount it with fvcore.")] = False,
-    format_: FormatOption = Format.table,
-    results: Results = Path("results"),
+    arch: opt.Arch,
+    resolution: opt.Side = None,
+    classes: opt.Classes = 1000,
+    check: Annotated[bool, plain("Build the network and recount it with fvcore.", "--check")] = False,
+    format_: opt.FormatOption = Format.table,
+    results: opt.Results = Path("results"),
 ) -> None:
     """Print the stages of an architecture with their parameters and FLOPs."""
     architecture, name = resolve(arch, results)
@@ -32,7 +34,7 @@ def describe(
     if format_ is Format.json:
         typer.echo(_json(architecture, side, classes, total))
     else:
-        _print(architecture, name, side, classes, total, format_)
+        _print(architecture, name, side, classes, total, format_ is Format.markdown)
     if check:
         _recount_network(architecture, side, classes, total, quiet=format_ is Format.json)
 
@@ -43,39 +45,23 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
         for row in stage_costs(architecture, side, classes)
     ]
     prediction = predict(architecture)
-    return json.dumps(
-        {
-            "notation": architecture.notation,
-            "key": architecture.key,
-            "resolution": side,
-            "classes": classes,
-            **total._asdict(),
-            "predicted_accuracy": None if prediction is None else round(prediction.accuracy, 5),
-            "stages": stages,
-        },
-        indent=2,
-    )
+    about = {"notation": architecture.notation, "key": architecture.key, "resolution": side, "classes": classes}
+    predicted = {"predicted_accuracy": None if prediction is None else round(prediction.accuracy, 5)}
+    return json.dumps({**about, **total._asdict(), **predicted, "stages": stages}, indent=2)
 
 
-def _print(architecture: Architecture, name: str, side: int, classes: int, total: Cost, format_: Format) -> None:
+def _print(architecture: Architecture, name: str, side: int, classes: int, total: Cost, markdown: bool) -> None:
     from effsearch.reports.architecture_tables import stage_caption, stage_table
-    from effsearch.reports.text_table import console
+    from effsearch.reports.text_table import print_table
 
-    grid = stage_table(stage_costs(architecture, side, classes), total)
-    caption = stage_caption(architecture, side, classes, total)
-    if format_ is Format.markdown:
-        typer.echo(f"{grid.markdown()}\n\n{caption}\n\n`{architecture.notation}`")
-        return
-    out = console(wide=False)
-    out.print(grid.rich(f"{name}  (key {architecture.key})"))
-    out.print(caption)
-    prediction = predict(architecture)
-    if prediction is not None:
-        out.print(
+    captions = [stage_caption(architecture, side, classes, total)]
+    if (prediction := predict(architecture)) is not None:
+        captions.append(
             f"predicted: {100 * prediction.accuracy:.1f} % ImageNet top-1 after a short training (+- "
             f"{100 * prediction.error:.2f} points); tells rank, not what a full training reaches"
         )
-    out.print(architecture.notation, style="dim", soft_wrap=True)
+    table = stage_table(stage_costs(architecture, side, classes), total)
+    print_table(table, f"{name}  (key {architecture.key})", captions, markdown, architecture.notation)
 
 
 def _recount_network(architecture: Architecture, side: int, classes: int, total: Cost, quiet: bool) -> None:
@@ -86,18 +72,56 @@ def _recount_network(architecture: Architecture, side: int, classes: int, total:
     counted = count(build(architecture, classes), side)
     agree = counted.flops == total.flops and counted.params == total.params
     others = {name: flops for name, flops in counted.operators.items() if name not in ("conv", "linear")}
-    everything = sum(counted.operators.values())
     lines = [
         f"check: closed form {total.flops:,} FLOPs, {total.params:,} parameters",
         f"       fvcore      {counted.flops:,} FLOPs (conv + linear), {counted.params:,} parameters: "
         + ("they agree" if agree else "THEY DIFFER"),
-        f"       fvcore's own total is {everything:,}, since it adds "
+        f"       fvcore's own total is {sum(counted.operators.values()):,}, since it adds "
         + ", ".join(f"{name} {flops:,}" for name, flops in others.items()),
         f"       torch.utils.flop_counter counts multiplies and adds apart: {2 * total.flops:,}",
     ]
     typer.echo("\n".join(lines), err=quiet)
     if not agree:
         raise typer.Exit(1)
+
+
+def latency(
+    arch: Annotated[
+        list[str], typer.Argument(metavar="ARCH...", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture)
+    ],
+    device: Annotated[
+        str, plain("cpu or cuda.", metavar="DEVICE", autocompletion=opt.completing(("cpu", "cuda")))
+    ] = "cpu",
+    batch: Annotated[int, plain("Images at a time.", metavar="N")] = 1,
+    threads: Annotated[int, plain("Of a CPU.", metavar="N")] = 1,
+    resolution: opt.Side = None,
+    classes: opt.Classes = 1000,
+    format_: opt.FormatOption = Format.table,
+    results: opt.Results = Path("results"),
+) -> None:
+    """Measure how long networks take to answer on this machine, and the memory they need, beside their FLOPs."""
+    check_classes(classes)
+    check_side(resolution, 2048)
+    from effsearch.reports.architecture_tables import LATENCY_COLUMNS
+    from effsearch.reports.text_table import TextTable, console, print_table
+    from effsearch.workflows.latency import conditions_here, measure_network
+
+    conditions = conditions_here(device, batch, threads)
+    named = [resolve(text, results) for text in arch]
+    rows: list[dict[str, Any]] = []
+    for network, name in named:
+        with console(wide=False).status(f"measuring {name}"):
+            rows.append(measure_network(network, name, conditions, resolution or network.resolution, classes))
+    if format_ is Format.json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    where = conditions.name or f"{counted(threads, 'thread')} of the CPU, float32"
+    captions = (
+        f"ms a batch of {batch}, random weights, evaluation mode, {where}, nothing else on purpose beside it",
+        "MiB: the peak of memory that the network adds to its process; GFLOPs/s: 1e9 multiply-adds a second",
+        CONVENTION,
+    )
+    print_table(TextTable.of(LATENCY_COLUMNS, rows), "latency", captions, format_ is Format.markdown)
 
 
 class PublishedTable(StrEnum):
@@ -112,13 +136,13 @@ def compare(
         PublishedTable,
         typer.Argument(help="scaling: MobileNets and ResNet-50 scaled up; imagenet: EfficientNets and others."),
     ],
-    check: Annotated[bool, typer.Option("--check", help="imagenet: count torchvision's networks again.")] = False,
-    format_: FormatOption = Format.table,
+    check: Annotated[bool, plain("imagenet: count torchvision's networks again.", "--check")] = False,
+    format_: opt.FormatOption = Format.table,
 ) -> None:
     """Print a table of the paper with what the networks cost here."""
     from effsearch.published import IMAGENET, SCALED
     from effsearch.reports import architecture_tables as tables
-    from effsearch.reports.text_table import TextTable, console
+    from effsearch.reports.text_table import TextTable, print_table
 
     if check and table is not PublishedTable.imagenet:
         raise ReportError("--check is for imagenet; a network of ours is counted again by `effsearch describe --check`")
@@ -130,12 +154,8 @@ def compare(
         caption, records = tables.IMAGENET_CAPTION, tables.imagenet_records(IMAGENET)
     if format_ is Format.json:
         typer.echo(json.dumps(records, indent=2))
-    elif format_ is Format.markdown:
-        typer.echo(f"{shown.markdown()}\n\n{caption}")
     else:
-        out = console(wide=False)
-        out.print(shown.rich(title))
-        out.print(caption)
+        print_table(shown, title, [caption], format_ is Format.markdown)
     if check:
         _recount_published(quiet=format_ is Format.json)
 

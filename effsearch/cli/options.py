@@ -51,13 +51,15 @@ def complete_architecture(incomplete: str) -> list[str]:
     return [*completing(NAMES)(incomplete), *complete_run(incomplete)]
 
 
-def option(panel: str, help_: str, *names: str, default: str | None = None, **more: Any) -> Any:
+def option(panel: str | None, help_: str, *names: str, default: str | None = None, **more: Any) -> Any:
     """An option in a panel of the help; `default` is what is told of one whose default is worked out."""
     shown: dict[str, Any] = {} if default is None else {"show_default": default}
     return typer.Option(*names, help=help_, rich_help_panel=panel, **shown | more)
 
 
-goal, space, training, effort, of_run = (partial(option, panel) for panel in (GOAL, SPACE, TRAINING, EFFORT, RUN))
+goal, space, training, effort, of_run, plain = (
+    partial(option, panel) for panel in (GOAL, SPACE, TRAINING, EFFORT, RUN, None)
+)
 
 ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, RUN:RANK or RUN."
 Arch = Annotated[str, typer.Argument(metavar="ARCH", help=ARCH_HELP, autocompletion=complete_architecture)]
@@ -70,9 +72,9 @@ RunArgument = Annotated[
 Results = Annotated[
     Path, of_run("The folder of all runs.", "--results", envvar="EFFSEARCH_RESULTS", show_envvar=True, metavar="DIR")
 ]
-Classes = Annotated[int, typer.Option(metavar="N", help="Outputs of the classifier.")]
-Side = Annotated[int | None, typer.Option(metavar="PX", help="Input px.", show_default="the architecture's")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+Classes = Annotated[int, plain("Outputs of the classifier.", metavar="N")]
+Side = Annotated[int | None, plain("Input px.", default="the architecture's", metavar="PX")]
+FormatOption = Annotated[Format, plain("How to print it.", "--format")]
 
 Baseline = Annotated[
     str | None,

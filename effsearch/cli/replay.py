@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.cli import options as opt
-from effsearch.cli.options import Format, names
+from effsearch.cli.options import Format, names, plain
 from effsearch.errors import QuantityError, listed
 from effsearch.text import counted, format_count, parse_count
 
@@ -17,31 +17,26 @@ def replay(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A benchmark table: a .csv or .parquet file.")],
     samplers: Annotated[
         str | None,
-        typer.Option(
+        plain(
+            "Which to replay.",
+            default="all but those of Optuna: tpe, gp, nsga2",
             metavar="NAME,NAME",
-            help="Which to replay.",
-            show_default="all but those of Optuna: tpe, gp, nsga2",
             autocompletion=opt.completing(opt.SAMPLERS),
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Searches of each sampler.")] = 20,
-    trials: Annotated[int, typer.Option(metavar="N", help="Evaluations of each search.")] = 200,
+    seeds: Annotated[int, plain("Searches of each sampler.", metavar="N")] = 20,
+    trials: Annotated[int, plain("Evaluations of each search.", metavar="N")] = 200,
     target_flops: Annotated[
-        str | None,
-        typer.Option(metavar="COUNT", help="T of the reward, such as 400M.", show_default="the median of the rows"),
+        str | None, plain("T of the reward, such as 400M.", default="the median of the rows", metavar="COUNT")
     ] = None,
-    reward: Annotated[str, typer.Option(metavar="KIND", help="soft, hard or absolute.")] = "soft",
-    exponent: Annotated[float, typer.Option(metavar="W", help="w of the soft reward, beta of the absolute.")] = -0.07,
-    pool: Annotated[bool, typer.Option("--pool", help="Only the rows of the table, where it lacks some.")] = False,
-    measurements: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="More columns that are no decisions.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes.", show_default="one a CPU core")] = None,
-    running: Annotated[int, typer.Option(metavar="N", help="Networks of one search that are evaluated at a time.")] = 1,
+    reward: Annotated[str, plain("soft, hard or absolute.", metavar="KIND")] = "soft",
+    exponent: Annotated[float, plain("w of the soft reward, beta of the absolute.", metavar="W")] = -0.07,
+    pool: Annotated[bool, plain("Only the rows of the table, where it lacks some.", "--pool")] = False,
+    measurements: Annotated[str | None, plain("More columns that are no decisions.", metavar="NAME,NAME")] = None,
+    workers: Annotated[int | None, plain("Processes.", default="one a CPU core", metavar="N")] = None,
+    running: Annotated[int, plain("Networks of one search that are evaluated at a time.", metavar="N")] = 1,
     format_: opt.FormatOption = Format.table,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw regret against evaluations: .png, .svg or .pdf.")
-    ] = None,
+    out: Annotated[Path | None, plain("Draw regret against evaluations: .png, .svg or .pdf.", metavar="FILE")] = None,
 ) -> None:
     """Replay samplers on a benchmark table: how many evaluations does each need to find the best?"""
     for name, value, most in (("seeds", seeds, 1000), ("trials", trials, 100_000), ("running", running, 256)):
@@ -85,7 +80,7 @@ def replay(
 
 def _print(found: Any, title: str, searches: str, format_: Format, out: Path | None, notes: Any) -> None:
     from effsearch.reports.replay import REPLAY_CAPTION, replay_json, replay_table, write_regret_curves
-    from effsearch.reports.text_table import console
+    from effsearch.reports.text_table import print_table
 
     if out is not None:
         write_regret_curves(found.replays, out, title)
@@ -93,12 +88,7 @@ def _print(found: Any, title: str, searches: str, format_: Format, out: Path | N
     if format_ is Format.json:
         typer.echo(replay_json(found.replays))
         return
-    table = replay_table(found.replays)
-    if format_ is Format.markdown:
-        typer.echo(table.markdown())
-        return
-    terminal = console()
-    terminal.print(table.rich(f"{title}; {searches}"))
-    terminal.print(REPLAY_CAPTION, style="dim")
     about = "" if found.looked_at else " (the best that hill climbing finds: there are too many to look at all)"
-    terminal.print(f"the best of {found.networks:,} networks: reward {found.best:.4f}{about}")
+    best = f"the best of {found.networks:,} networks: reward {found.best:.4f}{about}"
+    title = f"{title}; {searches}"
+    print_table(replay_table(found.replays), title, (REPLAY_CAPTION, best), format_ is Format.markdown)

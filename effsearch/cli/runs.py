@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from effsearch.cli.options import Results, RunArgument, completing
+from effsearch.cli.options import Results, RunArgument, completing, plain
 from effsearch.errors import QuantityError, needed
 from effsearch.text import counted, format_bytes, sanitize
 
@@ -37,20 +37,18 @@ def list_runs(results: Results = Path("results")) -> None:
 
 def show(
     run: RunArgument = None,
-    top: Annotated[int | None, typer.Option(metavar="N", help="Only the first N.", show_default="all")] = None,
+    top: Annotated[int | None, plain("Only the first N.", default="all", metavar="N")] = None,
     sort: Annotated[
-        str, typer.Option(metavar="COLUMN", help="A column to sort by, such as rank, accuracy, flops or params.")
+        str, plain("A column to sort by, such as rank, accuracy, flops or params.", metavar="COLUMN")
     ] = "rank",
-    pareto: Annotated[bool, typer.Option("--pareto", help="Only the Pareto front of accuracy and FLOPs.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="The trainings that failed, and why.")] = False,
+    pareto: Annotated[bool, plain("Only the Pareto front of accuracy and FLOPs.", "--pareto")] = False,
+    failed: Annotated[bool, plain("The trainings that failed, and why.", "--failed")] = False,
     fidelity: Annotated[
-        bool, typer.Option("--fidelity", help="How well each rung of a search told what the last one says.")
+        bool, plain("How well each rung of a search told what the last one says.", "--fidelity")
     ] = False,
-    format_: Annotated[RankingFormat, typer.Option("--format", help="How to print it.")] = RankingFormat.table,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a .csv, .json or .parquet file instead.")
-    ] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw accuracy against FLOPs in the terminal.")] = False,
+    format_: Annotated[RankingFormat, plain("How to print it.", "--format")] = RankingFormat.table,
+    out: Annotated[Path | None, plain("Write to a .csv, .json or .parquet file instead.", metavar="FILE")] = None,
+    plot: Annotated[bool, plain("Draw accuracy against FLOPs in the terminal.", "--plot")] = False,
     results: Results = Path("results"),
 ) -> None:
     """Print the ranked table of a run."""
@@ -58,18 +56,11 @@ def show(
         raise QuantityError(f"--top must be at least 1, got {top}")
     if plot and (out is not None or format_ is not RankingFormat.table):
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
+    from effsearch.reports import ranking_table as table
     from effsearch.reports.coefficients import print_coefficients
     from effsearch.reports.diagnostics import show_failed, show_fidelity
     from effsearch.reports.growth_curves import print_curves
     from effsearch.reports.learning_curves import print_training
-    from effsearch.reports.ranking_table import (
-        ranking_frame,
-        ranking_json,
-        ranking_table,
-        read_rows,
-        select_rows,
-        write_ranking,
-    )
     from effsearch.reports.summary import print_ranking
     from effsearch.reports.text_table import console
     from effsearch.runs.folder import find
@@ -87,22 +78,22 @@ def show(
     if fidelity:
         show_fidelity(found, format_.value, out)
         return
-    rows = read_rows(found)
+    rows = table.read_rows(found)
     if plot:
         with needed():
             from effsearch.reports.terminal_plot import print_front
         print_front(found, rows)
         return
-    chosen = select_rows(rows, top, sort, pareto)
+    chosen = table.select_rows(rows, top, sort, pareto)
     if out is not None:
-        write_ranking(chosen, out)
+        table.write_ranking(chosen, out)
         typer.echo(f"wrote {counted(len(chosen), 'row')} to {out}")
     elif format_ is RankingFormat.json:
-        typer.echo(ranking_json(chosen))
+        typer.echo(table.ranking_json(chosen))
     elif format_ is RankingFormat.csv:
-        typer.echo(ranking_frame(chosen).to_csv(index=False), nl=False)
+        typer.echo(table.ranking_frame(chosen).to_csv(index=False), nl=False)
     elif format_ is RankingFormat.markdown:
-        typer.echo(ranking_table(chosen, measure=found.manifest().score.measure).markdown())
+        typer.echo(table.ranking_table(chosen, measure=found.manifest().score.measure).markdown())
     elif kind == "grid":
         print_coefficients(found, rows, chosen)
     elif kind == "curves":
@@ -115,14 +106,14 @@ def plot(
     run: RunArgument = None,
     kind: Annotated[
         str,
-        typer.Option(
+        plain(
+            "pareto, progress, curves (of curves) or surface (of a grid).",
             metavar="KIND",
-            help="pareto, progress, curves (of curves) or surface (of a grid).",
             autocompletion=completing(KINDS),
         ),
     ] = "pareto",
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf file.", show_default="KIND.svg in the run")
+        Path | None, plain("A .png, .svg or .pdf file.", default="KIND.svg in the run", metavar="FILE")
     ] = None,
     results: Results = Path("results"),
 ) -> None:
@@ -141,9 +132,7 @@ def report(
     run: RunArgument = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="An .html file; an existing one is replaced.", show_default="report.html in the run"
-        ),
+        plain("An .html file; an existing one is replaced.", default="report.html in the run", metavar="FILE"),
     ] = None,
     results: Results = Path("results"),
 ) -> None:
@@ -160,7 +149,7 @@ def report(
 
 def dashboard(
     run: RunArgument = None,
-    port: Annotated[int, typer.Option(metavar="PORT", help="Of this machine.")] = 8080,
+    port: Annotated[int, plain("Of this machine.", metavar="PORT")] = 8080,
     results: Results = Path("results"),
 ) -> None:
     """Open a run in optuna-dashboard, wherever its trials are; Ctrl-C ends it."""

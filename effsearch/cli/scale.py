@@ -9,17 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from effsearch.architecture import Architecture
-from effsearch.cli.options import (
-    Arch,
-    Classes,
-    Format,
-    FormatOption,
-    Results,
-    check_classes,
-    complete_run,
-    completing,
-    resolve,
-)
+from effsearch.cli import options as opt
+from effsearch.cli.options import Format, check_classes, plain, resolve
 from effsearch.cost import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
@@ -29,41 +20,26 @@ from effsearch.text import parse_count
 
 
 def scale(
-    arch: Arch,
-    phi: Annotated[
-        float | None, typer.Option(metavar="PHI", help="How far to grow; below 0 shrinks.", show_default="1")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(metavar="FACTOR", help="Depth from phi = 0 to 1.", show_default="1.2")
-    ] = None,
-    beta: Annotated[
-        float | None, typer.Option(metavar="FACTOR", help="Width from phi = 0 to 1.", show_default="1.1")
-    ] = None,
-    gamma: Annotated[
-        float | None, typer.Option(metavar="FACTOR", help="Resolution from phi = 0 to 1.", show_default="1.15")
-    ] = None,
+    arch: opt.Arch,
+    phi: Annotated[float | None, plain("How far to grow; below 0 shrinks.", default="1", metavar="PHI")] = None,
+    alpha: Annotated[float | None, plain("Depth from phi = 0 to 1.", default="1.2", metavar="FACTOR")] = None,
+    beta: Annotated[float | None, plain("Width from phi = 0 to 1.", default="1.1", metavar="FACTOR")] = None,
+    gamma: Annotated[float | None, plain("Resolution from phi = 0 to 1.", default="1.15", metavar="FACTOR")] = None,
     from_: Annotated[
-        str | None,
-        typer.Option("--from", metavar="RUN", help="Coefficients that a grid found.", autocompletion=complete_run),
+        str | None, plain("Coefficients that a grid found.", "--from", metavar="RUN", autocompletion=opt.complete_run)
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help=f"Published multipliers: {listed(PUBLISHED)}.", autocompletion=completing(PUBLISHED)
-        ),
+        plain(f"Published multipliers: {listed(PUBLISHED)}.", metavar="NAME", autocompletion=opt.completing(PUBLISHED)),
     ] = None,
-    target_flops: Annotated[
-        str | None, typer.Option(metavar="COUNT", help="Solve for the largest phi within, such as 2G.")
-    ] = None,
-    depth_rounding: Annotated[
-        str, typer.Option(metavar="NAME", help=f"{listed(DEPTH_ROUNDINGS)}: of layers.")
-    ] = "ceil",
-    width_divisor: Annotated[int, typer.Option(metavar="N", help="Channels are multiples of this.")] = 8,
-    resolution_multiple: Annotated[int, typer.Option(metavar="PX", help="Input px are a multiple of this.")] = 1,
-    classes: Classes = 1000,
-    explain: Annotated[bool, typer.Option("--explain", help="Axis by axis: asked, rounded, and the cost.")] = False,
-    format_: FormatOption = Format.table,
-    results: Results = Path("results"),
+    target_flops: Annotated[str | None, plain("Solve for the largest phi within, such as 2G.", metavar="COUNT")] = None,
+    depth_rounding: Annotated[str, plain(f"{listed(DEPTH_ROUNDINGS)}: of layers.", metavar="NAME")] = "ceil",
+    width_divisor: Annotated[int, plain("Channels are multiples of this.", metavar="N")] = 8,
+    resolution_multiple: Annotated[int, plain("Input px are a multiple of this.", metavar="PX")] = 1,
+    classes: opt.Classes = 1000,
+    explain: Annotated[bool, plain("Axis by axis: asked, rounded, and the cost.", "--explain")] = False,
+    format_: opt.FormatOption = Format.table,
+    results: opt.Results = Path("results"),
 ) -> None:
     """Grow an architecture by compound scaling, and print what becomes of it."""
     check_classes(classes)
@@ -76,8 +52,10 @@ def scale(
         raise QuantityError("--preset has multipliers of its own; leave out --alpha, --beta, --gamma and --from")
     coefficients = _coefficients(from_, (alpha, beta, gamma), results)
     if preset is not None:
-        preset, what = preset.lower(), f"{preset.lower()}'s published multipliers"
-        grown = _Grown(baseline, _published(preset), rounding, classes)
+        if (preset := preset.lower()) not in PUBLISHED:
+            raise QuantityError(f"--preset must be one of {listed(PUBLISHED)}, got {preset!r}")
+        what = f"{preset}'s published multipliers"
+        grown = _Grown(baseline, PUBLISHED[preset].multipliers, rounding, classes)
     else:
         if target_flops is not None:
             phi = solve_phi(baseline, coefficients, parse_count(target_flops, "--target-flops"), rounding, classes)
@@ -88,9 +66,9 @@ def scale(
         about = {"phi": None if preset else phi, **dict.fromkeys(("alpha", "beta", "gamma"))}
         typer.echo(json.dumps(grown.document(about if preset else about | asdict(coefficients)), indent=2))
         return
-    _print(grown, f"{name} at {what}", format_)
+    _print(grown, f"{name} at {what}", format_ is Format.markdown)
     if explain:
-        _explain(grown, preset, format_)
+        _explain(grown, preset, format_ is Format.markdown)
 
 
 @dataclass(frozen=True)
@@ -151,48 +129,28 @@ def _coefficients(run: str | None, asked: tuple[float | None, ...], results: Pat
     return Coefficients(*(its if mine is None else mine for mine, its in zip(asked, astuple(found), strict=True)))
 
 
-def _published(name: str) -> Multipliers:
-    if name not in PUBLISHED:
-        raise QuantityError(f"--preset must be one of {listed(PUBLISHED)}, got {name!r}")
-    return PUBLISHED[name].multipliers
-
-
-def _print(grown: _Grown, title: str, format_: Format) -> None:
+def _print(grown: _Grown, title: str, markdown: bool) -> None:
     from effsearch.reports.architecture_tables import stage_caption, stage_table
-    from effsearch.reports.text_table import console
+    from effsearch.reports.text_table import print_table
 
-    large, total = grown.large, grown.total
-    table = stage_table(stage_costs(large, None, grown.classes), total)
-    caption = stage_caption(large, large.resolution, grown.classes, total)
-    flops, params = grown.ratios
-    ratio = (
+    large, total, (flops, params) = grown.large, grown.total, grown.ratios
+    captions = (
+        stage_caption(large, large.resolution, grown.classes, total),
         f"x {flops:.2f} FLOPs and x {params:.2f} parameters of the baseline, where d * w^2 * r^2 is "
-        f"{grown.by.product:.2f}"
+        f"{grown.by.product:.2f}",
     )
-    if format_ is Format.markdown:
-        typer.echo(f"{table.markdown()}\n\n{caption}\n{ratio}\n\n`{large.notation}`")
-        return
-    out = console(wide=False)
-    out.print(table.rich(f"{title}  (key {large.key})"))
-    out.print(caption)
-    out.print(ratio, style="bold")
-    out.print(large.notation, style="dim", soft_wrap=True)
+    table = stage_table(stage_costs(large, None, grown.classes), total)
+    print_table(table, f"{title}  (key {large.key})", captions, markdown, large.notation)
 
 
-def _explain(grown: _Grown, preset: str | None, format_: Format) -> None:
+def _explain(grown: _Grown, preset: str | None, markdown: bool) -> None:
     from effsearch.reports.architecture_tables import AXES_CAPTION, axes_table
-    from effsearch.reports.text_table import console
+    from effsearch.reports.text_table import print_table
 
+    captions = (AXES_CAPTION, CONVENTION, *(() if preset is None else _why(preset, grown.by)))
     table = axes_table(grown.axes, grown.by.product, *grown.ratios)
-    lines = [AXES_CAPTION, CONVENTION, *(() if preset is None else _why(preset, grown.by))]
-    if format_ is Format.markdown:
-        typer.echo("\n".join(["", table.markdown(), "", *lines]))
-        return
-    out = console(wide=False)
-    out.print()
-    out.print(table.rich("what the formula asks, and what rounding makes of it"))
-    for line in lines:
-        out.print(line)
+    print()
+    print_table(table, "what the formula asks, and what rounding makes of it", captions, markdown)
 
 
 def _why(preset: str, by: Multipliers) -> list[str]:

@@ -28,11 +28,8 @@ from effsearch.training import Epoch
 from effsearch.workflows.common import EpochListener, Listener, Outcome
 from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest
 
-SHOWN, SHOWN_OF_TABLE = 20, 10
-"""Rows of the ranking at the end."""
-
-BEST = 5
-"""Rows of the live table."""
+SHOWN, SHOWN_OF_TABLE = 20, 10  # rows of the ranking at the end
+BEST = 5  # rows of the live table
 
 
 class StopRequest:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from effsearch.cli import options as opt
-from effsearch.cli.options import check_classes, check_side, effort, given, of_any_run, of_run, training
+from effsearch.cli.options import check_classes, check_side, effort, given, of_any_run, of_run, plain, training
 from effsearch.text import format_bytes
 
 RECIPE = "the recipe's"
@@ -64,22 +64,22 @@ def export(
     ],
     to: Annotated[
         str,
-        typer.Option(
+        plain(
+            "timm, onnx, safetensors or torch-export",
             metavar="TARGET",
-            help="timm, onnx, safetensors or torch-export",
             autocompletion=opt.completing(("timm", "onnx", "safetensors", "torch-export")),
         ),
     ],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="NAME-TARGET")] = None,
+    out: Annotated[Path | None, plain("A new folder.", default="NAME-TARGET", metavar="DIR")] = None,
     resolution: opt.Side = None,
-    classes: Annotated[int, typer.Option(metavar="N", help="Outputs of an untrained network.")] = 1000,
+    classes: Annotated[int, plain("Outputs of an untrained network.", metavar="N")] = 1000,
     results: opt.Results = Path("results"),
 ) -> None:
     """Write a network for timm, ONNX, torch.export or as safetensors, and print the lines that use it."""
     check_side(resolution, 2048)
     check_classes(classes)
 
-    from effsearch.workflows.export import export_network
+    from effsearch.workflows.train import export_network
 
     made, weights = export_network(arch, to, out, resolution, classes, results)
     for path in made.files:

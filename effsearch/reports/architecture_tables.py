@@ -11,7 +11,7 @@ from effsearch.cost import CONVENTION, Cost, StageCost, cost
 from effsearch.errors import QuantityError
 from effsearch.growth import Axis
 from effsearch.published import Classifier, Scaled, agrees
-from effsearch.reports.text_table import Columns, TextTable
+from effsearch.reports.text_table import Columns, TextTable, cell
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Rounding, grow
 from effsearch.text import format_count, parse_count
 
@@ -65,6 +65,19 @@ def axes_table(rows: Sequence[Axis], product: float, flops: float, params: float
     table = TextTable.of(AXES_COLUMNS, rows)
     together = ("all together", "", "", "", "", f"x {product:.2f}", f"x {flops:.2f}", f"x {params:.2f}")
     return TextTable(table.headings, table.align, [*table.cells, together])
+
+
+LATENCY_COLUMNS: Columns[dict[str, Any]] = (
+    ("network", "l", lambda row: row["name"]),
+    ("px", "r", lambda row: str(row["resolution"])),
+    ("median ms", "r", lambda row: f"{row['median_ms']:.1f}"),
+    ("p90 ms", "r", lambda row: f"{row['p90_ms']:.1f}"),
+    ("images/s", "r", lambda row: f"{row['images_per_second']:.1f}"),
+    ("MiB", "r", lambda row: cell(row["memory_bytes"], ".0f", 2**-20)),
+    ("FLOPs", "r", lambda row: format_count(row["flops"])),
+    ("params", "r", lambda row: format_count(row["params"])),
+    ("GFLOPs/s", "r", lambda row: f"{row['flops'] * row['images_per_second'] / 1e9:.1f}"),
+)
 
 
 def family_table(

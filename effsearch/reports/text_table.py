@@ -76,3 +76,17 @@ def console(wide: bool = True) -> Plain:
     """Standard output; as wide as a notation where it is not a terminal, so that lines can be searched."""
     plain = Plain(soft_wrap=False)
     return plain if plain.is_terminal or not wide else Plain(width=400)
+
+
+def print_table(table: TextTable, title: str, captions: Iterable[str], markdown: bool, notation: str = "") -> None:
+    """Prints a table with its captions, in Markdown or with a title, and the notation of the network it is about."""
+    if markdown:
+        parts = (table.markdown(), "\n".join(captions), f"`{notation}`" if notation else "")
+        print("\n\n".join(filter(None, parts)))
+        return
+    out = console(wide=False)
+    out.print(table.rich(title))
+    for caption in captions:
+        out.print(caption)
+    if notation:
+        out.print(notation, style="dim", soft_wrap=True)

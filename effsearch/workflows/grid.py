@@ -34,9 +34,7 @@ from effsearch.workflows.named import plain_name
 from effsearch.workflows.request import GridRequest, check_grid, settings_for
 
 TRIALS = 24
-CPU_SECONDS = 1800
-"""What a search that nobody asked to be larger may take on a CPU."""
-
+CPU_SECONDS = 1800  # what a search that nobody asked to be larger may take on a CPU
 COARSER = (0.05, 0.1, 0.2)
 
 

@@ -26,9 +26,7 @@ from effsearch.workflows.request import Cluster, Request
 
 _log = logging.getLogger(__name__)
 
-TIMED_CLASSES = 16
-"""Of the networks that are timed for a forecast: the classifier hardly counts."""
-
+TIMED_CLASSES = 16  # of the networks that are timed for a forecast: the classifier hardly counts
 MOST_ON_A_GPU = 4
 """Workers that share a GPU: a proxy training waits for its kernels to be launched, and leaves most of a GPU idle."""
 

@@ -45,20 +45,11 @@ TRIALS = {"quick": 24, "standard": 60, "prior": 200, "function": 50}
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
 """Evaluators that train nothing, and what stands in place of an image set there."""
 
-FINALISTS = 5
-"""With rungs, which leave time to train more networks again."""
-
-TIMED = 24
-"""Networks whose latency is measured before a search, to predict that of the others."""
-
-DRAWS = 20_000
-"""Random architectures that may miss the window before it is taken to be empty."""
-
-FORECAST = 4
-"""Networks whose speed is measured for a plan."""
-
-BEST = 5
-"""Networks of a run that another begins with."""
+FINALISTS = 5  # with rungs, which leave time to train more networks again
+TIMED = 24  # networks whose latency is measured before a search, to predict that of the others
+DRAWS = 20_000  # random architectures that may miss the window before it is taken to be empty
+FORECAST = 4  # networks whose speed is measured for a plan
+BEST = 5  # networks of a run that another begins with
 
 
 def search_networks(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:

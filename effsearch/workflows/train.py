@@ -1,4 +1,4 @@
-"""The full training of one network: makes or continues a run, trains, and keeps its weights and how good it is."""
+"""The full training of one network, which ends with its weights and how good it is, and their export."""
 
 import hashlib
 import json
@@ -15,7 +15,9 @@ from effsearch.errors import QuantityError, RecipeError, RunError, listed
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.full_training import TrainedNetwork, Whole, score, train_whole
 from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
+from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
+from effsearch.network.weights import Weights, read_weights, untrained
 from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
@@ -29,9 +31,7 @@ from effsearch.workflows.machine import Where, check_where, here
 from effsearch.workflows.named import plain_name, resolve
 from effsearch.workflows.request import TrainRequest
 
-ACCUMULATION = (1, 2, 4, 8)
-"""In how many parts a batch may be trained."""
-
+ACCUMULATION = (1, 2, 4, 8)  # in how many parts a batch may be trained
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
 
 
@@ -299,3 +299,26 @@ def _announce(session: _Session, listener: Listener) -> None:
         f"on; {recipe.optimizer}, batch {recipe.batch}, peak rate {recipe.rate:g}, "
         f"{counted(settings.epochs, 'epoch')}, on {session.where}"
     )
+
+
+def export_network(
+    arch: str, target: str, out: Path | None, resolution: int | None, classes: int, results: Path
+) -> tuple[Exported, Weights]:
+    """Exports the weights of a file or a run of train, or fresh ones of `classes` classes; raises EffsearchError."""
+    file = _weights_file(arch, results)
+    if file is not None:
+        weights, name = read_weights(file), file.parent.name
+    else:
+        architecture, name = resolve(arch, results)
+        weights = untrained(architecture, classes)
+    if resolution is not None:
+        weights = replace(weights, architecture=replace(weights.architecture, resolution=resolution))
+    return export(weights, target, out or Path(f"{plain_name(name, 'network')}-{target}")), weights
+
+
+def _weights_file(text: str, results: Path) -> Path | None:
+    """The weights that are named, as a file or by a run of train that has ended."""
+    for path in (Path(text), results / text / "weights.safetensors", Path(text) / "weights.safetensors"):
+        if path.suffix == ".safetensors" and path.is_file():
+            return path
+    return None
