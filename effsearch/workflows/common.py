@@ -210,14 +210,19 @@ def about_images(images: Path, proxy: Proxy | None = None) -> Data:
     return replace(data, train=train, validation=validation)
 
 
-def describe_proxy(images: Path, proxy: Proxy) -> str:
-    """One line on the images and how they are used."""
-    about = info(images)
+def describe_proxy(proxy: Proxy) -> str:
+    """The training of each network, in words."""
     return (
-        f"data {about.name}{' (synthetic images)' if about.synthetic else ''}, {len(about.classes)} classes; "
         f"{proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, {counted(proxy.epochs, 'epoch')} of "
         f"at most {counted(proxy.train_images, 'image')}"
     )
+
+
+def describe_data(images: Path, proxy: Proxy) -> str:
+    """One line on the images and how they are used."""
+    about = info(images)
+    synthetic = " (synthetic images)" if about.synthetic else ""
+    return f"data {about.name}{synthetic}, {len(about.classes)} classes; {describe_proxy(proxy)}"
 
 
 def announce(run: Run, listener: Listener) -> None:

@@ -85,7 +85,7 @@ def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]
         request, "curves", Manifest(about, settings, common.about_images(images, settings.proxy))
     )
     common.announce(run, listener)
-    listener.note(common.describe_proxy(images, settings.proxy))
+    listener.note(common.describe_data(images, settings.proxy))
     summarise(plan, started.at_once, started.words, listener)
     return training_session(request, run, plan.problem, images, started)
 

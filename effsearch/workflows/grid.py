@@ -170,7 +170,7 @@ def _begin(request: GridRequest, listener: Listener) -> Session[GridProblem]:
     run = common.create_stored(request, f"grid-{plain_name(settings.name, 'baseline')}", manifest)
     common.announce(run, listener)
     summarise(plan, listener)
-    listener.note(common.describe_proxy(images, settings.proxy))
+    listener.note(common.describe_data(images, settings.proxy))
     return training_session(request, run, plan.problem, images, started, plan.problem.trials)
 
 

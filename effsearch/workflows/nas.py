@@ -74,10 +74,7 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
         listener.note(f"{counted(problem.trials, 'architecture')}, each by {settings.data}: nothing is trained")
         return
     proxy = settings.proxy
-    listener.note(
-        f"data {settings.data}; {proxy.name} proxy: {proxy.resolution} px, channels x {proxy.width:g}, "
-        f"{counted(proxy.epochs, 'epoch')} of at most {counted(proxy.train_images, 'image')}"
-    )
+    listener.note(f"data {settings.data}; {common.describe_proxy(proxy)}")
     workers, where = workers_here(request.workers)
     for line in _trainings_lines(problem, where):
         listener.note(line)
@@ -251,7 +248,7 @@ def _announce(session: Session[NasProblem], images: Path | None, started: Starte
         by = "predicted by the prior" if settings.evaluator == "prior" else f"by {settings.data}"
         listener.note(f"{counted(problem.trials, 'architecture')}, each {by}: nothing is trained")
         return
-    listener.note(common.describe_proxy(images, settings.proxy))
+    listener.note(common.describe_data(images, settings.proxy))
     for line in _trainings_lines(problem, started.words):
         listener.note(line)
 
