@@ -1,20 +1,23 @@
 """Image sets that have a name: torchvision's, downloaded when first asked for, and the embedded scenes.
 
-A set's official test split is the test split (of ImageNet and Imagenette: val), and validation is cut out of train.
+A set's official test split is the test split (of ImageNet and Imagenette: val), and validation is split off train.
 """
 
 import difflib
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from PIL import Image
 
 from effsearch.data import scenes
 from effsearch.data.folder import list_folder
 from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
-from effsearch.data.sources import TEST, TRAIN, Contents, DatasetSource, ScenesSource, Source
+from effsearch.data.sources import TEST, TRAIN, Contents, DecodedImages, Source, decode_all, file_content
 from effsearch.errors import DataError
 
 Arguments = dict[str, Any]
@@ -85,6 +88,23 @@ def find(source: str) -> Source:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class ScenesReader:
+    """Draws the synthetic scenes of one split at the resolution asked for."""
+
+    split: str
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        return DecodedImages(*scenes.draw(self.split, np.arange(start, stop), resolution))
+
+    def content(self) -> Iterator[bytes]:
+        yield f"scenes\0{scenes.VERSION}\0{self.split}\0{self.count}".encode()
+
+
 @dataclass(frozen=True)
 class Scenes:
     """The embedded synthetic set, drawn at whatever resolution is asked for."""
@@ -99,9 +119,37 @@ class Scenes:
         return f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
 
     def open(self, downloads: Path) -> Contents:
-        return Contents(
-            scenes.CLASSES, {TRAIN: ScenesSource(TRAIN, scenes.TRAIN), TEST: ScenesSource(TEST, scenes.TEST)}
-        )
+        readers = {split: ScenesReader(split, count) for split, count in ((TRAIN, scenes.TRAIN), (TEST, scenes.TEST))}
+        return Contents(scenes.CLASSES, readers)
+
+
+@dataclass(frozen=True, eq=False)
+class TorchvisionReader:
+    """Reads items (dataset, index) of torchvision's datasets: dataset[index] is (image or path of an image, label)."""
+
+    name: str
+    items: Sequence[tuple[Any, int]]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        def fetch(number: int) -> tuple[Image.Image | Path, int]:
+            dataset, index = self.items[number]
+            image, label = dataset[index]
+            return image, int(label)
+
+        return decode_all(range(start, stop), lambda number: f"{self.name} {number}", fetch, resolution)
+
+    def content(self) -> Iterator[bytes]:
+        for dataset, index in self.items:
+            image, label = dataset[index]
+            if isinstance(image, Image.Image):
+                yield f"{image.size}\0{label}\0".encode()
+                yield image.tobytes()
+            else:
+                yield f"{Path(image).name}\0{label}\0".encode()
+                yield file_content(Path(image))
 
 
 @dataclass(frozen=True)
@@ -126,15 +174,16 @@ class TorchvisionSet:
         with FileLock(root.with_name(f"{self.name}.lock")):  # two processes must not download into one folder
             train = [_build(self.name, row, root, arguments) for arguments in row.train]
             test = [_build(self.name, row, root, arguments) for arguments in row.test]
-        items = [(dataset, index) for dataset in train for index in range(len(dataset))]
-        held = [(dataset, index) for dataset in test for index in range(len(dataset))]
+        items, held = (
+            [(dataset, index) for dataset in some for index in range(len(dataset))] for some in (train, test)
+        )
         if not row.test:
             marks = hold_out(np.concatenate([dataset.targets for dataset in train]), TEST_SHARE, TEST_SEED).tolist()
-            held = [item for item, mark in zip(items, marks, strict=True) if mark]
+            held = list(itertools.compress(items, marks))
             items = [item for item, mark in zip(items, marks, strict=True) if not mark]
         return Contents(
             _class_names(train[0], row.classes),
-            {TRAIN: DatasetSource(f"{self.name} train", items), TEST: DatasetSource(f"{self.name} test", held)},
+            {TRAIN: TorchvisionReader(f"{self.name} train", items), TEST: TorchvisionReader(f"{self.name} test", held)},
         )
 
 

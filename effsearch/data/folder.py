@@ -1,31 +1,32 @@
 """A tree of image files, one folder a class, as an image set.
 
-`train/` beside `test/`: validation is cut out of train by the seed of the search, and test stays apart.
-`train/` beside `val/` (or `valid/`, `validation/`): val drives the search, and there is no test split.
+`train/` beside `test/`: validation is split off train by the seed of the search.
+`train/` beside `val/` (or `valid/`, `validation/`): validation is given, and there is no test split.
 All three: each is what it says. Class folders without splits, or `train/` alone: a fifth of each class is held out for
-testing, always the same images, and validation is cut out of the rest. A folder that holds no image is not a class.
+testing, always the same images, and validation is split off the rest. A folder that holds no image is not a class.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from effsearch.data.decode import EXTENSIONS
-from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
+from effsearch.data.imageset import TEST_SEED, TEST_SHARE, Labels, hold_out
 from effsearch.data.sources import (
+    EXTENSIONS,
     TEST,
     TRAIN,
     VALIDATION,
     Contents,
-    FileSource,
-    SplitSource,
+    DecodedImages,
     check_counts,
+    decode_all,
+    file_content,
     needed_for_training,
     some,
 )
@@ -43,6 +44,29 @@ class File(NamedTuple):
 
 
 Classes = dict[str, list[File]]
+
+
+@dataclass(frozen=True, eq=False)
+class FileReader:
+    """Reads image files under one root, named by their paths within it."""
+
+    root: Path
+    names: Sequence[str]
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        def fetch(index: int) -> tuple[Path, int]:
+            return self.root / self.names[index], int(self.labels[index])
+
+        return decode_all(range(start, stop), self.names.__getitem__, fetch, resolution)
+
+    def content(self) -> Iterator[bytes]:
+        for name, label in zip(self.names, self.labels, strict=True):
+            yield f"{name}\0{label}\0".encode(errors="surrogateescape")
+            yield file_content(self.root / name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +99,13 @@ class ImageFolder:
         return tuple(self.splits[TRAIN])
 
     def open(self, downloads: Path) -> Contents:
-        sources: dict[str, SplitSource] = {split: self._source(files) for split, files in self.splits.items()}
-        return Contents(self.classes, sources)
+        return Contents(self.classes, {split: self._reader(classes) for split, classes in self.splits.items()})
 
-    def _source(self, split: Classes) -> FileSource:
+    def _reader(self, classes: Classes) -> FileReader:
         number = {name: index for index, name in enumerate(self.classes)}
-        names = [file.name for files in split.values() for file in files]
-        labels = [number[name] for name, files in split.items() for _ in files]
-        return FileSource(self.root, names, np.array(labels, np.int64))
+        names = [file.name for files in classes.values() for file in files]
+        labels = [number[name] for name, files in classes.items() for _ in files]
+        return FileReader(self.root, names, np.array(labels, np.int64))
 
 
 def list_folder(root: Path) -> ImageFolder:
@@ -101,9 +124,9 @@ def list_folder(root: Path) -> ImageFolder:
     train = splits[TRAIN]
     _check_classes(root, splits)
     if set(splits) == {TRAIN}:
-        check_counts(tuple(train), map(len, train.values()), 3, f"{root}, to be split into train, validation and test")
+        check_counts(train, map(len, train.values()), 3, f"{root}, to be split into train, validation and test")
         return ImageFolder(root, _hold_out_test(train))
-    check_counts(tuple(train), map(len, train.values()), needed_for_training(splits), f"train of {root}")
+    check_counts(train, map(len, train.values()), needed_for_training(splits), f"train of {root}")
     return ImageFolder(root, splits)
 
 
@@ -137,7 +160,7 @@ def _check_classes(root: Path, splits: dict[str, Classes]) -> None:
 
 
 def _is_split(folder: Path) -> bool:
-    """Whether a folder called train holds class folders; one that holds images is a class of trains."""
+    """Whether a folder called train is a split; one that holds images is itself a class, of trains."""
     with os.scandir(folder) as entries:
         return not any(_is_image(entry.name) and not entry.is_dir() for entry in entries)
 
