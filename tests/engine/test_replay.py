@@ -6,19 +6,19 @@ import math
 import pytest
 from tables import part_of, toy_table
 
-from effsearch.engine.replay import best_of, courses, search
+from effsearch.engine.replay import best_of, search_curves, search_table
 from effsearch.errors import ReportError
 from effsearch.reports.pictures import check_picture
 from effsearch.reports.replay import replay_table, to_json, write_curves
 from effsearch.reward import Reward
-from effsearch.runs.regret import Course, summarise
+from effsearch.runs.regret import SearchCurve, summarise
 
 TABLE = toy_table()
 REWARD = Reward(5e7)
 
 
 def test_a_search_is_the_best_reward_so_far_and_the_same_for_the_same_seed():
-    first, again, other = (search(TABLE, REWARD, "auto", seed, 30) for seed in (0, 0, 1))
+    first, again, other = (search_table(TABLE, REWARD, "auto", seed, 30) for seed in (0, 0, 1))
     assert first.best == again.best != other.best
     assert len(first.best) == 30
     assert list(first.best) == sorted(first.best)
@@ -27,13 +27,13 @@ def test_a_search_is_the_best_reward_so_far_and_the_same_for_the_same_seed():
 
 def test_a_search_of_everything_ends_at_the_best():
     few = part_of(TABLE, 0.1)
-    course = search(few, REWARD, "random", 0, 50)
+    course = search_table(few, REWARD, "random", 0, 50)
     assert len(course.best) == 50
     assert course.best[-1] == best_of(few, REWARD)
 
 
 def test_several_run_at_a_time():
-    course = search(TABLE, REWARD, "auto", 0, 30, running=7)
+    course = search_table(TABLE, REWARD, "auto", 0, 30, running=7)
     assert len(course.best) == 30
     assert course.best[-1] > course.best[0]
 
@@ -41,7 +41,7 @@ def test_several_run_at_a_time():
 def test_processes_do_not_change_what_is_found():
     def found(workers: int) -> list[tuple[str, int, tuple[float, ...]]]:
         names = ("evolution", "random")
-        return sorted((c.sampler, c.seed, c.best) for c in courses(TABLE, REWARD, names, 3, 12, workers))
+        return sorted((c.sampler, c.seed, c.best) for c in search_curves(TABLE, REWARD, names, 3, 12, workers))
 
     assert found(1) == found(2)
     assert len(found(1)) == 6
@@ -50,10 +50,10 @@ def test_processes_do_not_change_what_is_found():
 def test_evaluations_are_counted_until_a_regret_is_reached():
     # Regrets against 1.0: reached at once, at the third, at the second evaluation, and never.
     found = [
-        Course("a", 0, (1.0, 1.0, 1.0), 0.1),
-        Course("a", 1, (0.5, 0.5, 1.0), 0.1),
-        Course("a", 2, (0.5, 0.995, 0.995), 0.1),
-        Course("a", 3, (0.5, 0.5, 0.5), 0.3),
+        SearchCurve("a", 0, (1.0, 1.0, 1.0), 0.1),
+        SearchCurve("a", 1, (0.5, 0.5, 1.0), 0.1),
+        SearchCurve("a", 2, (0.5, 0.995, 0.995), 0.1),
+        SearchCurve("a", 3, (0.5, 0.5, 0.5), 0.3),
     ]
     (summary,) = summarise(found, 1.0)
     assert (summary.seeds, summary.trials) == (4, 3)
@@ -67,7 +67,7 @@ def test_evaluations_are_counted_until_a_regret_is_reached():
 
 
 def test_the_median_is_not_known_where_under_half_got_there():
-    found = [Course("a", seed, (1.0 if seed < 2 else 0.9,) * 25, 0.1) for seed in range(5)]
+    found = [SearchCurve("a", seed, (1.0 if seed < 2 else 0.9,) * 25, 0.1) for seed in range(5)]
     (summary,) = summarise(found, 1.0)
     assert summary.evaluations[0.0].median is None
     assert summary.evaluations[0.0].success == 0.4
@@ -75,7 +75,7 @@ def test_the_median_is_not_known_where_under_half_got_there():
 
 
 def test_json_and_table_and_picture(tmp_path):
-    found = [search(TABLE, REWARD, name, seed, 25) for name in ("auto", "random") for seed in range(2)]
+    found = [search_table(TABLE, REWARD, name, seed, 25) for name in ("auto", "random") for seed in range(2)]
     replays = summarise(found, best_of(TABLE, REWARD))
     document = json.loads(to_json(replays))
     assert [row["sampler"] for row in document] == ["auto", "random"]
