@@ -7,6 +7,7 @@ import difflib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,15 @@ def find(source: str) -> Source:
     Raises DataError for what is neither, and for a folder that is not an image set.
     """
     if source == SCENES:
-        return Scenes()
+        key = f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
+        return Source(SCENES, SCENES, key, _open_scenes, synthetic=True, derivable=False)
     if source in TORCHVISION:
-        return TorchvisionSet(source)
+        # What torchvision provides never changes, so its name stands for the content.
+        origin = f"torchvision {TORCHVISION[source].constructor}"
+        return Source(source, origin, origin, partial(_open_torchvision, source))
     path = Path(source).expanduser()
     if source and path.exists():
-        return list_folder(path)
+        return list_folder(path).source
     close = difflib.get_close_matches(source.lower(), NAMES, n=3)
     meant = f"; did you mean {' or '.join(close)}?" if close else ""
     raise DataError(
@@ -105,27 +109,14 @@ class ScenesReader:
         yield f"scenes\0{scenes.VERSION}\0{self.split}\0{self.count}".encode()
 
 
-@dataclass(frozen=True)
-class Scenes:
-    """The embedded synthetic set, drawn at whatever resolution is asked for."""
-
-    name: str = SCENES
-    origin: str = SCENES
-    synthetic: bool = True
-    derivable: bool = False
-
-    @property
-    def key(self) -> str:
-        return f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
-
-    def open(self, downloads: Path) -> Contents:
-        readers = {split: ScenesReader(split, count) for split, count in ((TRAIN, scenes.TRAIN), (TEST, scenes.TEST))}
-        return Contents(scenes.CLASSES, readers)
+def _open_scenes(downloads: Path) -> Contents:
+    readers = {split: ScenesReader(split, count) for split, count in ((TRAIN, scenes.TRAIN), (TEST, scenes.TEST))}
+    return Contents(scenes.CLASSES, readers)
 
 
 @dataclass(frozen=True, eq=False)
 class TorchvisionReader:
-    """Reads items (dataset, index) of torchvision's datasets: dataset[index] is (image or path of an image, label)."""
+    """Reads items (dataset, index) of torchvision's datasets: dataset[index] is (image or its path, label)."""
 
     name: str
     items: Sequence[tuple[Any, int]]
@@ -152,39 +143,18 @@ class TorchvisionReader:
                 yield file_content(Path(image))
 
 
-@dataclass(frozen=True)
-class TorchvisionSet:
-    """A set that torchvision knows; its content never changes, so its name stands for it."""
-
-    name: str
-    synthetic: bool = False
-    derivable: bool = True
-
-    @property
-    def origin(self) -> str:
-        return f"torchvision {TORCHVISION[self.name].constructor}"
-
-    @property
-    def key(self) -> str:
-        return self.origin
-
-    def open(self, downloads: Path) -> Contents:
-        row, root = TORCHVISION[self.name], downloads / self.name
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.with_name(f"{self.name}.lock")):  # two processes must not download into one folder
-            train = [_build(self.name, row, root, arguments) for arguments in row.train]
-            test = [_build(self.name, row, root, arguments) for arguments in row.test]
-        items, held = (
-            [(dataset, index) for dataset in some for index in range(len(dataset))] for some in (train, test)
-        )
-        if not row.test:
-            marks = hold_out(np.concatenate([dataset.targets for dataset in train]), TEST_SHARE, TEST_SEED).tolist()
-            held = list(itertools.compress(items, marks))
-            items = [item for item, mark in zip(items, marks, strict=True) if not mark]
-        return Contents(
-            _class_names(train[0], row.classes),
-            {TRAIN: TorchvisionReader(f"{self.name} train", items), TEST: TorchvisionReader(f"{self.name} test", held)},
-        )
+def _open_torchvision(name: str, downloads: Path) -> Contents:
+    row, root = TORCHVISION[name], downloads / name
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f"{name}.lock")):  # two processes must not download into one folder
+        train, test = ([_build(name, row, root, arguments) for arguments in calls] for calls in (row.train, row.test))
+    items, held = ([(dataset, index) for dataset in some for index in range(len(dataset))] for some in (train, test))
+    if not row.test:
+        marks = hold_out(np.concatenate([dataset.targets for dataset in train]), TEST_SHARE, TEST_SEED).tolist()
+        held = list(itertools.compress(items, marks))
+        items = [item for item, mark in zip(items, marks, strict=True) if not mark]
+    readers = {split: TorchvisionReader(f"{name} {split}", each) for split, each in ((TRAIN, items), (TEST, held))}
+    return Contents(_class_names(train[0], row.classes), readers)
 
 
 def _build(name: str, row: TorchvisionCall, root: Path, arguments: Arguments) -> Any:

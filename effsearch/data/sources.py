@@ -80,25 +80,20 @@ class Contents:
         return total.hexdigest()
 
 
-class Source(Protocol):
-    """An image set found by its name or path.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image set found by its name or path; `open` may download it into a folder.
 
     `origin` says where it is from; `key` stands for its content as far as can be told without reading it; `derivable`
     says whether a smaller resolution may be resized from a larger one.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def origin(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def synthetic(self) -> bool: ...
-    @property
-    def derivable(self) -> bool: ...
-
-    def open(self, downloads: Path) -> Contents: ...
+    name: str
+    origin: str
+    key: str
+    open: Callable[[Path], Contents]
+    synthetic: bool = False
+    derivable: bool = True
 
 
 class UnusableError(Exception):

@@ -7,7 +7,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.engine.evolution import EvolutionSampler
-from effsearch.engine.space_sampler import SamplerContext, goodness
+from effsearch.engine.space_sampler import goodness
 from effsearch.engine.surrogate import Surrogate
 from effsearch.space import Values
 
@@ -24,9 +24,7 @@ class AutoSampler(EvolutionSampler):
     is wrong cannot hold the search. Without an objective the process learns the value of the trials.
     """
 
-    def __init__(self, context: SamplerContext, seed: int | None = None, *, startup: int = 4, moves: int = 20) -> None:
-        super().__init__(context, seed, startup=startup)
-        self.moves = moves
+    startup, moves = 4, 20
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         if not self.space.decisions:

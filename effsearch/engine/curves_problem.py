@@ -13,7 +13,6 @@ from effsearch.cost import cost
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Wait
 from effsearch.engine.retries import given_up, train_all
 from effsearch.evaluation.proxy import Forecast
-from effsearch.reward import Reward
 from effsearch.runs.records import Candidate, Record
 from effsearch.runs.settings import CurvesSettings
 from effsearch.scaling import Multipliers, grow
@@ -26,16 +25,9 @@ class CurvesProblem(Problem):
     settings: CurvesSettings
 
     def __post_init__(self) -> None:
+        self.score, self.proposer = self.settings.score, "curve"
         self.distributions = {name: FloatDistribution(1, 100) for name in ("depth", "width", "resolution")}
         self.candidates = [self._candidate(network, by) for network, by in self.settings.networks().values()]
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    @property
-    def proposer(self) -> str:
-        return "curve"
 
     def sampler(self, proposals: int) -> BaseSampler:
         return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.

@@ -134,12 +134,14 @@ class _Driver:
                 step = self._begin_next()
                 if isinstance(step, Wait | Done):
                     break
-            if not self.pending or stopping() or self._seconds_left() <= 0:
+            if not self.pending or stopping() or self._clock().left <= 0:
                 break
             yield self.status()
             for future in wait(self.pending, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 yield self.status(self._end(self.pending.pop(future), future))
-            self._write_ranking_if_due()
+            # No more than a fiftieth of the time is spent on it, however long the ranking has become.
+            if self.changed and time.monotonic() - self.written >= 50 * self.writing:
+                self.write_ranking()
         return step.problem if isinstance(step, Done) else None
 
     def status(self, ended: Record | None = None, trouble: str | None = None) -> Status:
@@ -164,12 +166,6 @@ class _Driver:
         if there <= first.keys():
             for key in (key for key in first if key not in there):
                 self.store.queue(first[key], self.problem.params(first[key]))
-
-    def _write_ranking_if_due(self) -> None:
-        """Spends no more than a fiftieth of the time on it, however long the ranking has become."""
-        since = time.monotonic() - self.written
-        if self.changed and since >= 50 * self.writing:
-            self.write_ranking()
 
     def write_ranking(self) -> None:
         start = time.monotonic()
@@ -202,7 +198,8 @@ class _Driver:
         return step if self.alone is None else Wait()
 
     def _clock(self) -> Clock:
-        return Clock(self._seconds_left(), self.store.records.typical, self.executor.workers, bool(self.pending))
+        left = math.inf if self.seconds is None else self.seconds - self._elapsed()
+        return Clock(left, self.store.records.typical, self.executor.workers, bool(self.pending))
 
     def _begin(self, step: Propose | Train, known: RecordIndex) -> FrozenTrial:
         """A trial of a known candidate, of a queued one, or else of what the sampler proposes."""
@@ -267,6 +264,3 @@ class _Driver:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
-
-    def _seconds_left(self) -> float:
-        return math.inf if self.seconds is None else self.seconds - self._elapsed()

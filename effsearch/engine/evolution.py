@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.engine.space_sampler import TRIES, UNSAVED, SamplerContext, SpaceSampler, goodness
+from effsearch.engine.space_sampler import TRIES, UNSAVED, SpaceSampler, goodness
 from effsearch.space import Values
 
 HILL = "effsearch:climb"
@@ -19,17 +19,7 @@ class EvolutionSampler(SpaceSampler):
     decision, in more if all such mutants are known or infeasible. The first `startup` trials are random.
     """
 
-    def __init__(
-        self,
-        context: SamplerContext,
-        seed: int | None = None,
-        *,
-        population: int = 24,
-        sample: int = 6,
-        startup: int = 8,
-    ) -> None:
-        super().__init__(context, seed)
-        self.population, self.sample, self.startup = population, sample, startup
+    population, sample, startup = 24, 6, 8
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         alive = self.memory.finished(trials)[-self.population :]

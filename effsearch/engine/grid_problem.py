@@ -15,7 +15,6 @@ from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Ste
 from effsearch.engine.retries import given_up, is_running, next_due, train_all
 from effsearch.engine.rungs import HALVING_ETA, Halving
 from effsearch.evaluation.proxy import Forecast
-from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.runs.settings import GridSettings
@@ -37,19 +36,12 @@ class GridProblem(Problem):
     cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.score, self.proposer = self.settings.score, CANDIDATE
         self.cells = self.settings.cells()
         self.distributions = coefficient_distributions(self.settings.grid)
         self.candidates = [self._candidate(cell) for cell in self.cells]
         self.references = {cell.architecture.key for cell in self.cells if cell.role == "reference"}
         self.compared = {cell.architecture.key for cell in self.cells if cell.name in ("baseline", "paper")}
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    @property
-    def proposer(self) -> str:
-        return CANDIDATE
 
     def sampler(self, proposals: int) -> BaseSampler:
         settings = self.settings
@@ -80,7 +72,8 @@ class GridProblem(Problem):
         return self._train_all(self._finalists(halving.survivors(records), records), records)
 
     def _propose(self, records: Sequence[Record]) -> Step:
-        proposed = [record.candidate for record in records if _is_proposed(record)]
+        counted = [r for r in records if r.state in ("running", "complete", "queued") or r.diverged]
+        proposed = [record.candidate for record in counted if record.candidate.source == CANDIDATE]
         if len({candidate.key for candidate in proposed}) < self.trials:
             due = next_due(self.candidates, records, self.settings.seeds[:1], self.settings.proxy.epochs)
             return Propose() if due is None else Train(due)
@@ -174,8 +167,3 @@ class GridProblem(Problem):
         chosen += [row.key for row in ranked if row.key not in chosen][: self.settings.finalists - len(chosen)]
         compared = [candidate for candidate in self.candidates if candidate.key in self.compared]
         return compared + [alive[key] for key in chosen if key not in self.compared]
-
-
-def _is_proposed(record: Record) -> bool:
-    counts = record.state in ("running", "complete", "queued") or record.diverged
-    return counts and record.candidate.source == CANDIDATE

@@ -18,7 +18,6 @@ from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
 from effsearch.prior import accuracy as predicted_accuracy
-from effsearch.reward import Reward
 from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.runs.settings import NasSettings
 from effsearch.space import Space
@@ -96,6 +95,7 @@ class NasProblem(Problem):
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
+        self.score, self.proposer = self.settings.score, self.settings.sampler
         budget = self.budget = Budget(self.settings, self.profiler)
         known = known_architectures(self.space, budget)
         self.known = {name: self._candidate(network, name) for name, network in known.items()}
@@ -103,14 +103,6 @@ class NasProblem(Problem):
         prior = predicted_accuracy if self.settings.prior else None
         objective = Objective(self.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
         self.context = SamplerContext(self.space, budget.feasible, self.memory, objective)
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    @property
-    def proposer(self) -> str:
-        return self.settings.sampler
 
     def first(self) -> Iterable[Candidate]:
         given = [self._candidate(parse(notation), "start") for notation in self.settings.start]

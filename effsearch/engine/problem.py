@@ -65,13 +65,9 @@ class Problem(Protocol):
     sampler proposes.
     """
 
+    score: Reward
     distributions: Mapping[str, BaseDistribution]
-
-    @property
-    def score(self) -> Reward: ...
-
-    @property
-    def proposer(self) -> str: ...
+    proposer: str
 
     def first(self) -> Iterable[Candidate]:
         """What a new run trains before anything is proposed."""

@@ -69,19 +69,10 @@ class ReinforceSampler(SpaceSampler):
     they are known or infeasible.
     """
 
-    def __init__(
-        self,
-        context: SamplerContext,
-        seed: int | None = None,
-        *,
-        batch: int = 8,
-        epochs: int = 4,
-        rate: float = 0.12,
-        entropy: float = 0.02,
-        clip: float = 0.2,
-    ) -> None:
+    batch, epochs, rate, entropy, clip = 8, 4, 0.12, 0.02, 0.2
+
+    def __init__(self, context: SamplerContext, seed: int | None = None) -> None:
         super().__init__(context, seed)
-        self.batch, self.epochs, self.rate, self.entropy, self.clip = batch, epochs, rate, entropy, clip
         self.encoding = Encoding(self.space.decisions)
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:

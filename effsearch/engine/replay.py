@@ -18,6 +18,7 @@ from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceExhau
 from effsearch.executors.local import single_thread
 from effsearch.reward import Reward
 from effsearch.runs.regret import Replay, SearchCurve, summarise
+from effsearch.space import Values
 
 STARTS = 32
 """Starts of hill climbing for the best of a table that is too large to be predicted in full."""
@@ -82,10 +83,9 @@ def search_table(
     return SearchCurve(sampler, seed, tuple(best), seconds)
 
 
-def searches(
-    table: Table, reward: Reward, sampler: str, seeds: Sequence[int], trials: int, running: int = 1
+def _searches(
+    table: Table, reward: Reward, sampler: str, seeds: Sequence[int], trials: int, running: int
 ) -> list[SearchCurve]:
-    """A search under each seed."""
     return [search_table(table, reward, sampler, seed, trials, running) for seed in seeds]
 
 
@@ -96,11 +96,11 @@ def search_curves(
     parts = min(seeds, 2 * workers if workers > 1 else seeds)
     jobs = [(sampler, range(part, seeds, parts)) for sampler in samplers for part in range(parts)]
     if workers == 1:
-        for sampler, some in jobs:
-            yield from searches(table, reward, sampler, some, trials, running)
+        for job in jobs:
+            yield from _searches(table, reward, *job, trials, running)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), single_thread) as pool:
-        waiting = [pool.submit(searches, table, reward, sampler, some, trials, running) for sampler, some in jobs]
+        waiting = [pool.submit(_searches, table, reward, *job, trials, running) for job in jobs]
         for future in as_completed(waiting):
             yield from future.result()
 
@@ -151,18 +151,17 @@ def best_of(table: Table, reward: Reward) -> float:
 
     if is_looked_at(table):
         return max(map(score, table.entries.values()))
-    rng = random.Random(0)
-    drawn = [table.sample(rng) for _ in range(50 * STARTS)]
-    starts = sorted(zip(map(score, table.decode_all(drawn)), range(len(drawn)), drawn, strict=True), reverse=True)
-    best = -math.inf
-    for value, _, here in starts[:STARTS]:
-        top, point = value, here
+
+    def climbed(top: float, point: Values) -> float:
         while True:
             near = list(table.neighbours(point))
             scores = [score(entry) for entry in table.decode_all(near)]
             if max(scores) <= top:
-                break
+                return top
             top = max(scores)
             point = near[scores.index(top)]
-        best = max(best, top)
-    return best
+
+    rng = random.Random(0)
+    drawn = [table.sample(rng) for _ in range(50 * STARTS)]
+    starts = sorted(zip(map(score, table.decode_all(drawn)), range(len(drawn)), drawn, strict=True), reverse=True)
+    return max(climbed(value, point) for value, _, point in starts[:STARTS])

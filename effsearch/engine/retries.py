@@ -102,7 +102,6 @@ def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = Non
 
 
 def _said(failed: Sequence[Record], row: str = "") -> str:
-    """What failed, how often, and why the last time."""
     trainings = len({training_of(record) for record in failed})
     count = f"{trainings} trainings" if trainings == len(failed) else f"{len(failed)} attempts of {trainings} trainings"
     return f"{count}{row} failed, the last: {failed[-1].reason}"

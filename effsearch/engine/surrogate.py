@@ -134,6 +134,7 @@ class Surrogate:
 
     def __init__(self, context: SamplerContext, startup: int) -> None:
         self.space, self.feasible, self.objective = context.space, context.feasible, context.objective
+        self.has_prior = self.objective is not None and self.objective.prior is not None
         self.startup, self.features = startup, Features(context)
         self.encoding = self.features.encoding
         self.accuracies: list[float] = []
@@ -232,10 +233,6 @@ class Surrogate:
         found = (values - middle) / spread
         below = np.maximum(LOWEST - found, 0)
         return np.where(below > 0, LOWEST - np.log1p(below), found), float(middle), spread
-
-    @property
-    def has_prior(self) -> bool:
-        return self.objective is not None and self.objective.prior is not None
 
     def prior_reward(self, candidates: Candidates) -> Array:
         """The reward of each candidate if the prior were right."""

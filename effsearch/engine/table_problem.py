@@ -9,7 +9,6 @@ from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Ste
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation import Evaluation
-from effsearch.reward import Reward
 from effsearch.runs.records import PREDICTED, Candidate, Record
 from effsearch.runs.settings import TableSettings
 
@@ -29,18 +28,11 @@ class TableProblem(Problem):
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
+        self.score, self.proposer = self.settings.score, self.settings.sampler
         settings = self.settings
         objective = Objective(settings.score, settings.cost)
         self.context = SamplerContext(self.table, settings.feasible, self.memory, objective)
         self.distributions = distributions(self.table)
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    @property
-    def proposer(self) -> str:
-        return self.settings.sampler
 
     def sampler(self, proposals: int) -> SpaceSampler:
         return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
