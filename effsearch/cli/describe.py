@@ -13,7 +13,6 @@ from effsearch.cli.options import Arch, Classes, Format, FormatOption, Results, 
 from effsearch.cost import Cost, cost, stage_costs
 from effsearch.errors import ReportError
 from effsearch.prior import predict
-from effsearch.published import IMAGENET, SCALED, Foreign
 
 
 def describe(
@@ -117,6 +116,7 @@ def compare(
     format_: FormatOption = Format.table,
 ) -> None:
     """Print a table of the paper with what the networks cost here."""
+    from effsearch.published import IMAGENET, SCALED
     from effsearch.reports import comparison
 
     if check and table is not PublishedTable.imagenet:
@@ -144,6 +144,7 @@ def compare(
 def _recount_published(quiet: bool) -> None:
     """Exits with status 1 if fvcore now counts something else."""
     from effsearch.network.count import count_torchvision
+    from effsearch.published import IMAGENET, Foreign
 
     typer.echo("check: fvcore (conv + linear) counts in torchvision's", err=quiet)
     agree = True

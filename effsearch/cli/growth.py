@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from effsearch.axis_curves import AXES
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, effort, given, goal, names, space, training
 from effsearch.errors import QuantityError, listed
-from effsearch.text import parse_duration
+from effsearch.growth import AXES
 
 
 def grid(
@@ -47,28 +46,17 @@ def grid(
     results: opt.Results = Path("results"),
 ) -> None:
     """Search alpha, beta and gamma: train the networks that a baseline may grow into, each briefly, and rank them."""
+    options = dict(locals())
     if format_ is not Format.table and not dry_run:
         raise QuantityError("--format is for --dry-run; for a run there is effsearch show RUN --format ...")
-    from effsearch.workflows.request import GridRequest, cluster
+    from effsearch.workflows.request import GridRequest
 
-    lattice = given(
-        phi=phi, step=step, tolerance=tolerance, target=target, constraint=constraint, depth_rounding=depth_rounding
-    )
     request = GridRequest(
         baseline=baseline,
-        grid=lattice,
-        settings=given(method=method, repeats=repeats, data=data, seed=seed),
-        proxy=proxy,
-        changes=given(resolution=proxy_resolution, width=proxy_width, train_images=proxy_images, epochs=epochs),
+        grid=given(options, "phi", "step", "tolerance", "target", "constraint", "depth_rounding"),
+        settings=given(options, "method", "repeats", "data", "seed"),
         trials=trials,
-        seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
-        workers=workers,
-        cluster=cluster(ray, gpus_per_trial),
-        storage=storage,
-        run=run,
-        resume=resume,
-        device_change=allow_device_change,
-        results=results,
+        **opt.of_search(options),
     )
     if format_ is not Format.table:
         _print_cells(request, format_)
@@ -117,28 +105,16 @@ def curves(
     results: opt.Results = Path("results"),
 ) -> None:
     """Train what a baseline grows into along each axis, and draw accuracy against FLOPs (figures 3 and 4)."""
-    settings = given(under=under, repeats=repeats, data=data, seed=seed)
+    options = dict(locals())
+    settings = given(options, "under", "repeats", "data", "seed")
     settings |= {} if axes is None else {"axes": names(axes)}
     settings |= {} if points is None else {"points": _numbers(points)}
+    searched = opt.of_search(options)
 
     from effsearch.cli.terminal import search
-    from effsearch.workflows.request import GrowthRequest, cluster
+    from effsearch.workflows.request import GrowthRequest
 
-    request = GrowthRequest(
-        baseline=baseline,
-        settings=settings,
-        proxy=proxy,
-        changes=given(resolution=proxy_resolution, width=proxy_width, train_images=proxy_images, epochs=epochs),
-        seconds=None if time_limit is None else parse_duration(time_limit, "--time-limit"),
-        workers=workers,
-        cluster=cluster(ray, gpus_per_trial),
-        storage=storage,
-        run=run,
-        resume=resume,
-        device_change=allow_device_change,
-        results=results,
-    )
-    search("curves", request, dry_run)
+    search("curves", GrowthRequest(baseline=baseline, settings=settings, **searched), dry_run)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

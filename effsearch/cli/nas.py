@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from effsearch.cli import options as opt
 from effsearch.cli.options import effort, given, goal, names, space, training
 from effsearch.errors import QuantityError
-from effsearch.text import parse_count, parse_duration, parse_latency, parse_whole_numbers, parse_window
+from effsearch.text import parse_count, parse_latency, parse_whole_numbers, parse_window
 
 PARSE: dict[str, Callable[[str, str], float]] = {"flops": parse_count, "params": parse_count, "latency": parse_latency}
 
@@ -103,63 +103,44 @@ def nas(
     results: opt.Results = Path("results"),
 ) -> None:
     """Search a network for a compute budget: sample architectures, train each briefly, rank them by the reward."""
-    settings = given(
-        space=space,
-        data=data,
-        sampler=sampler,
-        evaluator=evaluator,
-        prior=prior,
-        reward=reward,
-        exponent=exponent,
-        resolution=resolution,
-        classes=classes,
-        seed=seed,
-        warm_start=warm_start,
-        window=flops_window,
-    )
-    settings |= _costs(
-        given(flops=target_flops, params=target_params, latency=target_latency),
-        given(flops=max_flops, params=max_params, latency=max_latency),
-    )
+    options = dict(locals())
+    settings = given(options, "space", "data", "sampler", "evaluator", "prior", "reward", "exponent")
+    settings |= given(options, "resolution", "classes", "seed", "warm_start") | _costs(options)
     if flops_window is not None:
         settings["window"] = parse_window(flops_window, "--flops-window")
     if rungs is not None:
         settings["rungs"] = parse_whole_numbers(rungs, "--rungs") if rungs != "none" else ()
         if settings["rungs"] and epochs is None:
-            epochs = settings["rungs"][-1]
-    seconds = None if time_limit is None else parse_duration(time_limit, "--time-limit")
+            options["epochs"] = settings["rungs"][-1]
+    searched = opt.of_search(options)
 
     from effsearch.cli.terminal import search
-    from effsearch.workflows.request import SearchRequest, cluster
+    from effsearch.workflows.request import SearchRequest
 
+    latency = {"latency_device": "device", "latency_batch": "batch", "latency_threads": "threads"}
     request = SearchRequest(
         settings=settings,
-        proxy=proxy,
-        changes=given(resolution=proxy_resolution, width=proxy_width, train_images=proxy_images, epochs=epochs),
-        latency=given(device=latency_device, batch=latency_batch, threads=latency_threads),
+        trials=trials,
         start=tuple(start or ()),
+        latency={latency[name]: value for name, value in given(options, *latency).items()},
         table=table,
         pool=pool,
         measurements=names(measurements),
-        trials=trials,
-        seconds=seconds,
-        workers=workers,
-        cluster=cluster(ray, gpus_per_trial),
-        storage=storage,
-        run=run,
-        resume=resume,
-        device_change=allow_device_change,
-        results=results,
+        **searched,
     )
     search("nas", request, dry_run)
 
 
-def _costs(targets: dict[str, str], limits: dict[str, str]) -> dict[str, Any]:
+def _costs(options: dict[str, Any]) -> dict[str, Any]:
     """The settings of the one target that was given, if any, and of the limits; raises QuantityError."""
-    if len(targets) > 1:
-        options = " and ".join(f"--target-{measure}" for measure in targets)
-        raise QuantityError(f"a search has one target, got {options}; what must not be exceeded is a --max-...")
-    settings: dict[str, Any] = {f"max_{name}": PARSE[name](text, f"--max-{name}") for name, text in limits.items()}
-    for measure, text in targets.items():
-        settings |= {"target": PARSE[measure](text, f"--target-{measure}"), "measure": measure}
+    targets, limits = ({name: options[f"{what}_{name}"] for name in PARSE} for what in ("target", "max"))
+    aims = [name for name, text in targets.items() if text is not None]
+    if len(aims) > 1:
+        got = " and ".join(f"--target-{name}" for name in aims)
+        raise QuantityError(f"a search has one target, got {got}; what must not be exceeded is a --max-...")
+    settings: dict[str, Any] = {
+        f"max_{name}": PARSE[name](text, f"--max-{name}") for name, text in limits.items() if text is not None
+    }
+    for name in aims:
+        settings |= {"target": PARSE[name](targets[name], f"--target-{name}"), "measure": name}
     return settings

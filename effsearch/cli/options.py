@@ -1,6 +1,6 @@
 """Options and arguments that several commands share, each with its words once, and what they complete to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError, listed
 from effsearch.families import NAMES, find
 from effsearch.space import shipped
+from effsearch.text import parse_duration
 
 SAMPLERS = ("auto", "evolution", "local-search", "reinforce", "random", "tpe", "nsga2", "gp")
 PRESETS = ("quick", "standard")
@@ -141,9 +142,36 @@ Sampler = Annotated[
 ]
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """The options that were given; the others are None."""
-    return {name: value for name, value in options.items() if value is not None}
+def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of the options that were given; the others are None."""
+    return {name: options[name] for name in names if options[name] is not None}
+
+
+def of_any_run(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Request takes of the options that all commands have which make a run; raises QuantityError."""
+    limit = options["time_limit"]
+    return {
+        "seconds": None if limit is None else parse_duration(limit, "--time-limit"),
+        "run": options["run"],
+        "resume": options["resume"],
+        "device_change": options["allow_device_change"],
+        "results": options["results"],
+    }
+
+
+def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Request takes of the options that all searches have; raises QuantityError."""
+    from effsearch.workflows.request import cluster
+
+    changes = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
+    proxy = {"epochs": "epochs", **changes}
+    return of_any_run(options) | {
+        "proxy": options["proxy"],
+        "changes": {proxy[name]: value for name, value in given(options, *proxy).items()},
+        "workers": options["workers"],
+        "cluster": cluster(options["ray"], options["gpus_per_trial"]),
+        "storage": options["storage"],
+    }
 
 
 def check_classes(classes: int) -> None:

@@ -1,7 +1,8 @@
 """`effsearch scale ARCH`: the network grown by alpha, beta, gamma and phi, and what rounding makes of that."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +20,10 @@ from effsearch.cli.options import (
     completing,
     resolve,
 )
-from effsearch.cost import CONVENTION, cost, stage_costs
+from effsearch.cost import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
-from effsearch.growth import axes, phi_of, solve_phi
+from effsearch.growth import Axis, axes, phi_of, solve_phi
 from effsearch.scaling import DEPTH_ROUNDINGS, PAPER, Coefficients, Multipliers, Rounding, grow
 from effsearch.text import parse_count
 
@@ -68,141 +69,128 @@ def scale(
     check_classes(classes)
     baseline, name = resolve(arch, results)
     rounding = Rounding(depth_rounding, width_divisor, resolution_multiple)  # type: ignore[arg-type]
-    given = [
-        option
-        for option, value in (("--phi", phi), ("--preset", preset), ("--target-flops", target_flops))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise QuantityError(f"give one of {listed(given)}, not {len(given)}")
+    asked = {"--phi": phi, "--preset": preset, "--target-flops": target_flops}
+    if len(got := [option for option, value in asked.items() if value is not None]) > 1:
+        raise QuantityError(f"give one of {listed(got)}, not {len(got)}")
     if preset is not None and (from_, alpha, beta, gamma) != (None, None, None, None):
         raise QuantityError("--preset has multipliers of its own; leave out --alpha, --beta, --gamma and --from")
-    coefficients = _coefficients(from_, alpha, beta, gamma, results)
+    coefficients = _coefficients(from_, (alpha, beta, gamma), results)
     if preset is not None:
-        multipliers, what = _preset(preset), f"{preset.lower()}'s published multipliers"
+        preset, what = preset.lower(), f"{preset.lower()}'s published multipliers"
+        grown = _Grown(baseline, _published(preset), rounding, classes)
     else:
         if target_flops is not None:
             phi = solve_phi(baseline, coefficients, parse_count(target_flops, "--target-flops"), rounding, classes)
         phi = 1.0 if phi is None else phi
-        multipliers, what = coefficients.at(phi), f"phi {phi:.4g}, {coefficients}"
-    large = grow(baseline, multipliers, rounding)
+        what = f"phi {phi:.4g}, {coefficients}"
+        grown = _Grown(baseline, coefficients.at(phi), rounding, classes)
     if format_ is Format.json:
-        typer.echo(
-            json.dumps(
-                _document(baseline, large, multipliers, rounding, None if preset else (phi, coefficients), classes),
-                indent=2,
-            )
-        )
+        about = {"phi": None if preset else phi, **dict.fromkeys(("alpha", "beta", "gamma"))}
+        typer.echo(json.dumps(grown.document(about if preset else about | asdict(coefficients)), indent=2))
         return
-    _print(baseline, large, f"{name} at {what}", multipliers, rounding, classes, format_)
+    _print(grown, f"{name} at {what}", format_)
     if explain:
-        _explain(baseline, multipliers, rounding, classes, None if preset is None else preset.lower(), format_)
+        _explain(grown, preset, format_)
 
 
-def _coefficients(
-    from_: str | None, alpha: float | None, beta: float | None, gamma: float | None, results: Path
-) -> Coefficients:
+@dataclass(frozen=True)
+class _Grown:
+    """A baseline and what it grows into, with the costs of both."""
+
+    baseline: Architecture
+    by: Multipliers
+    rounding: Rounding
+    classes: int
+
+    @cached_property
+    def large(self) -> Architecture:
+        return grow(self.baseline, self.by, self.rounding)
+
+    @cached_property
+    def total(self) -> Cost:
+        return cost(self.large, classes=self.classes)
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """Of FLOPs and of parameters to the baseline's."""
+        base = cost(self.baseline, classes=self.classes)
+        return self.total.flops / base.flops, self.total.params / base.params
+
+    @property
+    def axes(self) -> list[Axis]:
+        return axes(self.baseline, self.by, self.rounding, self.classes)
+
+    def document(self, about: dict[str, Any]) -> dict[str, Any]:
+        """For JSON; `about` is what it was grown by."""
+        flops_ratio, params_ratio = self.ratios
+        return {
+            "notation": self.large.notation,
+            "key": self.large.key,
+            "baseline": self.baseline.notation,
+            **about,
+            **asdict(self.by),
+            "resolution": self.large.resolution,
+            "layers": self.large.layers,
+            "classes": self.classes,
+            **self.total._asdict(),
+            "flops_ratio": flops_ratio,
+            "params_ratio": params_ratio,
+            "formula_ratio": self.by.product,
+            "axes": [asdict(row) for row in self.axes],
+        }
+
+
+def _coefficients(run: str | None, asked: tuple[float | None, ...], results: Path) -> Coefficients:
     found = PAPER
-    if from_ is not None:
+    if run is not None:
         from effsearch.workflows.named import coefficients_of
 
-        found = coefficients_of(from_, results)
-    if from_ is not None and (alpha, beta, gamma) != (None, None, None):
+        found = coefficients_of(run, results)
+    if run is not None and any(value is not None for value in asked):
         raise QuantityError("give --from RUN, or --alpha, --beta and --gamma, not both")
-    values = [
-        mine if mine is not None else its
-        for mine, its in zip((alpha, beta, gamma), (found.alpha, found.beta, found.gamma), strict=True)
-    ]
-    return Coefficients(*values)
+    return Coefficients(*(its if mine is None else mine for mine, its in zip(asked, astuple(found), strict=True)))
 
 
-def _preset(name: str) -> Multipliers:
-    published = PUBLISHED.get(name.lower())
-    if published is None:
+def _published(name: str) -> Multipliers:
+    if name not in PUBLISHED:
         raise QuantityError(f"--preset must be one of {listed(PUBLISHED)}, got {name!r}")
-    return published.multipliers
+    return PUBLISHED[name].multipliers
 
 
-def _document(
-    baseline: Architecture,
-    large: Architecture,
-    multipliers: Multipliers,
-    rounding: Rounding,
-    growth: tuple[float | None, Coefficients] | None,
-    classes: int,
-) -> dict[str, Any]:
-    total, base = cost(large, classes=classes), cost(baseline, classes=classes)
-    phi, coefficients = growth or (None, None)
-    return {
-        "notation": large.notation,
-        "key": large.key,
-        "baseline": baseline.notation,
-        "phi": phi,
-        **({"alpha": None, "beta": None, "gamma": None} if coefficients is None else asdict(coefficients)),
-        **asdict(multipliers),
-        "resolution": large.resolution,
-        "layers": large.layers,
-        "classes": classes,
-        **total._asdict(),
-        "flops_ratio": total.flops / base.flops,
-        "params_ratio": total.params / base.params,
-        "formula_ratio": multipliers.product,
-        "axes": [asdict(row) for row in axes(baseline, multipliers, rounding, classes)],
-    }
-
-
-def _print(
-    baseline: Architecture,
-    large: Architecture,
-    title: str,
-    multipliers: Multipliers,
-    rounding: Rounding,
-    classes: int,
-    format_: Format,
-) -> None:
+def _print(grown: _Grown, title: str, format_: Format) -> None:
     from effsearch.reports.architecture_tables import stage_caption, stage_table
     from effsearch.reports.text_table import console
 
-    total, base = cost(large, classes=classes), cost(baseline, classes=classes)
-    grid = stage_table(stage_costs(large, None, classes), total)
-    caption = stage_caption(large, large.resolution, classes, total)
+    large, total = grown.large, grown.total
+    table = stage_table(stage_costs(large, None, grown.classes), total)
+    caption = stage_caption(large, large.resolution, grown.classes, total)
+    flops, params = grown.ratios
     ratio = (
-        f"x {total.flops / base.flops:.2f} FLOPs and x {total.params / base.params:.2f} parameters of the baseline, "
-        f"where d * w^2 * r^2 is {multipliers.product:.2f}"
+        f"x {flops:.2f} FLOPs and x {params:.2f} parameters of the baseline, where d * w^2 * r^2 is "
+        f"{grown.by.product:.2f}"
     )
     if format_ is Format.markdown:
-        typer.echo(f"{grid.markdown()}\n\n{caption}\n{ratio}\n\n`{large.notation}`")
+        typer.echo(f"{table.markdown()}\n\n{caption}\n{ratio}\n\n`{large.notation}`")
         return
     out = console(wide=False)
-    out.print(grid.rich(f"{title}  (key {large.key})"))
+    out.print(table.rich(f"{title}  (key {large.key})"))
     out.print(caption)
     out.print(ratio, style="bold")
     out.print(large.notation, style="dim", soft_wrap=True)
 
 
-def _explain(
-    baseline: Architecture,
-    multipliers: Multipliers,
-    rounding: Rounding,
-    classes: int,
-    preset: str | None,
-    format_: Format,
-) -> None:
+def _explain(grown: _Grown, preset: str | None, format_: Format) -> None:
     from effsearch.reports.architecture_tables import AXES_CAPTION, axes_table
     from effsearch.reports.text_table import console
 
-    total, base = cost(grow(baseline, multipliers, rounding), classes=classes), cost(baseline, classes=classes)
-    rows = axes(baseline, multipliers, rounding, classes)
-    grid = axes_table(rows, multipliers.product, total.flops / base.flops, total.params / base.params)
-    lines = [AXES_CAPTION, CONVENTION]
-    if preset is not None:
-        lines += _why(preset, multipliers)
+    table = axes_table(grown.axes, grown.by.product, *grown.ratios)
+    lines = [AXES_CAPTION, CONVENTION, *(() if preset is None else _why(preset, grown.by))]
     if format_ is Format.markdown:
-        typer.echo("\n".join(["", grid.markdown(), "", *lines]))
+        typer.echo("\n".join(["", table.markdown(), "", *lines]))
         return
     out = console(wide=False)
     out.print()
-    out.print(grid.rich("what the formula asks, and what rounding makes of it"))
+    out.print(table.rich("what the formula asks, and what rounding makes of it"))
     for line in lines:
         out.print(line)
 

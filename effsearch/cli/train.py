@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from effsearch.cli import options as opt
-from effsearch.cli.options import check_classes, check_side, effort, given, of_run, training
-from effsearch.text import format_bytes, parse_duration
+from effsearch.cli.options import check_classes, check_side, effort, given, of_any_run, of_run, training
+from effsearch.text import format_bytes
 
 RECIPE = "the recipe's"
 
@@ -42,27 +42,15 @@ def train(
     results: opt.Results = Path("results"),
 ) -> None:
     """Train one network fully: what a search found, or any other; ends with its weights and its test accuracy."""
-    seconds = None if time_limit is None else parse_duration(time_limit, "--time-limit")
+    options = dict(locals())
+    made = of_any_run(options)
 
     from effsearch.cli.terminal import train as train_here
     from effsearch.workflows.request import TrainRequest
 
-    train_here(
-        TrainRequest(
-            arch=arch,
-            settings=given(data=data, resolution=resolution, epochs=epochs, seed=seed),
-            recipe=recipe,
-            batch=batch,
-            weights=weights,
-            device=device,
-            tensorboard=tensorboard,
-            seconds=seconds,
-            run=run,
-            resume=resume,
-            device_change=allow_device_change,
-            results=results,
-        )
-    )
+    settings = given(options, "data", "resolution", "epochs", "seed")
+    own = {name: options[name] for name in ("arch", "recipe", "batch", "weights", "device", "tensorboard")}
+    train_here(TrainRequest(settings=settings, **own, **made))
 
 
 def export(

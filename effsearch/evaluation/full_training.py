@@ -12,7 +12,7 @@ from effsearch.cost import cost
 from effsearch.data import ImageSet, Split
 from effsearch.evaluation.devices import given_back
 from effsearch.network import Network, build
-from effsearch.network.file import pack_weights, start_from
+from effsearch.network.weights import pack_weights, start_from
 from effsearch.training import Epoch, Recipe
 from effsearch.training.checkpoint import history_of
 from effsearch.training.loop import images_at_once, top_accuracy, train

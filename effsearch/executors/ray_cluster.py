@@ -92,6 +92,8 @@ class RayExecutor:
 
     def stop(self) -> None:
         """Ends all work, and leaves the cluster; one that was begun here ends."""
+        if self._stopped.is_set():
+            return
         self._stopped.set()
         self._watcher.join()
         for task in self._pending:

@@ -12,13 +12,13 @@ import torch
 from torch.torch_version import TorchVersion
 
 from effsearch.errors import ExportError
-from effsearch.exports.program import about
-from effsearch.network.file import Weights
+from effsearch.exports.torch_files import about
+from effsearch.network.weights import Weights
 
 TOLERANCE = 1e-4  # the largest difference of logits, relative to the largest logit
 
 
-def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
+def write_onnx(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
     """Writes network.onnx (input "image", output "logits", any batch); raises ExportError if it does not agree."""
     name, side = "network.onnx", weights.architecture.resolution
     network, path = weights.network(), folder / name

@@ -13,7 +13,7 @@ from effsearch.data.augment import MEAN, STD
 from effsearch.errors import ExportError
 from effsearch.files import write_atomically
 from effsearch.network.blocks import ACTIVATION_LAYERS
-from effsearch.network.file import Weights
+from effsearch.network.weights import Weights
 
 MODULE = '''"""{name}, found by effsearch: {notation}
 
@@ -54,7 +54,7 @@ def {name}(pretrained=False, **kwargs):
 '''
 
 
-def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
+def write_timm(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
     """Writes NAME.py, config.json and model.safetensors; raises ExportError for a network that timm cannot build."""
     architecture = weights.architecture
     _check(architecture)

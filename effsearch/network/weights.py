@@ -1,13 +1,117 @@
-"""Reads the weights of torchvision's networks."""
+"""Weights with the notation of their network, in one safetensors file without code, and weights of torchvision."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from effsearch.architecture import Architecture
-from effsearch.errors import WeightsError
-from effsearch.network.build import build
+from effsearch.architecture import Architecture, parse
+from effsearch.errors import NotationError, WeightsError
+from effsearch.network.build import Network, build
+
+NOTATION, CLASSES, TRAINED = "notation", "classes", "trained"
+LARGEST_STATE_DICT = 8 << 30
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file: the architecture at its input resolution, class names, and how it was trained, if it was."""
+
+    architecture: Architecture
+    classes: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    trained: str = ""
+
+    def network(self) -> Network:
+        """The network, in evaluation mode."""
+        made = build(self.architecture, len(self.classes), dropout=0.0, drop_path=0.0)
+        made.load_state_dict(dict(self.tensors))
+        return made.eval()
+
+
+def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weights:
+    """Fresh weights, with numbers for names of classes."""
+    torch.manual_seed(seed)
+    return Weights(architecture, tuple(map(str, range(classes))), build(architecture, classes).state_dict())
+
+
+def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
+    """The bytes of a weights file."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    about = {NOTATION: architecture.notation, CLASSES: json.dumps(list(classes)), TRAINED: trained}
+    return save(tensors, metadata={"format": "pt", **about})
+
+
+def read_weights(path: Path) -> Weights:
+    """Reads a weights file; raises WeightsError for anything that is not one, or does not fit its notation."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it has no other iterator
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from None
+    try:
+        architecture = parse(about[NOTATION])
+        classes = tuple(str(name) for name in json.loads(about[CLASSES]))
+    except (KeyError, ValueError, TypeError, RecursionError, NotationError) as error:
+        raise WeightsError(f"{path} does not say which network its weights are of: {error}") from None
+    check_fit(architecture, len(classes), tensors, str(path))
+    return Weights(architecture, classes, tensors, about.get(TRAINED, ""))
+
+
+def check_fit(architecture: Architecture, classes: int, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raises WeightsError that names the first tensor that is missing, of another shape, or too many."""
+    with torch.device("meta"):
+        wanted = build(architecture, max(1, classes)).state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            got = f"of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
+            raise WeightsError(f"{where}: {name} must be of shape {tuple(tensor.shape)}, but is {got}")
+    if more := tensors.keys() - wanted.keys():
+        raise WeightsError(f"{where}: the network has no place for {min(more)}")
+
+
+def load(path: str | Path) -> Network:
+    """The network of a weights file, in evaluation mode; raises WeightsError."""
+    return read_weights(Path(path)).network()
+
+
+def start_from(network: Network, architecture: Architecture, path: Path) -> str:
+    """Loads a file into a network to be trained, and returns "with its classifier" or "with a new classifier".
+
+    The file is one of ours, or a state dict as torch saves it (read without running code). A classifier of other
+    classes stays as it was. Raises WeightsError if the features do not fit.
+    """
+    tensors = dict(read_weights(path).tensors if path.suffix == ".safetensors" else _read_state_dict(path))
+    own = network.state_dict()
+    head = [name for name in own if name.startswith("classifier.")]
+    fits = all(name in tensors and tensors[name].shape == own[name].shape for name in head)
+    if not fits:
+        tensors |= {name: own[name] for name in head}
+    check_fit(architecture, len(own["classifier.1.bias"]), tensors, str(path))
+    network.load_state_dict(tensors)
+    return "with its classifier" if fits else "with a new classifier"
+
+
+def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    try:
+        too_large = path.stat().st_size > LARGEST_STATE_DICT
+        found = None if too_large else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises all kinds of errors for a wrong file, and each is the user's to correct.
+        cause = next(iter(str(error).splitlines()), type(error).__name__)
+        raise WeightsError(f"{path} cannot be read as weights: {cause}") from None
+    if too_large:
+        raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise WeightsError(f"{path} holds no state dict")
+    return found
+
 
 Names = Iterator[tuple[str, str]]
 """Our name and torchvision's of each convolution and norm whose names differ."""

@@ -256,12 +256,12 @@ def find(results: Path, name: str | None) -> Run:
 
 def environment(kind: str) -> About:
     """What a result may depend on besides its options."""
-    packages = ("effsearch", "torch", "torchvision", "optuna", "numpy")
+    packages = ("torch", "torchvision", "optuna", "numpy")
     return About(
         kind=kind,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=without_passwords(" ".join(["effsearch", *sys.argv[1:]])),
         python=platform.python_version(),
         platform=platform.platform(),
-        versions={package: version(package) for package in packages},
+        versions={"effsearch": __version__} | {package: version(package) for package in packages},
     )

@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from effsearch.architecture import Architecture, parse
-from effsearch.axis_curves import AXES, POINTS, Curve, one_axis, width_under
 from effsearch.benchmark_table import Entry
 from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.cost import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
+from effsearch.growth import AXES, POINTS, Curve, one_axis, width_under
 from effsearch.reward import NAMES, Costed, Kind, Measure, Reward, format_cost
 from effsearch.runs.schema import convert, to_plain
 from effsearch.scaling import AS_PUBLISHED, Multipliers, grow

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from effsearch.exports import Exported, export
-from effsearch.network.file import Weights, read_weights, untrained
+from effsearch.network.weights import Weights, read_weights, untrained
 from effsearch.workflows.named import plain_name, resolve
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -248,7 +249,7 @@ MISTAKES = {
     "nas --target-flops 400M --run a --resume b": "not both",
     "nas --target-flops 400M --results file/results": "cannot make the run folder",
     "nas --resume nope": "no run 'nope'",
-    "nas --resume first": "settings in run.toml",
+    "nas --resume partial": "run.toml is not what a run writes: its settings cannot be read: .*missing",
     "nas --typo": "No such option",
     "curves --axes height": "axes must be of depth, width, resolution, got height",
     "curves --points 1,x": "--points must be numbers with commas such as 1,2,4; got '1,x'",
@@ -323,7 +324,9 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_folder, tmp_path, command):
     from PIL import Image
 
-    create(tmp_path / "results", "none", {"run": {"kind": "nas"}}).ranking.write_text(to_csv([]))
+    about = tomllib.loads((run_folder.path / "run.toml").read_text())
+    create(tmp_path / "results", "none", about).ranking.write_text(to_csv([]))
+    create(tmp_path / "results", "partial", about | {"settings": {"target": 4e8}})
     for name in ("empty", "empty.svg", "one/a", "single/a", "single/b"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("one/a/1", "single/a/1", "single/a/2", "single/a/3", "single/b/1"):

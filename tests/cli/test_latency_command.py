@@ -21,7 +21,7 @@ def test_latency_stands_beside_flops(tmp_path):
         ("b0 --device tpu", "--device must be one of cpu, cuda, got 'tpu'"),
         ("b0 --batch 0", "--batch must be from 1 to 4,096, got 0"),
         ("b0 --threads 300", "--threads must be from 1 to 256, got 300"),
-        ("b0 --resolution 4", "--resolution must be from 8 to 2,048, got 4"),
+        ("b0 --resolution 4", "--resolution must be from 8 to 2048 px, got 4"),
         ("b99", "no architecture 'b99'"),
         (
             "b0 --batch 4096 --resolution 2048",

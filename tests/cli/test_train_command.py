@@ -11,7 +11,7 @@ import pytest
 import torch
 from user import EFFSEARCH, environment, paint, run
 
-from effsearch.network.file import load, read_weights
+from effsearch.network.weights import load, read_weights
 
 ARCH = "24px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r2_k3_s2_e2_c16_se0.25-head_c32-silu"
 OPTIONS = ["--data", "images", "--batch", "16", "--resolution", "16", "--device", "cpu"]

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from effsearch.axis_curves import UNDER, check_points, one_axis, width_under
 from effsearch.errors import QuantityError
+from effsearch.growth import UNDER, check_points, one_axis, width_under
 
 
 def test_axes_are_asked_for_equal_growths_of_flops():

@@ -13,7 +13,7 @@ from effsearch.architecture import parse
 from effsearch.errors import ExportError, WeightsError
 from effsearch.exports import TARGETS, export
 from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, RESNET50
-from effsearch.network.file import Weights, load, pack_weights, read_weights, untrained
+from effsearch.network.weights import Weights, load, pack_weights, read_weights, untrained
 
 EVERY_BLOCK = parse(
     "40px-stem_k3_s2_c8-ds_r2_k3_s1_e1_c8_se0.3-dsa_r1_k3_s2_e1_c16-ir_r2_k5_s2_e3_c24_se0.25-er_r2_k3_s1_e2_c24_se0.25-"

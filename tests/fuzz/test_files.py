@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from effsearch.architecture import parse
 from effsearch.evaluation.tables import read_table
 from effsearch.network import build
-from effsearch.network.file import pack_weights, read_weights, start_from
+from effsearch.network.weights import pack_weights, read_weights, start_from
 
 TABLE = "depth,width,name,accuracy,flops,params\n" + "".join(
     f"{depth},{width},n{depth}{width},{0.5 + depth / 100},{depth * width * 1000},{width * 100}\n"

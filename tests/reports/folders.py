@@ -10,9 +10,9 @@ from typing import Any
 import optuna
 
 from effsearch.architecture import parse
-from effsearch.axis_curves import one_axis
 from effsearch.coefficient_grid import CoefficientGrid, cells
 from effsearch.cost import cost
+from effsearch.growth import one_axis
 from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record

@@ -1,4 +1,4 @@
-"""A torch.export program, which loads without effsearch."""
+"""Our own file of weights with their notation, and a torch.export program, which loads without effsearch."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,19 @@ from pathlib import Path
 import torch
 
 from effsearch.data.augment import MEAN, STD
-from effsearch.network.file import Weights
+from effsearch.files import write_atomically
+from effsearch.network.weights import Weights, pack_weights
 
 
-def write(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
+def write_weights(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
+    """Writes weights.safetensors into `folder`, which will be `out`."""
+    name = "weights.safetensors"
+    packed = pack_weights(weights.network(), weights.architecture, weights.classes, weights.trained)
+    write_atomically(folder / name, packed)
+    return (name,), f"from effsearch.network import load\nnetwork = load({str(out / name)!r})"
+
+
+def write_program(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ...], str]:
     """Writes network.pt2, which takes a batch of any size; its extra file about.json describes the input."""
     name, side = "network.pt2", weights.architecture.resolution
     example = (torch.zeros(2, 3, side, side),)
