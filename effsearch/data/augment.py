@@ -15,8 +15,7 @@ from torch.overrides import TorchFunctionMode
 from effsearch.data.augmentation import SHARED, Augmentation
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-"""Of ImageNet's training images, in units of uint8."""
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)  # both of ImageNet's training images, in units of uint8
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _ASPECT = 4 / 3
 _DRAWS = 8

@@ -18,12 +18,10 @@ from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipp
 from effsearch.errors import DataError
 from effsearch.files import write_atomically
 
-FORMAT = 1
-"""Raised whenever the same image would be packed into other pixels."""
+FORMAT = 1  # raised whenever the same image would be packed into other pixels
 _META = "meta.json"
 _BATCH_BYTES = 1 << 24
-VERIFIED_BYTES = 1 << 30
-"""Bytes of the pixels of a split up to which their checksum is verified: about a second."""
+VERIFIED_BYTES = 1 << 30  # bytes of the pixels of a split up to which their checksum is verified: about a second
 
 
 class CorruptError(Exception):

@@ -21,14 +21,11 @@ TRAIN = 20_000
 TEST = 4_000
 VERSION = "2"
 
-CHUNK = 64
-"""Images drawn at once: their float32 planes stay in the processor's cache up to about 64 px."""
-BLUR_OF_A_PIXEL = 0.4
-"""Standard deviation, in pixels, of the Gaussian that stands for the pixel's own area."""
+CHUNK = 64  # images drawn at once: their float32 planes stay in the processor's cache up to about 64 px
+BLUR_OF_A_PIXEL = 0.4  # standard deviation, in pixels, of the Gaussian that stands for the pixel's own area
 WAVES, BLOBS = 3, 5
 RIM = 0.03
-SHARED = 2 / 3
-"""How much of the hardness of one property is that of its image; the rest is the property's own."""
+SHARED = 2 / 3  # how much of the hardness of one property is that of its image; the rest is the property's own
 _SPLITS = {"train": 0, "test": 1}
 
 

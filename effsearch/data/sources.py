@@ -14,8 +14,7 @@ from effsearch.errors import DataError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
-SMALLEST = 8
-"""Shorter side, in pixels, below which an image is skipped."""
+SMALLEST = 8  # shorter side, in pixels, below which an image is skipped
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
 
 # Only these decoders ever see a file: a renamed .eps would otherwise start Ghostscript.
@@ -56,11 +55,9 @@ class SplitReader(Protocol):
 
     def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
         """Images start..stop; safe to call from several threads."""
-        ...
 
     def content(self) -> Iterator[bytes]:
         """Bytes that differ whenever an image, its name or its label differs."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,7 @@ from effsearch.engine.space_sampler import goodness
 from effsearch.engine.surrogate import Surrogate
 from effsearch.space import Values
 
-DRAWN = 64
-"""Random networks of which one is chosen during startup."""
+DRAWN = 64  # random networks of which one is chosen during startup
 
 
 class AutoSampler(EvolutionSampler):

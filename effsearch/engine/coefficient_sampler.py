@@ -18,8 +18,7 @@ from effsearch.runs.records import CANDIDATE
 from effsearch.runs.trials import FIXED
 from effsearch.scaling import Coefficients, grow
 
-ASKS, TRIES = 8, 400
-"""Proposals of the inner sampler, and then random ones, before the constraint is taken to be used up."""
+ASKS, TRIES = 8, 400  # proposals of the inner sampler, then random ones, before no new network is taken to be left
 
 
 def coefficient_distributions(grid: CoefficientGrid) -> dict[str, BaseDistribution]:

@@ -14,17 +14,10 @@ from effsearch.errors import TableError
 from effsearch.evaluation.tables import Listing
 from effsearch.space import FieldValues
 
-FITTED = 400
-"""Rows that the hyperparameters of a predictor are fitted to."""
-
-MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}
-"""Rows that a predictor is conditioned on: its cost grows with their cube."""
-
-BATCH, ALL = 1000, 100_000
-"""Rows that are predicted together, and combinations up to which all are predicted beforehand."""
-
-LEAST_ROWS = 20
-"""Rows without which there is nothing to fit."""
+FITTED = 400  # rows that the hyperparameters of a predictor are fitted to
+MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}  # rows it is conditioned on: the cost grows with their cube
+BATCH, ALL = 1000, 100_000  # rows predicted together, and combinations up to which all are predicted beforehand
+LEAST_ROWS = 20  # rows without which there is nothing to fit
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,7 @@ Evaluator = Callable[..., Evaluation]
 Its method `with_accumulation(count)`, if any, gives an evaluator that accumulates the gradient of a batch in parts.
 """
 
-POLL = 0.25
-"""Seconds between two checks of the clock and of `stopping`."""
+POLL = 0.25  # seconds between two checks of the clock and of `stopping`
 
 SLOW, MINUTES_AT_LEAST = 20, 10
 """A training times out after SLOW times the median of the others, but not before MINUTES_AT_LEAST minutes."""

@@ -8,8 +8,7 @@ from optuna.trial import FrozenTrial
 from effsearch.engine.space_sampler import TRIES, UNSAVED, SpaceSampler, goodness
 from effsearch.space import Values
 
-HILL = "effsearch:climb"
-"""System attribute of a trial: the number of the restart of local search that proposed it."""
+HILL = "effsearch:climb"  # system attribute of a trial: the number of the restart of local search that proposed it
 
 
 class EvolutionSampler(SpaceSampler):

@@ -21,11 +21,8 @@ from effsearch.space import Decision, Value
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 
-CONSTANT = 1.0
-"""Variance of the constant kernel, for standardised accuracies."""
-
-SLOPE_DEVIATION = 0.5
-"""Standard deviation of the slope of the mean function, as a share of the slope itself."""
+CONSTANT = 1.0  # variance of the constant kernel, for standardised accuracies
+SLOPE_DEVIATION = 0.5  # standard deviation of the slope of the mean function, as a share of the slope itself
 
 JITTER = 1e-6
 

@@ -75,19 +75,15 @@ class Problem(Protocol):
 
     def sampler(self, proposals: int) -> BaseSampler:
         """The sampler for proposal number `proposals`, seeded by it so that a resumed run proposes the same."""
-        ...
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         """What to do next, from nothing but what was done."""
-        ...
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         """The decisions that give a candidate."""
-        ...
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         """The candidate that decisions give."""
-        ...
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook: ...
 

@@ -20,11 +20,8 @@ from effsearch.reward import Reward
 from effsearch.runs.regret import Replay, SearchCurve, summarise
 from effsearch.space import Values
 
-STARTS = 32
-"""Starts of hill climbing for the best of a table that is too large to be predicted in full."""
-
-LARGEST = 100_000
-"""Networks of a table of predictions that is predicted in full."""
+STARTS = 32  # starts of hill climbing for the best of a table that is too large to be predicted in full
+LARGEST = 100_000  # networks of a table of predictions that is predicted in full
 
 
 class Stopwatch:

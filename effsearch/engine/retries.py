@@ -14,20 +14,11 @@ from effsearch.runs.records import Candidate, FailureKind, Record, RecordIndex, 
 from effsearch.text import sanitize
 from effsearch.training import Diverged
 
-ATTEMPTS = 3
-"""Attempts of a training whose worker or node is lost each time."""
-
-MEMORY_ATTEMPTS = 2
-"""Attempts of a training that runs out of memory: in the second each batch is accumulated from two halves."""
-
-FAILURES = 5
-"""Failed attempts, with no training finished, after which a search gives up."""
-
-HOPELESS = 2
-"""Trainings that must have used up their attempts, with none finished, before a search gives up."""
-
-STREAK = 12
-"""Failed attempts in a row after which a search gives up, whatever was finished before."""
+ATTEMPTS = 3  # attempts of a training whose worker or node is lost each time
+MEMORY_ATTEMPTS = 2  # those of one that runs out of memory; the second accumulates each batch from two halves
+FAILURES = 5  # failed attempts, with no training finished, after which a search gives up
+HOPELESS = 2  # trainings that must have used up their attempts, with none finished, before a search gives up
+STREAK = 12  # failed attempts in a row after which a search gives up, whatever was finished before
 
 
 def failure_of(error: BaseException) -> tuple[FailureKind, str]:

@@ -13,11 +13,8 @@ from dataclasses import dataclass, replace
 from effsearch.engine.retries import attempt, is_due
 from effsearch.runs.records import Candidate, Record, RecordIndex, epochs_alone
 
-HALVING_ETA = 2
-"""One in HALVING_ETA candidates of a grid goes on."""
-
-PROMOTION_ETA = 4
-"""One in PROMOTION_ETA candidates of an architecture search goes on."""
+HALVING_ETA = 2  # one in HALVING_ETA candidates of a grid goes on
+PROMOTION_ETA = 4  # one in PROMOTION_ETA candidates of an architecture search goes on
 
 
 @dataclass(frozen=True)

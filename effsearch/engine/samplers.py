@@ -17,8 +17,7 @@ from effsearch.engine.space_sampler import SamplerContext, SpaceSampler
 from effsearch.errors import SpaceError, listed
 from effsearch.space import Values
 
-ASKS = 3
-"""Times that a sampler of Optuna's is asked while it proposes what is infeasible or was tried."""
+ASKS = 3  # times that a sampler of Optuna's is asked while it proposes what is infeasible or was tried
 
 
 class LibrarySampler(SpaceSampler):

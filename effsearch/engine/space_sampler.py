@@ -18,14 +18,9 @@ from effsearch.reward import Reward
 from effsearch.runs.trials import FIXED
 from effsearch.space import Space, Value, Values
 
-TRIES = 20_000
-"""Infeasible or already tried proposals in a row before a sampler turns to random ones, and then gives up."""
-
-REFUSALS = 20
-"""Networks measured to be outside the limits before a sampler gives up a proposal: each measurement takes seconds."""
-
-ENUMERABLE = 32_768
-"""Networks of a space that is enumerated in full; from a larger one, candidates are drawn."""
+TRIES = 20_000  # infeasible or tried proposals in a row before a sampler turns to random ones, and then gives up
+REFUSALS = 20  # networks measured to be outside the limits before a sampler gives up: each takes seconds
+ENUMERABLE = 32_768  # networks of a space that is enumerated in full; from a larger one, candidates are drawn
 
 AGAIN = "effsearch:again"
 """System attribute of a trial that continues an earlier training for more epochs: samplers do not learn from it."""

@@ -15,30 +15,18 @@ from effsearch.engine.gaussian_process import Array, Encoding, GrowingPosterior,
 from effsearch.engine.space_sampler import ENUMERABLE, Objective, SamplerContext, goodness
 from effsearch.space import Values
 
-CONDITIONED = 400
-"""Trials that the process is conditioned on at most, besides those that came since it was fitted."""
-
-FITTED = 160
-"""Trials that its hyperparameters are fitted to at most."""
-
-GROWTH = 50
-"""New trials after which it is fitted again at the latest."""
-
-MOST_RUNNING = 32
-"""Running trials that are taken into account at most."""
+CONDITIONED = 400  # trials that the process is conditioned on at most, besides those that came since it was fitted
+FITTED = 160  # trials that its hyperparameters are fitted to at most
+GROWTH = 50  # new trials after which it is fitted again at the latest
+MOST_RUNNING = 32  # running trials that are taken into account at most
 
 DRAWN, PARENTS, MUTANTS, ROUNDS, KEPT, NEAR = 40, 5, 12, 2, 3, 30
 """Candidates of a large space: DRAWN random networks and MUTANTS of each of the PARENTS best trials. In each of ROUNDS
 the KEPT candidates of the highest acquisition are kept, with NEAR mutants of each."""
 
-SHORTLIST = 30
-"""Of an enumerated space, the networks that are proposed in turn until one is within the limits when measured."""
-
-LEAST_COST = 1e-12
-"""The least cost whose logarithm is taken, in FLOPs, parameters or seconds."""
-
-LOWEST = -2.5
-"""Accuracies below this many standard deviations from the median are drawn in towards it, by a logarithm."""
+SHORTLIST = 30  # networks of an enumerated space, proposed in turn until one is measured to be within the limits
+LEAST_COST = 1e-12  # the least cost whose logarithm is taken, in FLOPs, parameters or seconds
+LOWEST = -2.5  # accuracies below this many standard deviations from the median are drawn in towards it, by a logarithm
 
 
 def fitted_at(count: int, first: int) -> int:

@@ -17,8 +17,7 @@ from effsearch.training import Epoch, Recipe
 from effsearch.training.checkpoint import history_of
 from effsearch.training.loop import images_at_once, top_accuracy, train
 
-FIVE_FROM = 10
-"""Number of classes from which top-5 accuracy is computed."""
+FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
 
 
 @dataclass(frozen=True)

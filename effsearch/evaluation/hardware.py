@@ -81,8 +81,7 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_MAX, 0)
 
 
-MINUTES = 30
-"""Minutes without a step after which a training is taken to hang."""
+MINUTES = 30  # minutes without a step after which a training is taken to hang
 
 
 class Watchdog:

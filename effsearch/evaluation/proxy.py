@@ -66,8 +66,7 @@ AXES = ("depth", "width", "resolution")
 TIMED = ("baseline", *AXES)
 """The networks whose speed is measured for a forecast: the baseline, and one that is grown along each axis."""
 
-OVERHEAD = 1.0
-"""Seconds of a training besides its steps: reading, building, writing."""
+OVERHEAD = 1.0  # seconds of a training besides its steps: reading, building, writing
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,7 @@ LIMITS = {
 }
 """The columns of measurements that are read, with the least and the greatest value allowed."""
 
-MOST_CHOICES = 64
-"""A column with more distinct values than this is no decision."""
+MOST_CHOICES = 64  # a column with more distinct values than this is no decision
 
 
 @dataclass(frozen=True)
