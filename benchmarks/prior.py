@@ -23,12 +23,12 @@ from scipy import stats
 from search_tables import accel
 
 from effsearch.benchmark_table import Entry, Table
-from effsearch.engine.replay import best_of, search
+from effsearch.engine.replay import best_of, search_table
 from effsearch.evaluation.tables import read_table
 from effsearch.prior import choices, features, load
 from effsearch.reports.replay import replay_table
 from effsearch.reward import Reward
-from effsearch.runs.regret import Course, summarise
+from effsearch.runs.regret import SearchCurve, summarise
 
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 from fit_prior import ridge
@@ -128,14 +128,14 @@ def compare(pools: list[Pool], kind: Any, arguments: argparse.Namespace) -> None
     print(f"\n{kind} reward\n{replay_table(summarise(found, 1.0)).markdown()}", flush=True)
 
 
-def courses(pools: list[Pool], kind: Any, name: str, arguments: argparse.Namespace) -> Iterator[Course]:
+def courses(pools: list[Pool], kind: Any, name: str, arguments: argparse.Namespace) -> Iterator[SearchCurve]:
     """Searches with a prior, as shares of the best that there is."""
     for seed in range(arguments.seeds):
         pool = pools[seed % len(pools)]
         table, flops = pool.table, [entry.flops for entry in pool.table.entries.values()]
         reward = Reward(float(np.quantile(flops, TARGETS[kind])), kind)
         trials = min(arguments.trials, table.size)
-        course = search(table, reward, "auto", seed, trials, prior=pool.prior(name))
+        course = search_table(table, reward, "auto", seed, trials, prior=pool.prior(name))
         best = best_of(table, reward)
         yield replace(course, sampler=name, best=tuple(value / best for value in course.best))
 

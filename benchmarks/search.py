@@ -26,8 +26,9 @@ from search_tables import MADE, accel, boosted, completed
 from effsearch import space as spaces
 from effsearch.benchmark_table import Entry, Table
 from effsearch.cost import cost
-from effsearch.engine.replay import best_of, courses, is_looked_at
-from effsearch.engine.samplers import Known, Memory, always, distributions, make_sampler
+from effsearch.engine.replay import best_of, is_looked_at, search_curves
+from effsearch.engine.samplers import make_sampler
+from effsearch.engine.space_sampler import Objective, SamplerContext, always, distributions
 from effsearch.prior import accuracy
 from effsearch.reports.replay import replay_table
 from effsearch.reward import Reward
@@ -83,7 +84,7 @@ def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
         seeds, trials = arguments.seeds, arguments.trials
         if sampler == "gp":
             seeds, trials = arguments.gp_seeds, arguments.gp_trials or trials
-        found += courses(table, reward, (sampler,), seeds, trials, arguments.workers)
+        found += search_curves(table, reward, (sampler,), seeds, trials, arguments.workers)
     replays = summarise(found, best)
     values = [reward(entry.accuracy, entry.flops) for entry in looked_at(table)]
     near = sum(value >= 0.999 * best for value in values)
@@ -113,28 +114,29 @@ def measure_cost(name: str, trials: int, proposals: int = 60) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if name in MADE:
         searched: Any = MADE[name]()
-        known = Known(Reward(150e6), lambda entry: entry.flops)
+        objective = Objective(Reward(150e6), lambda entry: entry.flops)
         feasible: Callable[[Any], bool] = always
     else:
         searched = spaces.load(name).at(224)
         prior = accuracy if name == "b0" else None
-        known = Known(Reward(400e6), lambda network: cost(network).flops, prior)
+        objective = Objective(Reward(400e6), lambda network: cost(network).flops, prior=prior)
 
         def feasible(network: Any) -> bool:
-            return 200e6 <= known.cost(network) <= 500e6
+            return 200e6 <= objective.cost(network) <= 500e6
 
     def value(network: Any) -> float:
         if name in MADE:
-            return known.reward(network.accuracy, network.flops)
+            return objective.reward(network.accuracy, network.flops)
         size = sum(stage.channels * stage.layers for stage in network.stages)
-        return known.reward(size / (size + 500), known.cost(network))
+        return objective.reward(size / (size + 500), objective.cost(network))
 
-    study, memory, choices = optuna.create_study(direction="maximize"), Memory(), distributions(searched)
-    study.sampler = make_sampler("random", searched, feasible, 0, memory, known)
+    study, choices = optuna.create_study(direction="maximize"), distributions(searched)
+    context = SamplerContext(searched, feasible, objective=objective)
+    study.sampler = make_sampler("random", context, 0)
     seconds = []
     for index in range(trials + proposals):
         if index == trials:
-            study.sampler = make_sampler("auto", searched, feasible, 0, memory, known)
+            study.sampler = make_sampler("auto", context, 0)
         start = time.process_time()
         trial = study.ask(choices)
         seconds.append(time.process_time() - start)

@@ -1,10 +1,15 @@
-"""Files that are whole or absent, corrupt ones that are kept aside, and TOML that others may have written."""
+"""Files and folders that are whole or absent, corrupt ones that are set aside, and TOML of unknown origin."""
 
 import os
+import shutil
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+BUILDING = ".building-"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -42,12 +47,31 @@ def beside(path: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Brings a folder's own entries, such as a new name, to the disk."""
+    """Brings a folder's own entries, such as a new name, to the disk, where the system can."""
+    if os.name != "posix":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, renamed to it at the end, or removed on an error; raises OSError.
+
+    A killed process leaves it, by the name of BUILDING, that of `path`, a dot and random letters.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{BUILDING}{path.name}."))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        folder.rename(path)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

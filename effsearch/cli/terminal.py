@@ -13,7 +13,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from effsearch.engine.driver import Problem, Status
+from effsearch.engine.driver import Status
+from effsearch.engine.problem import Problem
 from effsearch.reports.coefficients import grow_command, print_coefficients
 from effsearch.reports.growth_curves import print_curves
 from effsearch.reports.learning_curves import print_training

@@ -5,24 +5,7 @@
 
 from effsearch.data.augmentation import Augmentation
 from effsearch.data.cache import prepare
-from effsearch.data.catalog import NAMES
-from effsearch.data.imageset import ImageSet, Labels, Pixels, Split, epoch_order, subset
-from effsearch.data.packed import PackedInfo, info, load, load_test
-from effsearch.data.sources import Skipped
+from effsearch.data.imageset import ImageSet, Split, epoch_order, subset
+from effsearch.data.packed import info, load, load_test
 
-__all__ = [
-    "NAMES",
-    "Augmentation",
-    "ImageSet",
-    "Labels",
-    "PackedInfo",
-    "Pixels",
-    "Skipped",
-    "Split",
-    "epoch_order",
-    "info",
-    "load",
-    "load_test",
-    "prepare",
-    "subset",
-]
+__all__ = ["Augmentation", "ImageSet", "Split", "epoch_order", "info", "load", "load_test", "prepare", "subset"]

@@ -15,15 +15,14 @@ from torch.overrides import TorchFunctionMode
 from effsearch.data.augmentation import SHARED, Augmentation
 
 MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
-"""Of ImageNet's training images, in units of uint8."""
+STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)  # both of ImageNet's training images, in units of uint8
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _ASPECT = 4 / 3
 _DRAWS = 8
 
 
 def normalise(pixels: Tensor, resolution: int) -> Tensor:
-    """Images as a network takes them, with nothing left to chance: uint8 (N, H, W, 3) -> float32 (N, 3, R, R).
+    """Images as a network takes them, without augmentation: uint8 (N, H, W, 3) -> float32 (N, 3, R, R).
 
     Resized with anti-aliasing where R differs from H or W; channels_last; ImageNet's mean and deviation.
     """
@@ -62,7 +61,7 @@ def _autoaugment(images: Tensor) -> Tensor:
 
 
 class _NoWait(TorchFunctionMode):
-    """Within it small tensors that are made from numbers go to a GPU from pinned memory, which no step waits for."""
+    """Within it `torch.tensor` copies numbers to a GPU from pinned memory, without waiting for the GPU."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
@@ -89,7 +88,7 @@ def _standardise(images: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def constant(values: tuple[float, ...], device: torch.device, times: int = 1) -> Tensor:
-    """Numbers as a tensor, repeated: kept, since a copy to a GPU would make it wait in every step."""
+    """Numbers as a tensor, repeated; cached, since a copy to a GPU in every step would make each wait."""
     return torch.tensor(values * times, device=device)
 
 
@@ -121,8 +120,7 @@ def _resized_crop(pixels: Tensor, resolution: int, scale_min: float, flips: Tens
     wide = (area * aspect).sqrt().clamp(max=1) * width
     rows = _filters(height, resolution, draws[:, 2] * (height - tall), tall)
     columns = _filters(width, resolution, draws[:, 3] * (width - wide), wide)
-    columns = torch.where(flips[:, None, None], columns.flip(1), columns)
-    return _resample(pixels, rows, columns)
+    return _resample(pixels, rows, torch.where(flips[:, None, None], columns.flip(1), columns))
 
 
 def _resize(pixels: Tensor, resolution: int) -> Tensor:
@@ -130,8 +128,7 @@ def _resize(pixels: Tensor, resolution: int) -> Tensor:
     if height == width == resolution:
         return pixels
     start = torch.zeros(n, device=pixels.device)
-    rows = _filters(height, resolution, start, start + height)
-    columns = _filters(width, resolution, start, start + width)
+    rows, columns = (_filters(size, resolution, start, start + size) for size in (height, width))
     return _resample(pixels, rows, columns)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from effsearch.errors import QuantityError
 
 SHARED = 8
-"""Images of a batch that share one draw of a policy: its operations work on many images at once, but not one by one."""
+"""Images of a batch that share one draw of a policy, since its operations are fast on many images at once only."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,12 @@ class Augmentation:
     policy: Literal["none", "autoaugment"] = "none"
 
     def __post_init__(self) -> None:
-        if self.crop not in ("pad", "resized", "none"):
-            raise QuantityError(f"crop is {self.crop!r}; it may be pad, resized or none")
-        if self.policy not in ("none", "autoaugment"):
-            raise QuantityError(f"policy is {self.policy!r}; it may be none or autoaugment")
-        if not 0 <= self.pad <= 0.5:
-            raise QuantityError(f"pad is {self.pad}; it is a share of the side, from 0 to 0.5")
-        if not 0 < self.scale_min <= 1:
-            raise QuantityError(f"scale_min is {self.scale_min}; it is a share of the area, above 0 and up to 1")
-        if not 0 <= self.colour < 1:
-            raise QuantityError(f"colour is {self.colour}; it is a strength from 0 to below 1")
+        for name, value, allowed, meaning in (
+            ("crop", self.crop, self.crop in ("pad", "resized", "none"), "it may be pad, resized or none"),
+            ("policy", self.policy, self.policy in ("none", "autoaugment"), "it may be none or autoaugment"),
+            ("pad", self.pad, 0 <= self.pad <= 0.5, "it is a share of the side, from 0 to 0.5"),
+            ("scale_min", self.scale_min, 0 < self.scale_min <= 1, "it is a share of the area, above 0 and up to 1"),
+            ("colour", self.colour, 0 <= self.colour < 1, "it is a strength from 0 to below 1"),
+        ):
+            if not allowed:
+                raise QuantityError(f"{name} is {value!r}; {meaning}")

@@ -1,6 +1,6 @@
 """Image sets packed once and found again: packed/NAME-DIGEST-RESOLUTION/ under the user's cache folder.
 
-A folder is built beside its place under a lock and then renamed, so that what is there is whole, whoever was killed.
+A folder is built beside its place under a lock and then renamed: it is whole or absent, even if a process is killed.
 """
 
 import hashlib
@@ -11,31 +11,26 @@ import re
 import shutil
 import tarfile
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
+from PIL import Image
 
 from effsearch.data import packed
 from effsearch.data.catalog import find
+from effsearch.data.imageset import Split
 from effsearch.data.packed import CorruptError, OutdatedError, PackedInfo
-from effsearch.data.sources import (
-    TRAIN,
-    Contents,
-    LargerSource,
-    Source,
-    check_counts,
-    class_counts,
-    needed_for_training,
-)
+from effsearch.data.sources import TRAIN, Contents, DecodedImages, Source, check_counts, needed_for_training
 from effsearch.errors import DataError
-from effsearch.files import quarantine
+from effsearch.files import BUILDING, building, quarantine, write_atomically
 
 RESOLUTIONS = range(8, 2049)
 THREADS = min(2, os.cpu_count() or 1)
-_BUILDING = ".building-"
 _log = logging.getLogger(__name__)
 
 
@@ -70,17 +65,6 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser().absolute()
 
 
-def adopt(folder: Path, files: Callable[[Path], None], cache: Path | None = None) -> Path:
-    """A folder that another machine has packed: itself where it is here too, or else a copy in the cache.
-
-    `files` writes its files into a new folder; one process of a machine does that, and the others wait for it.
-    """
-    if _is_sound(folder):
-        return folder
-    root = cache or cache_folder()
-    return _ensure(root, root / "packed" / folder.name, files)
-
-
 def _prepare(source: Source, resolution: int, root: Path) -> Path:
     key = source.key
     digest = _remembered(root, key)
@@ -90,66 +74,53 @@ def _prepare(source: Source, resolution: int, root: Path) -> Path:
             return folder
         larger = _larger(root, source.name, digest, resolution) if source.derivable else None
         if larger is not None:
-            return _ensure(root, folder, lambda building: _derive(building, larger, resolution))
+            return _ensure(root, folder, lambda unfinished: _derive(unfinished, larger, resolution))
     contents = source.open(root / "downloads")
     if digest is None:
         digest = contents.digest()
         _remember(root, key, digest)
     about = PackedInfo(source.name, source.origin, contents.classes, resolution, digest, source.synthetic, counts={})
     folder = _place(root, source.name, digest, resolution)
-    return _ensure(root, folder, lambda building: _pack(building, contents, about))
+    return _ensure(root, folder, lambda unfinished: _pack(unfinished, contents, about))
 
 
 def _ensure(root: Path, folder: Path, build: Callable[[Path], None]) -> Path:
     """The folder, built if it is not there or is corrupt; two processes at once build it once."""
     if _is_sound(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(root, folder.name):
-        if _is_sound(folder):  # another process has built it while this one waited
-            return folder
-        building = folder.with_name(_BUILDING + folder.name)
-        shutil.rmtree(building, ignore_errors=True)
-        _sweep(root)
-        building.mkdir()
-        try:
-            build(building)
-            _make_room(folder)
-            building.rename(folder)
-            packed.sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        if not _is_sound(folder):  # another process may have built it while this one waited
+            _sweep(root, folder.name)
+            with building(folder) as unfinished:
+                build(unfinished)
+                _make_room(folder)
     return folder
 
 
 def _make_room(folder: Path) -> None:
-    """Sets what is corrupt aside, and says so; what another version has packed is replaced."""
+    """Quarantines a corrupt folder, with a warning, and removes one that another version has packed."""
     try:
         packed.check(folder, pixels=True)
     except OutdatedError:
         shutil.rmtree(folder)
     except CorruptError as error:
         if folder.exists():
-            _log.warning(
-                "%s is corrupt (%s): built anew, and quarantined as %s, which may be removed",
-                folder,
-                error,
-                quarantine(folder).name,
-            )
+            said = "%s is corrupt (%s): built anew, and quarantined as %s, which may be removed"
+            _log.warning(said, folder, error, quarantine(folder).name)
 
 
-def _pack(building: Path, contents: Contents, about: PackedInfo) -> None:
-    images = sum(len(source) for source in contents.sources.values())
-    needed, free = images * about.resolution**2 * 3, shutil.disk_usage(building).free
+def _pack(folder: Path, contents: Contents, about: PackedInfo) -> None:
+    images = sum(map(len, contents.readers.values()))
+    needed, free = images * about.resolution**2 * 3, shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(
             f"{about.name} at {about.resolution} px needs {needed / 1e9:.1f} GB, and the cache folder "
-            f"{building.parent} has {free / 1e9:.1f} GB left"
+            f"{folder.parent} has {free / 1e9:.1f} GB left"
         )
     _log.info("packing %d images of %s at %d px", images, about.name, about.resolution)
     written = {
-        split: packed.write_split(building, split, source, about.resolution, THREADS)
-        for split, source in contents.sources.items()
+        split: packed.write_split(folder, split, reader, about.resolution, THREADS)
+        for split, reader in contents.readers.items()
     }
     about = replace(
         about,
@@ -158,8 +129,8 @@ def _pack(building: Path, contents: Contents, about: PackedInfo) -> None:
         enlarged=sum(part.enlarged for part in written.values()),
         checksums={name: value for part in written.values() for name, value in part.checksums.items()},
     )
-    _check_kept(about, class_counts(written[TRAIN].labels, about.classes))
-    packed.write_meta(building, about)
+    _check_kept(about, np.bincount(written[TRAIN].labels, minlength=len(about.classes)).tolist())
+    packed.write_meta(folder, about)
 
 
 def _check_kept(about: PackedInfo, train: list[int]) -> None:
@@ -173,20 +144,38 @@ def _check_kept(about: PackedInfo, train: list[int]) -> None:
         raise DataError(f"{error}; {about.skipped_message()}" if about.skipped else str(error)) from error
 
 
-def _derive(building: Path, larger: Path, resolution: int) -> None:
+@dataclass(frozen=True, eq=False)
+class PackedReader:
+    """Resizes the images of a split that is packed already, at a larger resolution."""
+
+    split: Split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        size = (resolution, resolution)
+        rows = (Image.fromarray(row).resize(size, Image.Resampling.BICUBIC) for row in self.split.pixels[start:stop])
+        return DecodedImages(np.stack([np.asarray(row) for row in rows]), self.split.labels[start:stop])
+
+    def content(self) -> Iterator[bytes]:
+        yield from (row.tobytes() for row in self.split.pixels)
+
+
+def _derive(folder: Path, larger: Path, resolution: int) -> None:
     about = packed.check(larger)
     checksums: dict[str, int] = {}
     for split in about.counts:
-        source = LargerSource(packed.pixels_of(larger, split), packed.labels_of(larger, split))
-        checksums |= packed.write_split(building, split, source, resolution, THREADS).checksums
+        reader = PackedReader(packed.open_split(larger, split))
+        checksums |= packed.write_split(folder, split, reader, resolution, THREADS).checksums
     about = replace(about, resolution=resolution, derived_from=about.resolution, checksums=checksums)
-    packed.write_meta(building, about)
+    packed.write_meta(folder, about)
 
 
 def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
-    """The smallest packed folder that a smaller one may come from: decoded, and none of its images enlarged.
+    """The smallest packed folder of a higher resolution that was decoded from the source without enlarging an image.
 
-    Shrinking what was enlarged before would blur it.
+    Shrinking an enlarged image would blur it.
     """
     candidates = []
     for folder in (root / "packed").glob(f"{name}-{digest[:12]}-*"):
@@ -200,22 +189,22 @@ def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
     return next((folder for _, folder in sorted(candidates) if _is_sound(folder)), None)
 
 
-def _sweep(root: Path) -> None:
-    """Removes what killed processes left: a folder under construction whose lock is free has no builder."""
-    for building in (root / "packed").glob(f"{_BUILDING}*"):
+def _sweep(root: Path, locked: str) -> None:
+    """Removes what killed processes left: unfinished folders whose lock is free, or is held here by name `locked`."""
+    for unfinished in (root / "packed").glob(f"{BUILDING}*"):
+        name = unfinished.name.removeprefix(BUILDING).partition(".")[0]
         try:
-            with _lock(root, building.name.removeprefix(_BUILDING), timeout=0):
-                shutil.rmtree(building, ignore_errors=True)
+            with nullcontext() if name == locked else _lock(root, name, timeout=0):
+                shutil.rmtree(unfinished, ignore_errors=True)
         except Timeout:
             continue
 
 
 def _is_sound(folder: Path) -> bool:
     try:
-        packed.check(folder, pixels=True)
+        return bool(packed.check(folder, pixels=True))
     except CorruptError:
         return False
-    return True
 
 
 def _place(root: Path, name: str, digest: str, resolution: int) -> Path:
@@ -237,11 +226,9 @@ def _remembered(root: Path, key: str) -> str | None:
 
 def _remember(root: Path, key: str, digest: str) -> None:
     note = _note(root, key)
-    part = note.with_name(f"{note.name}.{os.getpid()}")
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(digest, encoding="ascii")
-        part.replace(note)
+        write_atomically(note, digest)
     except OSError:  # a cache that cannot be written may still hold the packed folder
         _log.debug("the digest could not be noted in %s", note.parent)
 
@@ -261,10 +248,16 @@ def ship(folder: Path) -> bytes:
 
 
 def unpacked(folder: Path, fetch: Callable[[], bytes], cache: Path | None = None) -> Path:
-    """The packed folder as this machine has it; what it does not have, it fetches and keeps in its cache."""
+    """A folder that another machine has packed: itself on a shared file system, or else a copy in the cache.
 
-    def extract(building: Path) -> None:
+    One process of a machine fetches what `ship` gave there while the others wait.
+    """
+
+    def extract(unfinished: Path) -> None:
         with tarfile.open(fileobj=io.BytesIO(fetch())) as archive:
-            archive.extractall(building, filter="data")
+            archive.extractall(unfinished, filter="data")
 
-    return adopt(folder, extract, cache)
+    if _is_sound(folder):
+        return folder
+    root = cache or cache_folder()
+    return _ensure(root, root / "packed" / folder.name, extract)

@@ -1,20 +1,24 @@
 """Image sets that have a name: torchvision's, downloaded when first asked for, and the embedded scenes.
 
-A set's official test split is the test split (of ImageNet and Imagenette: val), and validation is cut out of train.
+A set's official test split is the test split (of ImageNet and Imagenette: val), and validation is split off train.
 """
 
 import difflib
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from PIL import Image
 
 from effsearch.data import scenes
 from effsearch.data.folder import list_folder
 from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
-from effsearch.data.sources import TEST, TRAIN, Contents, DatasetSource, ScenesSource, Source
+from effsearch.data.sources import TEST, TRAIN, Contents, DecodedImages, Source, decode_all, file_content
 from effsearch.errors import DataError
 
 Arguments = dict[str, Any]
@@ -71,12 +75,15 @@ def find(source: str) -> Source:
     Raises DataError for what is neither, and for a folder that is not an image set.
     """
     if source == SCENES:
-        return Scenes()
+        key = f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
+        return Source(SCENES, SCENES, key, _open_scenes, synthetic=True, derivable=False)
     if source in TORCHVISION:
-        return TorchvisionSet(source)
+        # What torchvision provides never changes, so its name stands for the content.
+        origin = f"torchvision {TORCHVISION[source].constructor}"
+        return Source(source, origin, origin, partial(_open_torchvision, source))
     path = Path(source).expanduser()
     if source and path.exists():
-        return list_folder(path)
+        return list_folder(path).source
     close = difflib.get_close_matches(source.lower(), NAMES, n=3)
     meant = f"; did you mean {' or '.join(close)}?" if close else ""
     raise DataError(
@@ -85,57 +92,69 @@ def find(source: str) -> Source:
     )
 
 
-@dataclass(frozen=True)
-class Scenes:
-    """The embedded synthetic set, drawn at whatever resolution is asked for."""
+@dataclass(frozen=True, eq=False)
+class ScenesReader:
+    """Draws the synthetic scenes of one split at the resolution asked for."""
 
-    name: str = SCENES
-    origin: str = SCENES
-    synthetic: bool = True
-    derivable: bool = False
+    split: str
+    count: int
 
-    @property
-    def key(self) -> str:
-        return f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
+    def __len__(self) -> int:
+        return self.count
 
-    def open(self, downloads: Path) -> Contents:
-        return Contents(
-            scenes.CLASSES, {TRAIN: ScenesSource(TRAIN, scenes.TRAIN), TEST: ScenesSource(TEST, scenes.TEST)}
-        )
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        return DecodedImages(*scenes.draw(self.split, np.arange(start, stop), resolution))
+
+    def content(self) -> Iterator[bytes]:
+        yield f"scenes\0{scenes.VERSION}\0{self.split}\0{self.count}".encode()
 
 
-@dataclass(frozen=True)
-class TorchvisionSet:
-    """A set that torchvision knows; its content never changes, so its name stands for it."""
+def _open_scenes(downloads: Path) -> Contents:
+    readers = {split: ScenesReader(split, count) for split, count in ((TRAIN, scenes.TRAIN), (TEST, scenes.TEST))}
+    return Contents(scenes.CLASSES, readers)
+
+
+@dataclass(frozen=True, eq=False)
+class TorchvisionReader:
+    """Reads items (dataset, index) of torchvision's datasets: dataset[index] is (image or its path, label)."""
 
     name: str
-    synthetic: bool = False
-    derivable: bool = True
+    items: Sequence[tuple[Any, int]]
 
-    @property
-    def origin(self) -> str:
-        return f"torchvision {TORCHVISION[self.name].constructor}"
+    def __len__(self) -> int:
+        return len(self.items)
 
-    @property
-    def key(self) -> str:
-        return self.origin
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        def fetch(number: int) -> tuple[Image.Image | Path, int]:
+            dataset, index = self.items[number]
+            image, label = dataset[index]
+            return image, int(label)
 
-    def open(self, downloads: Path) -> Contents:
-        row, root = TORCHVISION[self.name], downloads / self.name
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.with_name(f"{self.name}.lock")):  # two processes must not download into one folder
-            train = [_build(self.name, row, root, arguments) for arguments in row.train]
-            test = [_build(self.name, row, root, arguments) for arguments in row.test]
-        items = [(dataset, index) for dataset in train for index in range(len(dataset))]
-        held = [(dataset, index) for dataset in test for index in range(len(dataset))]
-        if not row.test:
-            marks = hold_out(np.concatenate([dataset.targets for dataset in train]), TEST_SHARE, TEST_SEED).tolist()
-            held = [item for item, mark in zip(items, marks, strict=True) if mark]
-            items = [item for item, mark in zip(items, marks, strict=True) if not mark]
-        return Contents(
-            _class_names(train[0], row.classes),
-            {TRAIN: DatasetSource(f"{self.name} train", items), TEST: DatasetSource(f"{self.name} test", held)},
-        )
+        return decode_all(range(start, stop), lambda number: f"{self.name} {number}", fetch, resolution)
+
+    def content(self) -> Iterator[bytes]:
+        for dataset, index in self.items:
+            image, label = dataset[index]
+            if isinstance(image, Image.Image):
+                yield f"{image.size}\0{label}\0".encode()
+                yield image.tobytes()
+            else:
+                yield f"{Path(image).name}\0{label}\0".encode()
+                yield file_content(Path(image))
+
+
+def _open_torchvision(name: str, downloads: Path) -> Contents:
+    row, root = TORCHVISION[name], downloads / name
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f"{name}.lock")):  # two processes must not download into one folder
+        train, test = ([_build(name, row, root, arguments) for arguments in calls] for calls in (row.train, row.test))
+    items, held = ([(dataset, index) for dataset in some for index in range(len(dataset))] for some in (train, test))
+    if not row.test:
+        marks = hold_out(np.concatenate([dataset.targets for dataset in train]), TEST_SHARE, TEST_SEED).tolist()
+        held = list(itertools.compress(items, marks))
+        items = [item for item, mark in zip(items, marks, strict=True) if not mark]
+    readers = {split: TorchvisionReader(f"{name} {split}", each) for split, each in ((TRAIN, items), (TEST, held))}
+    return Contents(_class_names(train[0], row.classes), readers)
 
 
 def _build(name: str, row: TorchvisionCall, root: Path, arguments: Arguments) -> Any:

@@ -1,34 +1,24 @@
 """A tree of image files, one folder a class, as an image set.
 
-`train/` beside `test/`: validation is cut out of train by the seed of the search, and test stays apart.
-`train/` beside `val/` (or `valid/`, `validation/`): val drives the search, and there is no test split.
+`train/` beside `test/`: validation is split off train by the seed of the search.
+`train/` beside `val/` (or `valid/`, `validation/`): validation is given, and there is no test split.
 All three: each is what it says. Class folders without splits, or `train/` alone: a fifth of each class is held out for
-testing, always the same images, and validation is cut out of the rest. A folder that holds no image is not a class.
+testing, always the same images, and validation is split off the rest. A folder that holds no image is not a class.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from effsearch.data.decode import EXTENSIONS
-from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
-from effsearch.data.sources import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Contents,
-    FileSource,
-    SplitSource,
-    check_counts,
-    needed_for_training,
-    some,
-)
+from effsearch.data import sources
+from effsearch.data.imageset import TEST_SEED, TEST_SHARE, Labels, hold_out
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, Contents, DecodedImages, Source
 from effsearch.errors import DataError
 
 _ROLES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
@@ -46,43 +36,60 @@ Classes = dict[str, list[File]]
 
 
 @dataclass(frozen=True, eq=False)
+class FileReader:
+    """Reads image files under one root, named by their paths within it."""
+
+    root: Path
+    names: Sequence[str]
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
+        def fetch(index: int) -> tuple[Path, int]:
+            return self.root / self.names[index], int(self.labels[index])
+
+        return sources.decode_all(range(start, stop), self.names.__getitem__, fetch, resolution)
+
+    def content(self) -> Iterator[bytes]:
+        for name, label in zip(self.names, self.labels, strict=True):
+            yield f"{name}\0{label}\0".encode(errors="surrogateescape")
+            yield sources.file_content(self.root / name)
+
+
+@dataclass(frozen=True, eq=False)
 class ImageFolder:
     """An image folder as listed, its images not yet read."""
 
     root: Path
     splits: dict[str, Classes]
-    synthetic: bool = False
-    derivable: bool = True
 
     @property
-    def name(self) -> str:
-        return re.sub(r"[^\w-]+", "_", self.root.name)[:64] or "images"
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.splits[TRAIN])
 
     @property
-    def origin(self) -> str:
-        return str(self.root)
+    def source(self) -> Source:
+        name = re.sub(r"[^\w-]+", "_", self.root.name)[:64] or "images"
+        return Source(name, str(self.root), self._key(), self._open)
 
-    @property
-    def key(self) -> str:
+    def _key(self) -> str:
+        """A hash of the names, sizes and times of all files."""
         total = hashlib.sha256(str(self.root).encode(errors="surrogateescape"))
         for split in self.splits.values():
             for file in (file for files in split.values() for file in files):
                 total.update(f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode(errors="surrogateescape"))
         return total.hexdigest()
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.splits[TRAIN])
+    def _open(self, downloads: Path) -> Contents:
+        return Contents(self.classes, {split: self._reader(classes) for split, classes in self.splits.items()})
 
-    def open(self, downloads: Path) -> Contents:
-        sources: dict[str, SplitSource] = {split: self._source(files) for split, files in self.splits.items()}
-        return Contents(self.classes, sources)
-
-    def _source(self, split: Classes) -> FileSource:
+    def _reader(self, classes: Classes) -> FileReader:
         number = {name: index for index, name in enumerate(self.classes)}
-        names = [file.name for files in split.values() for file in files]
-        labels = [number[name] for name, files in split.items() for _ in files]
-        return FileSource(self.root, names, np.array(labels, np.int64))
+        names = [file.name for files in classes.values() for file in files]
+        labels = [number[name] for name, files in classes.items() for _ in files]
+        return FileReader(self.root, names, np.array(labels, np.int64))
 
 
 def list_folder(root: Path) -> ImageFolder:
@@ -101,9 +108,9 @@ def list_folder(root: Path) -> ImageFolder:
     train = splits[TRAIN]
     _check_classes(root, splits)
     if set(splits) == {TRAIN}:
-        check_counts(tuple(train), map(len, train.values()), 3, f"{root}, to be split into train, validation and test")
+        sources.check_counts(train, map(len, train.values()), 3, f"{root}, to be split into train, validation and test")
         return ImageFolder(root, _hold_out_test(train))
-    check_counts(tuple(train), map(len, train.values()), needed_for_training(splits), f"train of {root}")
+    sources.check_counts(train, map(len, train.values()), sources.needed_for_training(splits), f"train of {root}")
     return ImageFolder(root, splits)
 
 
@@ -128,16 +135,16 @@ def _check_classes(root: Path, splits: dict[str, Classes]) -> None:
     for split, classes in splits.items():
         if not classes:
             where = str(root) if len(splits) == 1 else f"{split} of {root}"
-            raise DataError(f"{where} has no class folder with images ({', '.join(sorted(EXTENSIONS))})")
+            raise DataError(f"{where} has no class folder with images ({', '.join(sorted(sources.EXTENSIONS))})")
         unknown = [repr(name) for name in classes if name not in splits[TRAIN]]
         if unknown:
-            raise DataError(f"{root}: {split} has classes that train lacks: {some(unknown)}")
+            raise DataError(f"{root}: {split} has classes that train lacks: {sources.some(unknown)}")
     if len(splits[TRAIN]) == 1:
         raise DataError(f"{root} has one class, {next(iter(splits[TRAIN]))!r}; at least two are needed")
 
 
 def _is_split(folder: Path) -> bool:
-    """Whether a folder called train holds class folders; one that holds images is a class of trains."""
+    """Whether a folder called train is a split; one that holds images is itself a class, of trains."""
     with os.scandir(folder) as entries:
         return not any(_is_image(entry.name) and not entry.is_dir() for entry in entries)
 
@@ -145,7 +152,7 @@ def _is_split(folder: Path) -> bool:
 def _hold_out_test(classes: Classes) -> dict[str, Classes]:
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes.values()])
     marks = iter(hold_out(labels, TEST_SHARE, TEST_SEED).tolist())
-    splits: dict[str, Classes] = {TRAIN: {name: [] for name in classes}, TEST: {name: [] for name in classes}}
+    splits: dict[str, Classes] = {split: {name: [] for name in classes} for split in (TRAIN, TEST)}
     for name, files in classes.items():
         for file in files:
             splits[TEST if next(marks) else TRAIN][name].append(file)
@@ -181,7 +188,7 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
 
 
 def _is_image(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS  # noqa: PTH122 (a million calls)
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in sources.EXTENSIONS  # noqa: PTH122 (speed)
 
 
 def _file(entry: "os.DirEntry[str]", name: str) -> File:

@@ -1,4 +1,4 @@
-"""Images in memory with their labels, and which of them are for training, validation and testing."""
+"""Images in memory with their labels, and how they are split into training, validation and test images."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A training and a validation split of one image set; the test split is not here, so that no search can see it."""
+    """A training and a validation split of one image set; without the test split, so that no search can see it."""
 
     name: str
     classes: tuple[str, ...]
@@ -53,9 +53,9 @@ TEST_SEED = 20190528  # the day arXiv:1905.11946 appeared; never an option, so t
 
 
 def hold_out(labels: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Marks about `share` of each class, but at least one image, and leaves at least one: (N,) bool.
+    """Marks about `share` of each class, with at least one image marked and one not: (N,) bool.
 
-    Raises DataError where a class has a single image, since it cannot be on both sides.
+    Raises DataError where a class has a single image.
     """
     counts = np.bincount(labels)
     if np.any(counts == 1):
@@ -76,9 +76,9 @@ def subset(split: Split, count: int | None, seed: int) -> Split:
     if count is None or count >= len(split):
         return split
     ranks, ties = _ranks(split.labels, seed)
-    # An image that is k-th of the n of its class stands at k / n: counting up from 0 takes every class alike.
-    standing = ranks / np.bincount(split.labels)[split.labels]
-    return split.take(np.sort(np.lexsort((ties, standing))[:count]))
+    # The images of lowest rank relative to the size of their class are taken, so that each class has its share.
+    relative = ranks / np.bincount(split.labels)[split.labels]
+    return split.take(np.sort(np.lexsort((ties, relative))[:count]))
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Labels:
@@ -87,7 +87,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> Labels:
 
 
 def _ranks(labels: Labels, seed: int) -> tuple[Labels, Labels]:
-    """The random place of each image among those of its class, and its random place among all: (N,) and (N,)."""
+    """Random ranks of each image within its class and among all: (N,) and (N,)."""
     order = np.random.default_rng(seed).permutation(len(labels))
     places = np.empty_like(order)
     places[order] = np.arange(len(labels))

@@ -13,16 +13,15 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from effsearch.data.imageset import ImageSet, Labels, Pixels, Split, hold_out
-from effsearch.data.sources import TEST, TRAIN, VALIDATION, ImageBlock, Skipped, SplitSource, some
+from effsearch.data.imageset import ImageSet, Labels, Split, hold_out
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipped, SplitReader, some
 from effsearch.errors import DataError
+from effsearch.files import write_atomically
 
-FORMAT = 1
-"""Raised whenever the same image would be packed into other pixels."""
+FORMAT = 1  # raised whenever the same image would be packed into other pixels
 _META = "meta.json"
-_BLOCK_BYTES = 1 << 24
-VERIFIED_BYTES = 1 << 30
-"""Of pixels of a split, up to which they are read to see that they are what was written: about a second."""
+_BATCH_BYTES = 1 << 24
+VERIFIED_BYTES = 1 << 30  # bytes of the pixels of a split up to which their checksum is verified: about a second
 
 
 class CorruptError(Exception):
@@ -37,9 +36,9 @@ class OutdatedError(CorruptError):
 class PackedInfo:
     """What is in a packed folder.
 
-    `counts` gives the images of each split, `enlarged` says how many images were smaller than the resolution, and
-    `derived_from` is the larger packed resolution that this one was made from, if any. `checksums` are CRC-32s of the
-    arrays' values by file; folders that were packed before there were any have none.
+    `counts` are the images of each split; `enlarged` is the number of images that were smaller than the resolution;
+    `derived_from` is the larger resolution that this one was resized from, if any. `checksums` are CRC-32s of the
+    arrays' values by file; the first versions wrote none.
     """
 
     name: str
@@ -75,16 +74,16 @@ def info(folder: Path) -> PackedInfo:
 def load(folder: Path, *, split_seed: int = 0, validation_share: float = 0.2) -> ImageSet:
     """Opens a packed folder read-only for training and validation; the test split is not opened.
 
-    Validation is what the source gives as such; failing that, `validation_share` of each class of train by
-    `split_seed`, at least one image of each on either side. The rows of a split ascend: shuffling is for the epoch.
+    Without a validation split of the source, `validation_share` of each class of train is split off by `split_seed`,
+    at least one image of each on either side. The rows of a split ascend: shuffling is for the epoch.
     Raises DataError for a missing or damaged folder and a share outside (0, 1).
     """
     if not 0 < validation_share < 1:
         raise DataError(f"a validation share of {validation_share} was asked for; it lies between 0 and 1")
     about = info(folder)
-    train = _split(folder, TRAIN)
+    train = open_split(folder, TRAIN)
     if VALIDATION in about.counts:
-        validation = _split(folder, VALIDATION)
+        validation = open_split(folder, VALIDATION)
     else:
         held = hold_out(train.labels, validation_share, split_seed)
         train, validation = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
@@ -96,13 +95,13 @@ def load_test(folder: Path) -> Split:
     about = info(folder)
     if TEST not in about.counts:
         raise DataError(f"{about.name} has no test split: {about.source} gives train and validation alone")
-    return _split(folder, TEST)
+    return open_split(folder, TEST)
 
 
 def check(folder: Path, pixels: bool = False) -> PackedInfo:
-    """Compares every array's header and file size with meta.json, and labels with their checksum. Raises CorruptError.
+    """Compares every array's header and size with meta.json, and labels with their checksum; raises CorruptError.
 
-    With `pixels` these are read too, where a split has no more than VERIFIED_BYTES of them.
+    With `pixels` their checksums are compared too, for splits of up to VERIFIED_BYTES.
     """
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
@@ -121,31 +120,20 @@ def check(folder: Path, pixels: bool = False) -> PackedInfo:
     return about
 
 
-def pixels_of(folder: Path, split: str) -> Pixels:
-    """The pixels of a split, memory-mapped read-only: (N, R, R, 3)."""
-    return np.asarray(_map(folder / f"{split}_pixels.npy"))
-
-
-def labels_of(folder: Path, split: str) -> Labels:
-    """The labels of a split, in memory: (N,)."""
-    return np.array(_map(folder / f"{split}_labels.npy"))
+def open_split(folder: Path, split: str) -> Split:
+    """A split with its pixels memory-mapped read-only and its labels in memory."""
+    pixels, labels = _map(folder / f"{split}_pixels.npy"), np.array(_map(folder / f"{split}_labels.npy"))
+    return Split(np.asarray(pixels), np.arange(len(labels), dtype=np.int64), labels)
 
 
 def write_meta(folder: Path, about: PackedInfo) -> None:
-    """Writes meta.json and brings the folder to the disk."""
-    with (folder / _META).open("w", encoding="utf-8") as file:
-        json.dump(asdict(about), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(folder)
+    """Writes meta.json, the last file of a packed folder."""
+    write_atomically(folder / _META, json.dumps(asdict(about), indent=1))
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What became of a source: labels of the images kept (N,), those left out, and how many had to be enlarged.
-
-    `checksums` are those of its two arrays, by file.
-    """
+    """A split as written: labels of the images kept (N,), those left out, how many were enlarged, checksums by file."""
 
     labels: Labels
     skipped: tuple[Skipped, ...]
@@ -153,8 +141,8 @@ class Written:
     checksums: dict[str, int]
 
 
-def write_split(folder: Path, split: str, source: SplitSource, resolution: int, threads: int) -> Written:
-    """Decodes a source block by block into SPLIT_pixels.npy and SPLIT_labels.npy; memory stays bounded.
+def write_split(folder: Path, split: str, reader: SplitReader, resolution: int, threads: int) -> Written:
+    """Decodes a split batch by batch into SPLIT_pixels.npy and SPLIT_labels.npy.
 
     Written as a file, not through a memory map, where a full disk would be a bus error instead of an OSError.
     """
@@ -162,45 +150,37 @@ def write_split(folder: Path, split: str, source: SplitSource, resolution: int, 
     skipped: list[Skipped] = []
     enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
-        length = _header(file, len(source), resolution)
-        for block in _blocks(source, resolution, threads):
-            values = np.ascontiguousarray(block.pixels).data
+        length = _header(file, len(reader), resolution)
+        for batch in _decoded(reader, resolution, threads):
+            values = np.ascontiguousarray(batch.pixels).data
             file.write(values)
             checksum = zlib.crc32(values, checksum)
-            labels.append(block.labels)
-            skipped.extend(block.skipped)
-            enlarged += block.enlarged
+            labels.append(batch.labels)
+            skipped.extend(batch.skipped)
+            enlarged += batch.enlarged
         kept = np.concatenate(labels)
         file.seek(0)
         if _header(file, len(kept), resolution) != length:  # numpy pads a header so that its first axis may change
             raise AssertionError("the header of a packed array changed its length")
-        file.flush()
-        os.fsync(file.fileno())
+        _sync(file)
     with (folder / f"{split}_labels.npy").open("wb") as file:
         np.save(file, kept, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+        _sync(file)
     checksums = {f"{split}_pixels.npy": checksum, f"{split}_labels.npy": zlib.crc32(kept.data)}
     return Written(kept, tuple(skipped), enlarged, checksums)
 
 
-def sync_folder(folder: Path) -> None:
-    """Brings a folder's own entries to the disk, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
-def _blocks(source: SplitSource, resolution: int, threads: int) -> Iterator[ImageBlock]:
-    size = max(1, min(256, _BLOCK_BYTES // (resolution * resolution * 3)))
-    waiting: deque[Future[ImageBlock]] = deque()
+def _decoded(reader: SplitReader, resolution: int, threads: int) -> Iterator[DecodedImages]:
+    size = max(1, min(256, _BATCH_BYTES // (resolution * resolution * 3)))
+    waiting: deque[Future[DecodedImages]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(source), size):
-            waiting.append(pool.submit(source.block, start, min(start + size, len(source)), resolution))
+        for start in range(0, len(reader), size):
+            waiting.append(pool.submit(reader.read, start, min(start + size, len(reader)), resolution))
             if len(waiting) > 2 * threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -211,11 +191,6 @@ def _header(file: BinaryIO, count: int, resolution: int) -> int:
     shape = (count, resolution, resolution, 3)
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return file.tell()
-
-
-def _split(folder: Path, split: str) -> Split:
-    labels = labels_of(folder, split)
-    return Split(pixels_of(folder, split), np.arange(len(labels), dtype=np.int64), labels)
 
 
 def _map(path: Path) -> Any:
@@ -241,8 +216,6 @@ def _check_values(about: PackedInfo, name: str, array: Any) -> None:
 
 def _info_from(meta: dict[str, Any]) -> PackedInfo:
     known = {item.name: meta[item.name] for item in fields(PackedInfo) if item.name != "checksums"}
-    known["checksums"] = dict(meta.get("checksums", {}))
-    known["counts"] = dict(known["counts"])
-    known["classes"] = tuple(known["classes"])
-    known["skipped"] = tuple(Skipped(*entry) for entry in known["skipped"])
-    return PackedInfo(**known)
+    skipped = tuple(Skipped(*entry) for entry in known["skipped"])
+    typed = {"classes": tuple(known["classes"]), "counts": dict(known["counts"]), "skipped": skipped}
+    return PackedInfo(**known | typed, checksums=dict(meta.get("checksums", {})))

@@ -7,7 +7,7 @@ on [-1, 1]^2; edges and waves are anti-aliased in closed form, so a scene is the
 tell more. No image is taken from anywhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +15,17 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
+Shape = Callable[..., Field]
 
-BODIES = ("disc", "square", "triangle", "star")
-TEXTURES = ("striped", "barred", "checked", "ringed")
-CLASSES = tuple(f"{texture} {body}" for body in BODIES for texture in TEXTURES)
 TRAIN = 20_000
 TEST = 4_000
 VERSION = "2"
 
-CHUNK = 64
-"""Images drawn at once: their float32 planes stay in the processor's cache up to about 64 px."""
-BLUR_OF_A_PIXEL = 0.4
-"""Standard deviation, in pixels, of the Gaussian that stands for the pixel's own area."""
+CHUNK = 64  # images drawn at once: their float32 planes stay in the processor's cache up to about 64 px
+BLUR_OF_A_PIXEL = 0.4  # standard deviation, in pixels, of the Gaussian that stands for the pixel's own area
 WAVES, BLOBS = 3, 5
 RIM = 0.03
-SHARED = 2 / 3
-"""How much of the hardness of one property is that of its image; the rest is the property's own."""
+SHARED = 2 / 3  # how much of the hardness of one property is that of its image; the rest is the property's own
 _SPLITS = {"train": 0, "test": 1}
 
 
@@ -38,12 +33,12 @@ _SPLITS = {"train": 0, "test": 1}
 class Ranges:
     """What the parameters of a scene are drawn from; colours and amplitudes are on [0, 1].
 
-    Some go with the hardness: from the first value, the easy end, to the second in the logarithm, or plus or minus up
-    to the one value, which is 0 at the easy end. The others are uniform between the two, or up to plus or minus the
-    one, or uniform in the logarithm where a comment says so.
+    Some depend on the hardness: they go from the first value (easy) to the second in the logarithm, or are drawn from
+    plus or minus the one value times the hardness. The others are uniform between the two, or plus or minus the one,
+    or uniform in the logarithm where a comment says so.
     """
 
-    # With the hardness: the body, and the noise over all.
+    # Dependent on the hardness: the body, and the noise over all.
     size: tuple[float, float] = (0.95, 0.48)  # half-width
     contrast: tuple[float, float] = (0.5, 0.08)  # against the background
     texture: tuple[float, float] = (0.5, 0.04)  # amplitude
@@ -128,18 +123,15 @@ class Draws:
 
     def hard(self) -> Field:
         """The hardness of one property, on [0, 1]: that of the image and the property's own."""
-        hardness: Field = np.float32(SHARED) * self.hardness + np.float32(1 - SHARED) * self.uniform(0, 1)
-        return hardness
+        return np.float32(SHARED) * self.hardness + np.float32(1 - SHARED) * self.uniform(0, 1)
 
     def towards(self, easy: float, hard: float) -> Field:
         """From the easy end to the hard end, in the logarithm."""
-        drawn: Field = np.float32(easy) * np.exp(self.hard() * np.float32(np.log(hard / easy)))
-        return drawn
+        return np.asarray(np.float32(easy) * np.exp(self.hard() * np.float32(np.log(hard / easy))))
 
     def around(self, limit: float) -> Field:
         """Plus or minus up to `limit`, less in an easy image."""
-        drawn: Field = self.hard() * self.uniform(-limit, limit)
-        return drawn
+        return self.hard() * self.uniform(-limit, limit)
 
     def noise(self, resolution: int) -> Field:
         """(N, 3, R, R): uniform with mean 0 and standard deviation 1, a new number for every pixel and channel."""
@@ -166,9 +158,8 @@ class Canvas:
         return t * t * (3 - 2 * t)
 
     def seen(self, wave: Field, frequency: Field) -> Field:
-        """What the blur leaves of a wave of frequency f: exp(-2 pi^2 f^2 sigma^2) of it."""
-        left: Field = wave * np.exp(-2 * (np.float32(np.pi) * frequency * self.sigma) ** 2)
-        return left
+        """A wave of frequency f after the blur, which multiplies it by exp(-2 pi^2 f^2 sigma^2)."""
+        return np.asarray(wave * np.exp(-2 * (np.float32(np.pi) * frequency * self.sigma) ** 2))
 
 
 def _canvas(draws: Draws, resolution: int) -> Canvas:
@@ -236,8 +227,7 @@ def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
 
 def _light(draws: Draws, canvas: Canvas) -> Field:
     level, across, down = (draws.uniform(-RANGES.light, RANGES.light) for _ in range(3))
-    factor: Field = 1 + level + across * canvas.x + down * canvas.y
-    return factor
+    return np.asarray(1 + level + across * canvas.x + down * canvas.y)
 
 
 def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: Field) -> tuple[Field, Field]:
@@ -246,43 +236,26 @@ def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: F
     x, y = canvas.x - draws.around(RANGES.place), canvas.y - draws.around(RANGES.place)
     angle = np.float32(np.pi / 180) * draws.around(RANGES.rotation)
     u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
-    distance = size * _by(labels // len(TEXTURES), _OUTLINES, u / (size * stretch), v / size * stretch)
+    distance = size * _by(labels // len(TEXTURES), BODIES, u / (size * stretch), v / size * stretch)
 
     coarse, easy, fine = RANGES.frequency
     frequency = easy * np.exp(draws.hard() * draws.uniform(np.log(coarse / easy), np.log(fine / easy)))
     pitch, phase = np.float32(2 * np.pi) * frequency, draws.around(RANGES.phase)
-    pattern = canvas.seen(_by(labels % len(TEXTURES), _PATTERNS, pitch * u, pitch * v, phase), frequency)
+    pattern = canvas.seen(_by(labels % len(TEXTURES), TEXTURES, pitch * u, pitch * v, phase), frequency)
     amplitude = draws.towards(*RANGES.texture) * (1 + draws.uniform(-0.5, 0.5, 3))
     fill = _tinted(draws, ground, draws.towards(*RANGES.contrast)) + amplitude * pattern
     fill *= 1 - draws.uniform(0, 1) * canvas.cover(-distance - np.float32(RIM))
     return canvas.cover(distance), fill
 
 
-def _by(kinds: npt.NDArray[np.int64], functions: Sequence[Callable[..., Field]], *planes: Field) -> Field:
-    """Evaluates for every image the function of its kind."""
+def _by(kinds: npt.NDArray[np.int64], functions: Mapping[str, Shape], *planes: Field) -> Field:
+    """Evaluates for every image the function whose index is its kind."""
     out = np.empty(np.broadcast_shapes(*(plane.shape for plane in planes)), dtype=np.float32)
-    for kind, function in enumerate(functions):
+    for kind, function in enumerate(functions.values()):
         chosen = kinds == kind
         if chosen.any():
             out[chosen] = function(*(plane[chosen] for plane in planes))
     return out
-
-
-def _disc(u: Field, v: Field) -> Field:
-    distance: Field = np.sqrt(u * u + v * v) - np.float32(0.85)
-    return distance
-
-
-def _square(u: Field, v: Field) -> Field:
-    distance: Field = np.maximum(np.abs(u), np.abs(v)) - np.float32(0.75)
-    return distance
-
-
-def _triangle(u: Field, v: Field) -> Field:
-    distance: Field = np.maximum(
-        np.float32(0.894) * np.abs(u) - np.float32(0.447) * v - np.float32(0.4), v - np.float32(0.8)
-    )
-    return distance
 
 
 def _star(u: Field, v: Field) -> Field:
@@ -290,32 +263,31 @@ def _star(u: Field, v: Field) -> Field:
     sector = np.float32(2 * np.pi / 5)
     angle = np.arctan2(u, -v)
     folded = np.abs(angle - sector * np.round(angle / sector))
-    r = np.sqrt(u * u + v * v)
-    distance: Field = r * np.cos(folded - np.float32(1.1)) - np.float32(0.45)
-    return distance
+    return np.sqrt(u * u + v * v) * np.cos(folded - np.float32(1.1)) - np.float32(0.45)
 
 
-def _stripes(u: Field, v: Field, phase: Field) -> Field:
-    height: Field = np.cos(u + phase)
-    return height
-
-
-def _bars(u: Field, v: Field, phase: Field) -> Field:
-    height: Field = np.cos(v + phase)
-    return height
+def _triangle(u: Field, v: Field) -> Field:
+    slope: Field = np.float32(0.894) * np.abs(u) - np.float32(0.447) * v - np.float32(0.4)
+    return np.asarray(np.maximum(slope, v - np.float32(0.8)))
 
 
 def _checks(u: Field, v: Field, phase: Field) -> Field:
     # Two waves at right angles, each of 0.71 times the frequency, hold a wave of the frequency itself on the diagonals.
     side = np.float32(0.5**0.5)
-    height: Field = np.cos(side * u + phase) * np.cos(side * v + phase) / side
-    return height
+    return np.asarray(np.cos(side * u + phase) * np.cos(side * v + phase) / side)
 
 
-def _rings(u: Field, v: Field, phase: Field) -> Field:
-    height: Field = np.cos(np.sqrt(u * u + v * v) + phase)
-    return height
-
-
-_OUTLINES = (_disc, _square, _triangle, _star)
-_PATTERNS = (_stripes, _bars, _checks, _rings)
+BODIES: Mapping[str, Shape] = {
+    "disc": lambda u, v: np.sqrt(u * u + v * v) - np.float32(0.85),
+    "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) - np.float32(0.75),
+    "triangle": _triangle,
+    "star": _star,
+}
+"""Signed distances from the outline of a body of half-width 1, negative inside."""
+TEXTURES: Mapping[str, Shape] = {
+    "striped": lambda u, v, phase: np.cos(u + phase),
+    "barred": lambda u, v, phase: np.cos(v + phase),
+    "checked": _checks,
+    "ringed": lambda u, v, phase: np.cos(np.sqrt(u * u + v * v) + phase),
+}
+CLASSES = tuple(f"{texture} {body}" for body in BODIES for texture in TEXTURES)

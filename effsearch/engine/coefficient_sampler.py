@@ -1,4 +1,4 @@
-"""Samplers of alpha, beta and gamma on the constraint, for a study with these three as real numbers from 1."""
+"""Samplers of alpha, beta and gamma that meet the constraint of compound scaling."""
 
 import math
 import random
@@ -12,20 +12,19 @@ from optuna.trial import FrozenTrial
 
 from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import CoefficientGrid, solve_gamma
-from effsearch.engine.samplers import SpaceExhausted
+from effsearch.engine.space_sampler import SpaceExhausted
 from effsearch.errors import QuantityError
 from effsearch.runs.records import CANDIDATE
 from effsearch.runs.trials import FIXED
 from effsearch.scaling import Coefficients, grow
 
-ASKS, TRIES = 8, 400
-"""Proposals of the inner sampler, then random ones, before it is taken that no new network is left."""
+ASKS, TRIES = 8, 400  # proposals of the inner sampler, then random ones, before no new network is taken to be left
 
 
 def coefficient_distributions(grid: CoefficientGrid) -> dict[str, BaseDistribution]:
-    """alpha, beta and gamma as Optuna's distributions.
+    """alpha, beta and gamma as Optuna's distributions, from 1.
 
-    They reach above the target, since whole pixels may ask for a little more of gamma than the formula does.
+    They reach above the target, since rounding to whole pixels may take a little more of gamma than the formula.
     """
     top = max(2.0, grid.target)
     limits = {"alpha": top, "beta": top**0.5, "gamma": top**0.5}
@@ -33,10 +32,10 @@ def coefficient_distributions(grid: CoefficientGrid) -> dict[str, BaseDistributi
 
 
 class CoefficientSampler(BaseSampler):
-    """TPE or NSGA-II ("evolution"), each of whose proposals is brought to the constraint of a grid.
+    """TPE or NSGA-II ("evolution"), whose proposals are projected onto the constraint of a grid.
 
     Under `formula` the logarithms are scaled until alpha * beta^2 * gamma^2 is the target; under `flops` gamma is
-    solved. A network that the study has had is not proposed again. Raises SpaceExhausted when none is left.
+    solved for. No network is proposed twice. Raises SpaceExhausted when none is left.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class CoefficientSampler(BaseSampler):
         known = {other.user_attrs[CANDIDATE]["key"] for other in others if CANDIDATE in other.user_attrs}
         for attempt in range(ASKS + TRIES):
             proposed = self.inner.sample_relative(study, trial, search_space) if attempt < ASKS else {}
-            found = self._meet(self._logs(proposed))
+            found = self._project(self._logs(proposed))
             if found is not None and found[1].key not in known:
                 return {"alpha": found[0].alpha, "beta": found[0].beta, "gamma": found[0].gamma}
         raise SpaceExhausted(f"no further network was found on the constraint in {TRIES} proposals")
@@ -76,8 +75,8 @@ class CoefficientSampler(BaseSampler):
         return 1.0
 
     def _logs(self, proposed: dict[str, Any]) -> tuple[float, float, float]:
-        """Of alpha, beta^2, gamma^2; for what is not proposed (NSGA-II leaves out what it mutates) a random share."""
-        # Exponential numbers, brought to one sum, are spread evenly over all ways to share it out.
+        """Logarithms of alpha, beta^2 and gamma^2, random where not proposed (NSGA-II leaves out what it mutates)."""
+        # Exponential variables, scaled to one sum, are uniform on the simplex.
         whole = math.log(self.grid.target)
         one, other, third = (
             power * math.log(proposed[name]) if name in proposed else -whole * math.log(1 - self.rng.random()) / 3
@@ -85,7 +84,7 @@ class CoefficientSampler(BaseSampler):
         )
         return one, other, third
 
-    def _meet(self, logs: tuple[float, float, float]) -> tuple[Coefficients, Architecture] | None:
+    def _project(self, logs: tuple[float, float, float]) -> tuple[Coefficients, Architecture] | None:
         total = sum(logs)
         if total <= 0:
             return None

@@ -1,4 +1,4 @@
-"""Completes a benchmark table: a predictor fitted to its rows stands in for those that it lacks."""
+"""Completes a benchmark table: Gaussian processes fitted to its rows predict the missing ones."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,27 +9,20 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from effsearch.benchmark_table import Entry, Quality, Table, notation
-from effsearch.engine.gaussian_process import Array, Encoding, Posterior, fit, unknown
+from effsearch.engine.gaussian_process import Array, Encoding, Points, Posterior, fit
 from effsearch.errors import TableError
 from effsearch.evaluation.tables import Listing
 from effsearch.space import FieldValues
 
-FITTED = 400
-"""Rows that the parameters of a predictor are fitted to."""
-
-MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}
-"""Rows that a predictor is conditioned on: its cost grows with their cube."""
-
-AT_ONCE, ALL = 1000, 100_000
-"""Rows that are predicted together; so many combinations are predicted at once, of more those that are asked for."""
-
-LEAST_ROWS = 20
-"""Rows without which there is nothing to fit."""
+FITTED = 400  # rows that the hyperparameters of a predictor are fitted to
+MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}  # rows it is conditioned on: the cost grows with their cube
+BATCH, ALL = 1000, 100_000  # rows predicted together, and combinations up to which all are predicted beforehand
+LEAST_ROWS = 20  # rows without which there is nothing to fit
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One measurement of any combination of choices, learnt as it is or by its logarithm, within `low` and `high`."""
+    """Predicts a measurement of any combination of choices, or its logarithm, and clips it to `low` and `high`."""
 
     encoding: Encoding
     posterior: Posterior
@@ -40,23 +33,27 @@ class Predictor:
     high: float
 
     def __call__(self, codes: Array) -> Array:
-        """The expected values for encoded networks."""
-        return self.scaled(self.posterior.mean(unknown(codes)))
+        return self._measurements(self.posterior.mean(Points.of(codes)))
 
-    def scaled(self, standard: Array) -> Array:
-        """Standardised values as they are measured."""
+    def _measurements(self, standard: Array) -> Array:
+        """What standardised values are of."""
         found = standard * self.spread + self.centre
-        return np.clip(np.exp(found) if self.logarithm else found, self.low, self.high)
+        return np.asarray(np.clip(np.exp(found) if self.logarithm else found, self.low, self.high))
 
     @property
-    def left_out(self) -> tuple[Array, Array]:
-        """Each of its rows as it is predicted from the others, and as it is."""
-        return self.scaled(self.posterior.left_out()), self.scaled(self.posterior.values)
+    def leave_one_out(self) -> tuple[Array, Array]:
+        """The prediction of each row from all others, and its measurement."""
+        return self._measurements(self.posterior.leave_one_out()), self._measurements(self.posterior.values)
+
+    def error(self, relative: bool) -> float:
+        """The root mean square of the leave-one-out errors."""
+        predicted, true = self.leave_one_out
+        return float(np.sqrt(np.mean(np.square((predicted - true) / (true if relative else 1.0)))))
 
 
 @dataclass
 class Predictions(Mapping[FieldValues, Entry]):
-    """An entry for each combination of choices: the row where there is one, else predicted when it is asked for."""
+    """An entry for each combination of choices: its row if there is one, else a prediction made when asked for."""
 
     listing: Listing
     predictors: Mapping[str, Predictor]
@@ -87,11 +84,11 @@ class Predictions(Mapping[FieldValues, Entry]):
         return self.found[row]
 
     def prepare(self, rows: Iterable[FieldValues]) -> None:
-        """Predicts many at once, in a fraction of the time that one after another takes."""
+        """Predicts many rows together, in a fraction of the time that one after another takes."""
         entries = self.listing.table.entries
         missing = [row for row in rows if row not in entries and row not in self.found]
-        for start in range(0, len(missing), AT_ONCE):
-            some = missing[start : start + AT_ONCE]
+        for start in range(0, len(missing), BATCH):
+            some = missing[start : start + BATCH]
             values = [dict(zip(self._names, row, strict=True)) for row in some]
             codes = self.predictors["accuracy"].encoding.encode(values)
             got = {name: predictor(codes) for name, predictor in self.predictors.items()}
@@ -109,33 +106,26 @@ def complete(listing: Listing) -> tuple[Table, list[Quality]]:
             f"table {table.name} has {table.size} of {listing.combinations:,} combinations, too few to predict the "
             f"others (at least {LEAST_ROWS}); search its rows alone by --pool"
         )
-    values = list(table.walk())
+    values, encoding = list(table.walk()), Encoding(table.decisions)
     rows = [table.decode(point) for point in values]
-    measured = {"accuracy": np.array([entry.accuracy for entry in rows])}
-    measured["flops"] = np.array([entry.flops for entry in rows])
-    if all(entry.params > 0 for entry in rows):
-        measured["params"] = np.array([entry.params for entry in rows])
-    encoding = Encoding(table.decisions)
+    measured = {name: np.array([getattr(entry, name) for entry in rows]) for name in MOST}
+    if not all(measured["params"] > 0):
+        del measured["params"]
     codes = encoding.encode(values)
     predictors, qualities = {}, []
     for name, column in measured.items():
         predictors[name] = predictor = _train(encoding, codes, column, name)
-        guessed, true = predictor.left_out
-        tau = float(kendalltau(guessed, true).statistic)
-        qualities.append(Quality(name, _error(predictor, relative=name != "accuracy"), tau, len(true)))
+        predicted, true = predictor.leave_one_out
+        tau = float(kendalltau(predicted, true).statistic)
+        qualities.append(Quality(name, predictor.error(relative=name != "accuracy"), tau, len(true)))
     entries = Predictions(listing, predictors)
     if len(entries) <= ALL:
         entries.prepare(entries)
     return Table(table.name, table.decisions, entries), qualities
 
 
-def _error(predictor: Predictor, relative: bool) -> float:
-    guessed, true = predictor.left_out
-    return float(np.sqrt(np.mean(np.square((guessed - true) / (true if relative else 1.0)))))
-
-
 def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> Predictor:
-    """Counts add up in some spaces and multiply in others: on a few rows both are tried."""
+    """Counts add up in some spaces and multiply in others: on a few rows both a count and its logarithm are tried."""
     order = np.random.default_rng(0).permutation(len(column))
     few, many = codes[order[:FITTED]], codes[order[: MOST[name]]]
     accuracy = name == "accuracy"
@@ -145,10 +135,10 @@ def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> Predic
         values = np.log(column) if logarithm else column
         centre, spread = float(values.mean()), max(float(values.std()), 1e-12)
         standard = (values - centre) / spread
-        kernel = fit(encoding, unknown(few), standard[order[:FITTED]])
-        small = Posterior(kernel, unknown(few), standard[order[:FITTED]])
+        kernel = fit(encoding, Points.of(few), standard[order[:FITTED]])
+        small = Posterior(kernel, Points.of(few), standard[order[:FITTED]])
         predictor = Predictor(encoding, small, centre, spread, logarithm, low, high)
-        tried.append((_error(predictor, relative=not accuracy), predictor, standard))
+        tried.append((predictor.error(relative=not accuracy), predictor, standard))
     _, best, standard = min(tried, key=lambda found: found[0])
-    whole = Posterior(best.posterior.kernel, unknown(many), standard[order[: MOST[name]]])
+    whole = Posterior(best.posterior.kernel, Points.of(many), standard[order[: MOST[name]]])
     return replace(best, posterior=whole)

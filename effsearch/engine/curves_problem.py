@@ -1,42 +1,33 @@
 """Figures 3 and 4 of the paper, as a problem for the driver: every network of every curve under every seed."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 
 from effsearch.architecture import Architecture
 from effsearch.cost import cost
-from effsearch.engine.forecast import Forecast
+from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Wait
 from effsearch.engine.retries import given_up, train_all
-from effsearch.engine.steps import Clock, Done, Outlook, Propose, Step, Wait
-from effsearch.reward import Reward
+from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.records import Candidate, Record
 from effsearch.runs.settings import CurvesSettings
 from effsearch.scaling import Multipliers, grow
 
 
 @dataclass
-class CurvesProblem:
+class CurvesProblem(Problem):
     """Trains every network under every seed, seed by seed."""
 
     settings: CurvesSettings
-    proposer: str = "curve"
-    distributions: Mapping[str, BaseDistribution] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.score, self.proposer = self.settings.score, "curve"
         self.distributions = {name: FloatDistribution(1, 100) for name in ("depth", "width", "resolution")}
         self.candidates = [self._candidate(network, by) for network, by in self.settings.networks().values()]
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    def first(self) -> Iterable[Candidate]:
-        return ()
 
     def sampler(self, proposals: int) -> BaseSampler:
         return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
@@ -58,21 +49,20 @@ class CurvesProblem:
         return self._candidate(grow(self.settings.architecture, by), by)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """Trainings done, of those that are planned, and the time left at their median."""
+        """Trainings done of those that are planned, and the time left at their median."""
         planned = len(self.candidates) * self.settings.repeats
         times = [record.seconds or 0.0 for record in records if record.state == "complete"]
         left = (planned - len(times)) * median(times) / workers if times else None
         return Outlook(f"{len(times)}/{planned} trainings", left)
 
     def planned_seconds(self, forecast: Forecast, workers: int) -> float:
-        """Of all trainings together on so many workers."""
+        """Seconds of all trainings together on that many workers."""
         proxy = self.settings.proxy
         once = sum(forecast.seconds(network, proxy, proxy.epochs) for network, _ in self.settings.networks().values())
         return self.settings.repeats * once / workers
 
     def _candidate(self, network: Architecture, by: Multipliers) -> Candidate:
-        settings = self.settings
-        total = cost(network, classes=settings.classes)
+        total = cost(network, classes=self.settings.classes)
         name = f"d={by.depth:.3g} w={by.width:.3g} r={by.resolution:.3g}"
         costs = (network.key, network.notation, total.flops, total.params)
-        return Candidate(*costs, settings.seed, name, settings.proxy.epochs, multipliers=by)
+        return Candidate(*costs, self.settings.seed, name, self.settings.proxy.epochs, multipliers=by)

@@ -1,34 +1,29 @@
 """Drives any search: ask, train, tell. One process writes the journal; workers hold no state."""
 
-import hashlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from effsearch.architecture import parse
+from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait
 from effsearch.engine.retries import failure_of
-from effsearch.engine.samplers import SpaceExhausted
-from effsearch.engine.space_sampler import AGAIN
-from effsearch.engine.steps import Clock, Done, Outlook, Propose, Step, Train, Wait
+from effsearch.engine.space_sampler import AGAIN, SpaceExhausted
 from effsearch.errors import RunError
 from effsearch.evaluation import Evaluation
 from effsearch.executors.local import Executor
 from effsearch.files import write_atomically
-from effsearch.reward import Reward
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import Candidate, Record, RecordIndex, to_json
+from effsearch.runs.records import Record, RecordIndex, to_json
 from effsearch.runs.storage import scrubbed
 from effsearch.runs.trial_store import TrialStore
 from effsearch.runs.trials import read_candidate
@@ -37,68 +32,21 @@ from effsearch.training.epoch import CorruptCheckpoint
 Evaluator = Callable[..., Evaluation]
 """(architecture, seed), or (architecture, seed, epochs, checkpoint) for a training in parts; picklable.
 
-One with a method `with_accumulation(count)` gives by it an evaluator that trains a batch in so many parts.
+Its method `with_accumulation(count)`, if any, gives an evaluator that accumulates the gradient of a batch in parts.
 """
 
-POLL = 0.25
-"""Seconds between two looks at the clock and at the wish to stop."""
+POLL = 0.25  # seconds between two checks of the clock and of `stopping`
 
-SLOW = 20
-"""Times the median seconds of a training after which one is taken to hang; never under MINUTES_AT_LEAST minutes."""
-
-MINUTES_AT_LEAST = 10
+SLOW, MINUTES_AT_LEAST = 20, 10
+"""A training times out after SLOW times the median of the others, but not before MINUTES_AT_LEAST minutes."""
 
 HOURS_AT_FIRST = 24
-"""After which a training is taken to hang while none has ended yet; its worker looks sooner whether steps are made."""
-
-
-def proposal_seed(seed: int, proposals: int) -> int:
-    """The seed of proposal number `proposals` of a search, so that a resumed one goes on alike."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{proposals}".encode()).digest()[:4], "big")
-
-
-class Problem(Protocol):
-    """What is searched: which trainings, in which order, and how they stand in the study."""
-
-    @property
-    def score(self) -> Reward: ...
-
-    @property
-    def distributions(self) -> Mapping[str, BaseDistribution]: ...
-
-    @property
-    def proposer(self) -> str:
-        """The source of the candidates that the sampler proposes."""
-        ...
-
-    def first(self) -> Iterable[Candidate]:
-        """What a new run trains before anything is proposed."""
-        ...
-
-    def sampler(self, proposals: int) -> BaseSampler:
-        """A sampler whose chance is that of proposal number `proposals`, so that a resumed run goes on alike."""
-        ...
-
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
-        """What to do, from nothing but what was done."""
-        ...
-
-    def params(self, candidate: Candidate) -> dict[str, Any]:
-        """The decisions that give a candidate."""
-        ...
-
-    def candidate(self, params: Mapping[str, Any]) -> Candidate:
-        """The candidate that decisions give."""
-        ...
-
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """How far it has come."""
-        ...
+"""The timeout while no training has ended yet; the watchdog of a worker notices sooner that no steps are made."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a search stands: its records, which of them has just ended, and the seconds since this call began."""
+    """The state of a search: its records, which of them has just ended, and the seconds since `drive` was called."""
 
     records: Sequence[Record]
     ended: Record | None
@@ -108,7 +56,7 @@ class Status:
 
     @cached_property
     def outlook(self) -> Outlook:
-        """How far the search has come; it walks all records, so that it is worked out where it is asked for."""
+        """How far the search has come; computed only when asked for, since it takes a walk over all records."""
         return self.looking()
 
 
@@ -123,8 +71,8 @@ def drive(
 ) -> Iterator[Status]:
     """Drives a run until it is done, stopped or out of `seconds`, and yields its status four times a second.
 
-    The caller holds the run. However this ends, the executor is stopped, what was running is queued for the next
-    call, and the ranking is written. `read` makes of a candidate's notation what the evaluator is given. Raises
+    The caller holds the lock of the run. However this ends, the executor is stopped, running trials are queued for the
+    next call, and the ranking is written. `read` parses a notation into the evaluator's argument. Raises
     RunError where the run cannot be read, or no longer be written, such as on a full disk; what was finished is kept.
     """
     try:
@@ -152,26 +100,24 @@ def _unwritten(run: Run, error: Exception) -> str:
     )
 
 
+@dataclass
 class _Driver:
-    """The one process that writes the trials of a run."""
+    """The only writer of the trials of a run."""
 
-    def __init__(
-        self,
-        run: Run,
-        problem: Problem,
-        evaluator: Evaluator,
-        executor: Executor,
-        seconds: float | None,
-        read: Callable[[str], Any],
-    ) -> None:
-        self.run, self.problem, self.evaluator, self.executor = run, problem, evaluator, executor
-        self.seconds, self.read = seconds, read
+    run: Run
+    problem: Problem
+    evaluator: Evaluator
+    executor: Executor
+    seconds: float | None
+    read: Callable[[str], Any]
+
+    def __post_init__(self) -> None:
         self.began = time.monotonic()
         self.changed, self.written, self.writing, self.failures = False, self.began, 0.0, -1
         self.pending: dict[Future[Evaluation], FrozenTrial] = {}
         self.alone: FrozenTrial | None = None
-        """A trial that ran out of memory before: it waits for the others to end, and the next ones wait for its end."""
-        self.store = TrialStore(run, problem.distributions, problem.sampler(0))
+        """A trial that ran out of memory before: it begins after the others have ended, and the next ones after it."""
+        self.store = TrialStore(self.run, self.problem.distributions, self.problem.sampler(0))
 
     def drive(self, stopping: Callable[[], bool]) -> Generator[Status, None, str | None]:
         """Yields the status as it changes, and returns what went wrong, if anything."""
@@ -179,7 +125,7 @@ class _Driver:
         self._queue_first()
         found = self.problem.next_step(self.store.records, self._clock())
         if isinstance(found, Done) and found.problem is not None:
-            # It was given up, and whoever goes on with it has mended what was wrong.
+            # The search was given up; whoever resumes it has fixed the cause.
             self.store.requeue_failed()
         step: Step = Wait()
         while True:
@@ -187,12 +133,14 @@ class _Driver:
                 step = self._begin_next()
                 if isinstance(step, Wait | Done):
                     break
-            if not self.pending or stopping() or self._seconds_left() <= 0:
+            if not self.pending or stopping() or self._clock().left <= 0:
                 break
             yield self.status()
             for future in wait(self.pending, timeout=POLL, return_when=FIRST_COMPLETED).done:
                 yield self.status(self._end(self.pending.pop(future), future))
-            self._write_ranking_if_due()
+            # No more than a fiftieth of the time is spent on it, however long the ranking has become.
+            if self.changed and time.monotonic() - self.written >= 50 * self.writing:
+                self.write_ranking()
         return step.problem if isinstance(step, Done) else None
 
     def status(self, ended: Record | None = None, trouble: str | None = None) -> Status:
@@ -211,18 +159,12 @@ class _Driver:
             self.store.close()
 
     def _queue_first(self) -> None:
-        """Queues what a new run begins with, or the rest of it where the driver died over that."""
+        """Queues what a new run trains first, or the rest of it where the driver died meanwhile."""
         first = {candidate.key: candidate for candidate in self.problem.first()}
         there = {record.candidate.key for record in self.store.records}
         if there <= first.keys():
             for key in (key for key in first if key not in there):
                 self.store.queue(first[key], self.problem.params(first[key]))
-
-    def _write_ranking_if_due(self) -> None:
-        """Spends no more than a fiftieth of the time on it, however long the ranking has become."""
-        since = time.monotonic() - self.written
-        if self.changed and since >= 50 * self.writing:
-            self.write_ranking()
 
     def write_ranking(self) -> None:
         start = time.monotonic()
@@ -255,10 +197,11 @@ class _Driver:
         return step if self.alone is None else Wait()
 
     def _clock(self) -> Clock:
-        return Clock(self._seconds_left(), self.store.records.typical, self.executor.workers, bool(self.pending))
+        left = math.inf if self.seconds is None else self.seconds - self._elapsed()
+        return Clock(left, self.store.records.typical, self.executor.workers, bool(self.pending))
 
     def _begin(self, step: Propose | Train, known: RecordIndex) -> FrozenTrial:
-        """The trial of a known candidate, of what is queued, or else of what the sampler proposes."""
+        """A trial of a known candidate, of a queued one, or else of what the sampler proposes."""
         problem, store = self.problem, self.store
         if isinstance(step, Train):
             # As it was proposed: a network may have several spellings, and a sampler learns from what it sees.
@@ -276,9 +219,9 @@ class _Driver:
         return store.begin(problem.candidate(params), params, unsaved.system_attrs)
 
     def _submit(self, trial: FrozenTrial, expected: float) -> None:
-        """Gives a trial to the executor, or keeps one for itself alone until nothing else runs.
+        """Gives a trial to the executor; one that ran out of memory before is kept until nothing else runs.
 
-        What ran out of memory is alone, since the others may have taken the memory that it lacked.
+        The others may have taken the memory that it lacked.
         """
         candidate = read_candidate(trial)
         assert candidate is not None
@@ -296,7 +239,7 @@ class _Driver:
         self.pending[self.executor.submit(evaluator, *task, timeout=timeout)] = trial
 
     def _end(self, trial: FrozenTrial, future: Future[Evaluation]) -> Record | None:
-        """Writes down what a training gave, or why it failed."""
+        """Stores the result of a training, or why it failed."""
         self.changed = True
         if trial is self.alone:
             self.alone = None
@@ -320,6 +263,3 @@ class _Driver:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.began
-
-    def _seconds_left(self) -> float:
-        return math.inf if self.seconds is None else self.seconds - self._elapsed()

@@ -1,16 +1,15 @@
-"""A Gaussian process over decisions: few trainings -> the accuracy of the others, and how sure that is.
+"""A Gaussian process over decisions: from few trainings, the posterior mean and variance of other accuracies.
 
-The covariance of two networks is a sum of three parts: what each decision adds on its own, what all of them do
-together (a product over decisions, so that interactions are learnt), and what follows from their size. Each decision
-has a relevance of its own in the first two, learnt from the data (R. Neal, Bayesian Learning for Neural Networks,
-1996; additive Gaussian processes, 1112.4394). Where something else predicts accuracies, they are its mean, times a
-coefficient that is learnt too and may be zero.
+The kernel is a sum of three: an additive one over the decisions, their product (for interactions), and a linear one of
+the logarithm of the cost. Each decision has a lengthscale in the product and a variance in the sum, fitted to the data
+(automatic relevance determination: R. Neal, Bayesian Learning for Neural Networks, 1996; additive Gaussian processes,
+1112.4394). The mean function is a prior prediction of the accuracy times a slope, which is fitted too and may be zero.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +19,17 @@ from scipy.optimize import minimize
 
 from effsearch.space import Decision, Value
 
-Array: TypeAlias = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.floating[Any]]
 
-CONSTANT = 1.0
-"""Prior variance of the mean of standardised accuracies."""
-
-DOUBT = 0.5
-"""Deviation of the coefficient of what is expected beforehand, as a share of its mean, which is learnt."""
+CONSTANT = 1.0  # variance of the constant kernel, for standardised accuracies
+SLOPE_DEVIATION = 0.5  # standard deviation of the slope of the mean function, as a share of the slope itself
 
 JITTER = 1e-6
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Decisions as numbers: a column for each choice, one of them set for each decision."""
+    """The one-hot encoding of decisions: a column for each choice."""
 
     decisions: tuple[Decision, ...]
 
@@ -43,90 +39,93 @@ class Encoding:
         return [0, *np.cumsum([len(decision.choices) for decision in self.decisions]).tolist()]
 
     @cached_property
-    def _columns(self) -> list[dict[Value, int]]:
-        return [
-            {choice: start + index for index, choice in enumerate(decision.choices)}
+    def _columns(self) -> dict[str, dict[Value, int]]:
+        return {
+            decision.name: {choice: start + index for index, choice in enumerate(decision.choices)}
             for decision, start in zip(self.decisions, self.starts, strict=False)
-        ]
+        }
 
     def encode(self, points: Sequence[Mapping[str, Value]]) -> Array:
         """A row for each point."""
-        found = np.zeros((len(points), self.starts[-1]))
-        names = [decision.name for decision in self.decisions]
-        where = [[column[point[name]] for name, column in zip(names, self._columns, strict=True)] for point in points]
+        codes = np.zeros((len(points), self.starts[-1]))
+        where = [[column[point[name]] for name, column in self._columns.items()] for point in points]
         if points:
-            found[np.arange(len(points))[:, None], np.array(where)] = 1
-        return found
+            codes[np.arange(len(points))[:, None], np.array(where)] = 1
+        return codes
 
     @cached_property
     def distances(self) -> Array:
-        """Between the choices of each decision, 0 to 1; a block each, since choices of two decisions never meet.
+        """Distances of 0 to 1 between the choices of each decision; choices of two decisions are at 0.
 
-        Half of it is how far two numbers are apart in order, squared; the other half is that they differ at all.
+        Half of a distance is that the choices differ; the other half is the squared difference of ranks of two
+        numbers, and 1 for two texts.
         """
         found = np.zeros((self.starts[-1], self.starts[-1]))
         for decision, start in zip(self.decisions, self.starts, strict=False):
             count = len(decision.choices)
-            place = np.arange(count) / max(1, count - 1)
-            differ = 1.0 - np.eye(count)
+            rank, differ = np.arange(count) / max(1, count - 1), 1.0 - np.eye(count)
             numbers = not any(isinstance(choice, str) for choice in decision.choices)
-            far = np.square(place[:, None] - place) if numbers else differ
+            far = np.square(rank[:, None] - rank) if numbers else differ
             found[start : start + count, start : start + count] = 0.5 * far + 0.5 * differ
         return found
 
     @cached_property
     def owner(self) -> NDArray[np.int64]:
-        """The number of the decision that each column belongs to."""
+        """The index of the decision that each column belongs to."""
         return np.repeat(np.arange(len(self.decisions)), np.diff(self.starts))
 
     @cached_property
     def blocks(self) -> Array:
-        """1 where two columns belong to one decision."""
-        found: Array = (self.owner[:, None] == self.owner).astype(np.float64)
-        return found
+        """1 where two columns belong to one decision, else 0."""
+        return np.equal(self.owner[:, None], self.owner).astype(np.float64)
 
 
-@dataclass(frozen=True)
-class Points:
-    """Networks to learn from or to predict: encoded decisions, size, and the accuracy that is expected beforehand.
+class Points(NamedTuple):
+    """Inputs of the process: one-hot codes (N, C), logarithms of costs (N,) and prior predictions of accuracy (N,).
 
     The last two are standardised, and zeros where nothing is known.
     """
 
     codes: Array
     size: Array
-    expected: Array
+    prior: Array
 
-    def __len__(self) -> int:
-        return len(self.codes)
+    @classmethod
+    def of(cls, codes: Array) -> "Points":
+        """Inputs of unknown cost and without a prior."""
+        return cls(codes, np.zeros(len(codes)), np.zeros(len(codes)))
 
     def single(self) -> "Points":
         """In single precision, for what is only compared."""
-        return Points(self.codes.astype(np.float32), self.size.astype(np.float32), self.expected.astype(np.float32))
+        return Points(*(column.astype(np.float32) for column in self))
 
     def with_more(self, others: "Points") -> "Points":
-        """These and then the others."""
-        return Points(
-            np.concatenate([self.codes, others.codes]),
-            np.concatenate([self.size, others.size]),
-            np.concatenate([self.expected, others.expected]),
-        )
+        return Points(*map(np.concatenate, zip(self, others, strict=True)))
 
     def at(self, rows: Sequence[int] | NDArray[np.int64] | slice) -> "Points":
-        """Those of some rows."""
-        return Points(self.codes[rows], self.size[rows], self.expected[rows])
+        return Points(*(column[rows] for column in self))
 
 
-def unknown(codes: Array) -> Points:
-    """Networks of which nothing but the decisions is known."""
-    return Points(codes, np.zeros(len(codes)), np.zeros(len(codes)))
+class Hyperparameters(NamedTuple):
+    """Of the kernel and the mean function.
+
+    `inverse_lengthscales` (of the product kernel) and `additive` (variances) have one value a decision; `product`,
+    `linear` and `noise` are variances; `slope` is that of the mean function.
+    """
+
+    inverse_lengthscales: Array
+    additive: Array
+    product: float
+    linear: float
+    noise: float
+    slope: float
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The mean and the covariance of standardised accuracies, by the logarithms of their parameters.
+    """The kernel and the mean function of standardised accuracies, by the logarithms of their hyperparameters.
 
-    The mean is 0 where what is expected beforehand is at its `centre`.
+    The mean is 0 where the prior prediction is `centre`.
     """
 
     encoding: Encoding
@@ -134,79 +133,67 @@ class Kernel:
     centre: float = 0.0
 
     @cached_property
-    def _parts(self) -> tuple[Array, Array, float, float, float, float]:
+    def parameters(self) -> Hyperparameters:
         count = len(self.encoding.decisions)
-        relevance, alone = np.exp(self.logs[:count]), np.exp(self.logs[count : 2 * count])
-        together, size, noise, trust = np.exp(self.logs[2 * count :])
-        return relevance, alone, float(together), float(size), float(noise) + JITTER, float(trust)
-
-    @property
-    def trust(self) -> float:
-        """The mean of the coefficient of what is expected beforehand."""
-        return self._parts[5]
-
-    @property
-    def noise(self) -> float:
-        """Variance of what no decision explains."""
-        return self._parts[4]
+        values = np.exp(self.logs)
+        product, linear, noise, slope = values[2 * count :].tolist()
+        return Hyperparameters(values[:count], values[count : 2 * count], product, linear, noise + JITTER, slope)
 
     @cached_property
-    def _tables(self) -> tuple[Array, Array]:
-        """By choices: the exponent of the product, and the sum of what each adds on its own."""
-        encoding = self.encoding
-        relevance, alone, *_ = self._parts
+    def tables(self) -> tuple[Array, Array]:
+        """For each pair of choices, the negative exponent of the product kernel and the term of the additive one."""
+        encoding, parameters = self.encoding, self.parameters
         return (
-            relevance[encoding.owner] * encoding.distances,
-            alone[encoding.owner] * np.exp(-encoding.distances) * encoding.blocks,
+            parameters.inverse_lengthscales[encoding.owner] * encoding.distances,
+            parameters.additive[encoding.owner] * np.exp(-encoding.distances) * encoding.blocks,
         )
 
-    def between(self, one: Points, other: Points) -> Array:
-        """Covariances, a row for each of `one`."""
-        exponent, alone = (table.astype(one.codes.dtype) for table in self._tables)
-        _, _, together, size, _, trust = self._parts
+    def covariance(self, one: Points, other: Points) -> Array:
+        """Prior covariances, a row for each of `one`."""
+        exponent, additive = (table.astype(one.codes.dtype) for table in self.tables)
+        parameters = self.parameters
         found: Array = (one.codes @ -exponent) @ other.codes.T
         np.exp(found, out=found)
-        found *= together
-        found += (one.codes @ alone) @ other.codes.T
-        found += (size * one.size)[:, None] * other.size
-        found += ((DOUBT * trust) ** 2 * (one.expected - self.centre))[:, None] * (other.expected - self.centre)
+        found *= parameters.product
+        found += (one.codes @ additive) @ other.codes.T
+        found += (parameters.linear * one.size)[:, None] * other.size
+        doubt = (SLOPE_DEVIATION * parameters.slope) ** 2
+        found += (doubt * (one.prior - self.centre))[:, None] * (other.prior - self.centre)
         found += CONSTANT
         return found
 
     def variance(self, points: Points) -> Array:
-        """Of each point, before anything is known."""
-        _, alone, together, size, _, trust = self._parts
-        found: Array = together + alone.sum() + CONSTANT + size * np.square(points.size)
-        found += np.square(DOUBT * trust * (points.expected - self.centre))
-        return found
+        """The prior variance at each point, without noise."""
+        product, linear, slope = self.parameters.product, self.parameters.linear, self.parameters.slope
+        constant = product + self.parameters.additive.sum() + CONSTANT
+        doubt = np.square(SLOPE_DEVIATION * slope * (points.prior - self.centre))
+        return np.asarray(constant + linear * np.square(points.size) + doubt)
 
     def mean(self, points: Points) -> Array:
-        """Of each point, before anything is known."""
-        found: Array = self.trust * (points.expected - self.centre)
-        return found
+        """The mean function at each point."""
+        return self.parameters.slope * (points.prior - self.centre)
 
 
-def prior(encoding: Encoding) -> tuple[Array, Array]:
-    """Means and deviations of the logarithms of a kernel's parameters."""
+def hyperprior(encoding: Encoding) -> tuple[Array, Array]:
+    """Means and standard deviations of the normal prior of the logarithms of a kernel's hyperparameters."""
     count = len(encoding.decisions)
     means = [np.log(8 / count)] * count + [-np.log(count)] * count + list(np.log([0.3, 0.3, 0.02, 0.7]))
     return np.array(means), np.array([1.2] * (2 * count) + [1.0, 1.2, 1.5, 1.0])
 
 
 def fit(encoding: Encoding, points: Points, values: Array, iterations: int = 40) -> Kernel:
-    """The most probable kernel for standardised accuracies (marginal likelihood and prior)."""
-    means, deviations = prior(encoding)
-    target = _Target(encoding, points, values, means, deviations)
+    """The kernel with the maximum a posteriori hyperparameters for standardised accuracies, by L-BFGS-B."""
+    means, deviations = hyperprior(encoding)
+    loss = NegativeLogPosterior(encoding, points, values, means, deviations)
     limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
-    found = minimize(
-        target, means, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": iterations, "maxcor": 20}
-    )
-    return Kernel(encoding, found.x, target.centre)
+    options = {"maxiter": iterations, "maxcor": 20}
+    found = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=limits, options=options)
+    return Kernel(encoding, found.x, loss.centre)
 
 
 @dataclass(frozen=True)
-class _Target:
-    """The negative logarithm of the posterior of a kernel's parameters, with its gradient."""
+class NegativeLogPosterior:
+    """The negative logarithm of marginal likelihood times hyperprior, with its gradient, by log hyperparameters."""
 
     encoding: Encoding
     points: Points
@@ -216,46 +203,44 @@ class _Target:
 
     @property
     def centre(self) -> float:
-        return float(self.points.expected.mean())
+        return float(self.points.prior.mean())
 
     def __call__(self, logs: Array) -> tuple[float, Array]:
         kernel, codes, n = Kernel(self.encoding, logs, self.centre), self.points.codes, len(self.values)
-        _, _, together, size, noise, trust = kernel._parts
-        exponent, own = kernel._tables
-        product = together * np.exp(-(codes @ exponent @ codes.T))
-        sizes = size * np.outer(self.points.size, self.points.size)
-        expected = trust * (self.points.expected - self.centre)
-        doubts = DOUBT**2 * np.outer(expected, expected)
-        covariance = product + codes @ own @ codes.T + sizes + doubts + CONSTANT
-        covariance[np.diag_indices(n)] += noise
-        factor, trouble = dpotrf(covariance, lower=1)
-        if trouble:
+        parameters, (exponent, additive) = kernel.parameters, kernel.tables
+        product = parameters.product * np.exp(-(codes @ exponent @ codes.T))
+        linear = parameters.linear * np.outer(self.points.size, self.points.size)
+        mean = kernel.mean(self.points)
+        doubt = SLOPE_DEVIATION**2 * np.outer(mean, mean)
+        covariance = product + codes @ additive @ codes.T + linear + doubt + CONSTANT
+        covariance[np.diag_indices(n)] += parameters.noise
+        factor, failed = dpotrf(covariance, lower=1)
+        if failed:
             return 1e10, np.zeros_like(logs)
-        surprise = self.values - expected
-        weights = cho_solve((factor, True), surprise)
+        residual = self.values - mean
+        weights = cho_solve((factor, True), residual)
+        # The derivative of the log likelihood by each covariance (Rasmussen and Williams 2006, equation 5.9).
         slope = 0.5 * (np.outer(weights, weights) - cho_solve((factor, True), np.eye(n)))
-        # How the likelihood changes with what two choices have in common, summed over all pairs of points.
         weighted = slope * product
-        by_choice = codes.T @ weighted @ codes
-        by_own = codes.T @ slope @ codes
-        count = len(self.encoding.decisions)
-        gradient = np.empty_like(logs)
-        gradient[:count] = -self._by_decision(by_choice * exponent)
-        gradient[count : 2 * count] = self._by_decision(by_own * own)
-        trusted = expected @ weights + 2 * (slope * doubts).sum()
-        gradient[2 * count :] = weighted.sum(), (slope * sizes).sum(), (noise - JITTER) * np.trace(slope), trusted
+        gradient = np.concatenate(
+            [
+                -self._by_decision((codes.T @ weighted @ codes) * exponent),
+                self._by_decision((codes.T @ slope @ codes) * additive),
+                [weighted.sum(), (slope * linear).sum(), (parameters.noise - JITTER) * np.trace(slope)],
+                [mean @ weights + 2 * (slope * doubt).sum()],
+            ]
+        )
         away = (logs - self.means) / self.deviations
-        likelihood = -0.5 * surprise @ weights - np.log(np.diag(factor)).sum()
+        likelihood = -0.5 * residual @ weights - np.log(np.diag(factor)).sum()
         return float(0.5 * away @ away - likelihood), away / self.deviations - gradient
 
     def _by_decision(self, table: Array) -> Array:
-        found: Array = np.bincount(self.encoding.owner, table.sum(1), len(self.encoding.decisions)).astype(np.float64)
-        return found
+        return np.bincount(self.encoding.owner, table.sum(1), len(self.encoding.decisions)).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is known of all networks after some were trained: a kernel, those networks and their accuracies."""
+    """The process conditioned on the values (standardised accuracies) of some points."""
 
     kernel: Kernel
     points: Points
@@ -263,97 +248,93 @@ class Posterior:
 
     @cached_property
     def factor(self) -> Array:
-        """The lower Cholesky factor of the covariance of what was trained."""
-        covariance = self.kernel.between(self.points, self.points)
-        covariance[np.diag_indices(len(self.points))] += self.kernel.noise
-        factor, trouble = dpotrf(covariance, lower=1, clean=1, overwrite_a=1)
-        if trouble:
+        """The lower Cholesky factor of the covariance of the values, with noise."""
+        covariance = self.kernel.covariance(self.points, self.points)
+        covariance[np.diag_indices(len(self.values))] += self.kernel.parameters.noise
+        factor, failed = dpotrf(covariance, lower=1, clean=1, overwrite_a=1)
+        if failed:
             raise np.linalg.LinAlgError("the covariance is not positive definite")
-        found: Array = factor
-        return found
+        return np.asarray(factor)
 
     @cached_property
     def weights(self) -> Array:
-        found: Array = cho_solve((self.factor, True), self.values - self.kernel.mean(self.points))
-        return found
+        return np.asarray(cho_solve((self.factor, True), self.values - self.kernel.mean(self.points)))
 
     def mean(self, points: Points) -> Array:
-        """The expected values."""
-        found: Array = self.kernel.mean(points) + self.kernel.between(points, self.points) @ self.weights
-        return found
+        return self.kernel.mean(points) + self.kernel.covariance(points, self.points) @ self.weights
 
-    def left_out(self) -> Array:
-        """Each value as it is predicted from all others (Rasmussen and Williams 2006, equation 5.12)."""
-        inverse = cho_solve((self.factor, True), np.eye(len(self.points)))
+    def leave_one_out(self) -> Array:
+        """The posterior mean of each value given all others (Rasmussen and Williams 2006, equation 5.12)."""
+        inverse = cho_solve((self.factor, True), np.eye(len(self.values)))
         return self.values - self.weights / np.diag(inverse)
 
 
-class Conditioned:
-    """A Gaussian process that takes one more trial at a time, with what it says of a fixed set of networks.
+class GrowingPosterior:
+    """A posterior that takes one more trial at a time, with the mean and variance of a fixed set of points.
 
-    The rows of `whitened` are those of the inverse Cholesky factor times the covariance with that set, so a trial adds
-    a row, and the variance loses its square. They are in single precision: a row is as long as the set.
-    `room` is how many trials may be added.
+    `whitened` is the inverse Cholesky factor times the covariance with that set: a trial adds a row, and its square is
+    subtracted from the variance. It is in single precision, since a row is as long as the set. `capacity` is how many
+    trials may be added.
     """
 
-    def __init__(self, kernel: Kernel, points: Points, whole: Points | None, room: int) -> None:
-        self.kernel, self.whole, self.count = kernel, whole, len(points)
-        self.kept: tuple[int, Array] | None = None
-        self.mean = self.left = np.zeros(0)
-        room += self.count
-        self.learnt = Points(np.zeros((room, points.codes.shape[1])), np.zeros(room), np.zeros(room))
-        self._keep(points, 0)
-        self.factor = np.zeros((room, room))
+    def __init__(self, kernel: Kernel, points: Points, fixed: Points | None, capacity: int) -> None:
+        self.kernel, self.fixed, self.count = kernel, fixed, len(points.codes)
+        self._before_pending: tuple[int, Array] | None = None
+        self._prior_mean: Array = np.zeros(0)
+        self._variance: Array = np.zeros(0)
+        capacity += self.count
+        self._stored = Points.of(np.zeros((capacity, points.codes.shape[1])))
+        self._store(points, 0)
+        self.factor = np.zeros((capacity, capacity))
         self.factor[: self.count, : self.count] = Posterior(kernel, points, np.zeros(self.count)).factor
-        if whole is not None:
-            self.whitened = np.empty((room, len(whole)), np.float32)
+        if fixed is not None:
+            self.whitened = np.empty((capacity, len(fixed.codes)), np.float32)
             factor = self.factor[: self.count, : self.count].astype(np.float32)
-            covariance = kernel.between(points.single(), whole)
+            covariance = kernel.covariance(points.single(), fixed)
             self.whitened[: self.count] = solve_triangular(factor, covariance, lower=True, overwrite_b=True)
-            self.mean = kernel.mean(whole)
-            self.left = kernel.variance(whole) - np.square(self.whitened[: self.count]).sum(0)
+            self._prior_mean = kernel.mean(fixed)
+            self._variance = kernel.variance(fixed) - np.square(self.whitened[: self.count]).sum(0)
 
     @property
     def points(self) -> Points:
-        return self.learnt.at(slice(self.count))
+        return self._stored.at(slice(self.count))
 
-    def _keep(self, points: Points, at: int) -> None:
-        rows, kept = slice(at, at + len(points)), self.learnt
-        kept.codes[rows], kept.size[rows], kept.expected[rows] = points.codes, points.size, points.expected
+    def _store(self, points: Points, at: int) -> None:
+        for column, new in zip(self._stored, points, strict=True):
+            column[at : at + len(points.codes)] = new
 
     def add(self, point: Points) -> None:
-        """Takes one more trial, whose value need not be known yet."""
+        """Conditions on one more trial, whose value need not be known yet."""
         n, kernel = self.count, self.kernel
-        row = solve_triangular(self.factor[:n, :n], kernel.between(self.points, point)[:, 0], lower=True)
-        length = np.sqrt(max(float(kernel.variance(point)[0]) + kernel.noise - row @ row, 1e-9))
+        row = solve_triangular(self.factor[:n, :n], kernel.covariance(self.points, point)[:, 0], lower=True)
+        length = np.sqrt(max(float(kernel.variance(point)[0]) + kernel.parameters.noise - row @ row, 1e-9))
         self.factor[n, :n], self.factor[n, n] = row, length
-        self._keep(point, n)
-        if self.whole is not None:
-            new = kernel.between(point.single(), self.whole)[0] - row.astype(np.float32) @ self.whitened[:n]
+        self._store(point, n)
+        if self.fixed is not None:
+            new = kernel.covariance(point.single(), self.fixed)[0] - row.astype(np.float32) @ self.whitened[:n]
             self.whitened[n] = new / np.float32(length)
-            self.left = self.left - np.square(self.whitened[n])
+            self._variance = self._variance - np.square(self.whitened[n])
         self.count = n + 1
 
-    def imagine(self, points: Sequence[Points]) -> None:
-        """Takes trials that have no value yet, until the next `forget`."""
-        self.kept = self.count, self.left
+    def add_pending(self, points: Sequence[Points]) -> None:
+        """Conditions on running trials, without values, until the next `drop_pending`."""
+        self._before_pending = self.count, self._variance
         for point in points:
             self.add(point)
 
-    def forget(self) -> None:
-        """Drops what was imagined."""
-        if self.kept is not None:
-            self.count, self.left = self.kept
-            self.kept = None
+    def drop_pending(self) -> None:
+        if self._before_pending is not None:
+            self.count, self._variance = self._before_pending
+            self._before_pending = None
 
-    def beliefs(self, values: Array, points: Points | None) -> tuple[Array, Array]:
-        """Mean and variance at the points, or at the whole; trials without a value in `values` have that expected."""
+    def predict(self, values: Array, points: Points | None) -> tuple[Array, Array]:
+        """Mean and variance at the points, or at the fixed set; a trial without a value has its posterior mean."""
         n, known = self.count, len(values)
-        surprise = values - self.kernel.mean(self.points)[:known]
-        weights = solve_triangular(self.factor[:known, :known], surprise, lower=True)
+        residual = values - self.kernel.mean(self.points)[:known]
+        weights = solve_triangular(self.factor[:known, :known], residual, lower=True)
         if points is None:
-            return self.mean + weights.astype(np.float32) @ self.whitened[:known], self.left
-        covariance = self.kernel.between(self.points, points)
+            return self._prior_mean + weights.astype(np.float32) @ self.whitened[:known], self._variance
+        covariance = self.kernel.covariance(self.points, points)
         whitened = solve_triangular(self.factor[:n, :n], covariance, lower=True)
         mean = self.kernel.mean(points) + weights @ whitened[:known]
         return mean, self.kernel.variance(points) - np.square(whitened).sum(0)

@@ -7,20 +7,17 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, NamedTuple
 
-from optuna.distributions import BaseDistribution
-
 from effsearch.architecture import Architecture, parse
 from effsearch.cost import cost
-from effsearch.engine.driver import proposal_seed
-from effsearch.engine.forecast import OVERHEAD
 from effsearch.engine.plan import finish, next_step
+from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, proposal_seed
 from effsearch.engine.rungs import planned_epochs
-from effsearch.engine.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
-from effsearch.engine.steps import Clock, Outlook, Propose, Step, Train
+from effsearch.engine.samplers import make_sampler
+from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
+from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
 from effsearch.prior import accuracy as predicted_accuracy
-from effsearch.reward import Reward
 from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.runs.settings import NasSettings
 from effsearch.space import Space
@@ -38,24 +35,24 @@ class Costs(NamedTuple):
 class Budget:
     """Costs of architectures by the settings of a search; latency needs a profiler.
 
-    FLOPs and parameters are exact. To measure the latency of all that a sampler thinks of would take too long: it is
-    predicted, and measured of what is about to be proposed.
+    FLOPs and parameters are exact. Measuring the latency of all that a sampler considers would take too long: it is
+    predicted, and measured for what is about to be proposed.
     """
 
     settings: NasSettings
     profiler: LatencyProfiler | None = None
 
     def cost(self, architecture: Architecture) -> float:
-        """What the reward weighs, a latency as it is predicted, so that nothing depends on what was measured when."""
-        return self.settings.score.cost(self._expected(architecture))
+        """The cost in the reward; a latency as predicted, so that proposals do not depend on what was measured when."""
+        return self.settings.score.cost(self._predicted(architecture))
 
     def measured_cost(self, architecture: Architecture) -> float:
-        """What the reward of a network that was trained has weighed."""
+        """The cost in the reward of a network that was trained."""
         return self.settings.score.cost(self.measured(architecture))
 
     def feasible(self, architecture: Architecture) -> bool:
         """Whether an architecture is within the window and the limits, its latency as predicted."""
-        return self.settings.allows(self._expected(architecture))
+        return self.settings.allows(self._predicted(architecture))
 
     def confirmed(self, architecture: Architecture) -> bool:
         """The same by the latency as it is measured, now if need be."""
@@ -65,8 +62,7 @@ class Budget:
         """All costs, the latency measured now if need be."""
         return self._costs(architecture, None if self.profiler is None else self.profiler.measure(architecture))
 
-    def _expected(self, architecture: Architecture) -> Costs:
-        """All costs, the latency as it is predicted."""
+    def _predicted(self, architecture: Architecture) -> Costs:
         return self._costs(architecture, None if self.profiler is None else self.profiler.expect(architecture))
 
     def _costs(self, architecture: Architecture, latency: float | None) -> Costs:
@@ -86,7 +82,7 @@ def known_architectures(space: Space, budget: Budget) -> dict[str, Architecture]
 
 
 @dataclass
-class NasProblem:
+class NasProblem(Problem):
     """Warm starts, then what the sampler proposes until `trials` are finished, then repeats of the finalists.
 
     With rungs, the best go on in between, and the finalists reach the last one.
@@ -99,18 +95,14 @@ class NasProblem:
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(self.settings, self.profiler)
-        known = known_architectures(self.space, self.budget)
+        self.score, self.proposer = self.settings.score, self.settings.sampler
+        budget = self.budget = Budget(self.settings, self.profiler)
+        known = known_architectures(self.space, budget)
         self.known = {name: self._candidate(network, name) for name, network in known.items()}
-        self.distributions: Mapping[str, BaseDistribution] = distributions(self.space)
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    @property
-    def proposer(self) -> str:
-        return self.settings.sampler
+        self.distributions = distributions(self.space)
+        prior = predicted_accuracy if self.settings.prior else None
+        objective = Objective(self.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
+        self.context = SamplerContext(self.space, budget.feasible, self.memory, objective)
 
     def first(self) -> Iterable[Candidate]:
         given = [self._candidate(parse(notation), "start") for notation in self.settings.start]
@@ -118,20 +110,15 @@ class NasProblem:
         return {candidate.key: candidate for candidate in [*given, *known]}.values()
 
     def sampler(self, proposals: int) -> SpaceSampler:
-        seed = proposal_seed(self.settings.seed, proposals)
-        budget, prior = self.budget, predicted_accuracy if self.settings.prior else None
-        known = Known(self.settings.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
-        return make_sampler(self.settings.sampler, self.space, budget.feasible, seed, self.memory, known)
+        return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         baseline = self.known.get("b0")
         step = next_step(records, self.settings, self.trials, baseline)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
-        if (
-            begins
-            and math.isfinite(clock.left)
-            and clock.left < clock.expected + self._closing_seconds(records, clock, step)
-        ):
+        # What closing takes is worked out from all records: only where there is a time limit.
+        limited = begins and math.isfinite(clock.left)
+        if limited and clock.left < clock.expected + self._closing_seconds(records, clock, step):
             return finish(records, self.settings, baseline, waiting=clock.pending)
         return step
 
@@ -139,10 +126,10 @@ class NasProblem:
         return self.space.encode(parse(candidate.notation))
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
-        return self._candidate(self.space.decode(dict(params)), self.settings.sampler)
+        return self._candidate(self.space.decode(dict(params)), self.proposer)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """Epochs, or trainings, that are still to come, at the median pace of those seen, shared by the workers."""
+        """The time left is that of epochs, or trainings, still to come, at the median pace so far."""
         complete = [record for record in records if record.state == "complete"]
         finished = len({record.candidate.key for record in complete})
         total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
@@ -151,7 +138,7 @@ class NasProblem:
         return Outlook(f"{finished}/{self.trials} architectures", left)
 
     def sample(self, count: int) -> list[Candidate]:
-        """Some networks that may be trained: known ones first, then random ones."""
+        """Networks that may be trained: known ones first, then random ones."""
         rng = random.Random(self.settings.seed)
         drawn = (self.space.decode(self.space.sample(rng)) for _ in range(1000 * count))
         found = {candidate.key: candidate for candidate in self.first()}
@@ -161,22 +148,22 @@ class NasProblem:
         return list(found.values())[:count]
 
     def planned_seconds(self, train: float, validate: float, workers: int) -> float:
-        """Of all trainings on so many workers, from seconds an image in training and in validation."""
-        proxy, rungs = self.settings.proxy, self.settings.rungs
-        epochs = self._planned(self.trials) * (1 if rungs else proxy.epochs)
+        """Seconds of all trainings on that many workers, from seconds an image in training and in validation."""
+        proxy = self.settings.proxy
+        epochs = self._planned(self.trials) * (1 if self.settings.rungs else proxy.epochs)
         trainings = self.trials + self._repeats()
         once = proxy.validation_images * validate + OVERHEAD
         return (epochs * proxy.train_images * train + trainings * once) / workers
 
     def _planned(self, trials: int) -> int:
-        """The size of all trainings together."""
+        """Epochs of all trainings together, or without rungs their number."""
         rungs = self.settings.rungs
         if not rungs:
             return trials + self._repeats()
         return self._rung_epochs(trials) + self._repeats() * rungs[-1]
 
     def _size(self, record: Record) -> int:
-        """A training's epochs, those of its part alone; without rungs all are of one size."""
+        """Epochs of this part of a training; without rungs 1, since all trainings are alike."""
         rungs, candidate = self.settings.rungs, record.candidate
         if not rungs or candidate.epochs is None:
             return 1
@@ -188,10 +175,10 @@ class NasProblem:
         return median(paces) if paces else None
 
     def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
-        """What is needed after a step to repeat the finalists, and before that to take the best up the rungs."""
-        rungs, rounds = self.settings.rungs, math.ceil(self._repeats() / clock.workers)
+        """Seconds needed after a step to take the best up the rungs and to repeat the finalists."""
+        rungs = self.settings.rungs
         if not rungs:
-            return clock.expected * rounds
+            return clock.expected * math.ceil(self._repeats() / clock.workers)
         there = len({record.candidate.key for record in records if record.state == "complete"})
         # A search that is promoting networks may leave out what does not become a finalist.
         promoted = there if isinstance(step, Propose) else min(there, self.settings.finalists)
@@ -199,7 +186,7 @@ class NasProblem:
         return (self._pace(records) or 0.0) * epochs / clock.workers
 
     def _rung_epochs(self, networks: int) -> int:
-        """Epochs of so many networks under the search's seed."""
+        """Epochs of that many networks under the search's seed."""
         kept = 1 if "b0" in self.known and self.settings.warm_start else 0
         return planned_epochs(self.settings.rungs, networks, self.settings.finalists + kept)
 
@@ -209,13 +196,6 @@ class NasProblem:
 
     def _candidate(self, architecture: Architecture, source: str) -> Candidate:
         costs, settings = self.budget.measured(architecture), self.settings
-        return Candidate(
-            architecture.key,
-            architecture.notation,
-            costs.flops,
-            costs.params,
-            settings.seed,
-            source,
-            epochs=settings.rungs[0] if settings.rungs else None,
-            latency=costs.latency,
-        )
+        epochs = settings.rungs[0] if settings.rungs else None
+        named = architecture.key, architecture.notation, costs.flops, costs.params
+        return Candidate(*named, settings.seed, source, epochs, latency=costs.latency)

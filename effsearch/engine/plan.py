@@ -1,11 +1,11 @@
-"""What a search does next: a pure function of what it has done, so that resuming is reading."""
+"""What an architecture search does next: a pure function of its records, so that a resumed run goes on alike."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from effsearch.engine.problem import Done, Propose, Step, Train, Wait
 from effsearch.engine.retries import FAILURES, due_again, given_up, is_running
 from effsearch.engine.rungs import Promotion
-from effsearch.engine.steps import Done, Propose, Step, Train, Wait
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record, RecordIndex
 from effsearch.runs.settings import NasSettings
@@ -33,12 +33,12 @@ def next_step(records: Sequence[Record], settings: NasSettings, trials: int, bas
 
 
 def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None, waiting: bool = False) -> Step:
-    """Repeat the baseline, and, when the search no longer waits for a first training, the finalists.
+    """Repeat the baseline under further seeds, and the finalists unless the search is `waiting` for a first training.
 
-    With rungs, as many as there are finalists reach the last one before that. A repeat changes the mean, and with it
-    who is a finalist: this goes on until the first `finalists` of the ranking are all repeated, but for no more than
-    twice as many networks. The first of all is repeated for longer, until there are four times as many: the best of
-    many single trainings owes some of its rank to luck.
+    With rungs, that many networks are promoted to the last one before. A repeat changes the mean, and with it the
+    ranking: this goes on until the best `finalists` of the ranking are all repeated, for at most twice as many
+    networks, and for the best alone for up to four times as many: the best of many single trainings owes some of its
+    rank to luck.
     """
     top = settings.rungs[-1] if settings.rungs else None
     if top is not None and not waiting:
@@ -61,17 +61,16 @@ def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate
 
 
 def promotion(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None) -> Promotion:
-    """Where the networks of a search stand on its rungs; the baseline is promoted to the last in any case."""
+    """The promotion of networks on the rungs of a search; the baseline is promoted to the last in any case."""
     return Promotion(records, settings.rungs, settings.seed, () if baseline is None else (baseline.key,))
 
 
 def _train(candidate: Candidate, settings: NasSettings) -> Train:
-    """Beyond the first rung it is one that the sampler has learnt from already."""
     return Train(candidate, again=bool(settings.rungs) and candidate.epochs != settings.rungs[0])
 
 
 def _finalists(records: Sequence[Record], settings: NasSettings, tried: dict[str, set[int]]) -> list[Candidate]:
-    """Those that are repeated already, the first of the ranking, and the next ones while there are not too many."""
+    """Networks that are repeated already, then the best-ranked others while there is room."""
     ranks = {row.key: row.rank for row in ranking(records, settings.score) if row.rank is not None and row.key in tried}
     repeated = [key for key in ranks if len(tried[key]) > 1]
     fresh = [key for key, rank in ranks.items() if rank <= settings.finalists and key not in repeated]

@@ -2,18 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from effsearch.engine.gaussian_process import Encoding
-from effsearch.engine.space_sampler import WHOLE, Feasible, Known, Memory, Searchable, SpaceSampler, always, goodness
+from effsearch.engine.gaussian_process import Array, Encoding
+from effsearch.engine.space_sampler import ENUMERABLE, SamplerContext, SpaceSampler, goodness
 from effsearch.space import Values
-
-Array: TypeAlias = NDArray[np.float64]
 
 
 @dataclass
@@ -30,25 +26,25 @@ class Policy:
     steps: int = 0
 
     def __post_init__(self) -> None:
-        size = self.encoding.starts[-1]
+        size, owner = self.encoding.starts[-1], self.encoding.owner
         self.bias, self.weights = np.zeros(size), np.zeros((size, size))
         self.moments = [np.zeros(size), np.zeros(size), np.zeros((size, size)), np.zeros((size, size))]
-        owner = self.encoding.owner
         self.earlier = owner[:, None] < owner
+        self.spans = list(zip(self.encoding.starts, self.encoding.starts[1:], strict=False))
 
-    def logs(self, codes: Array) -> Array:
-        """The logarithms of the probabilities of all choices, for networks whose earlier choices are given."""
+    def log_probabilities(self, codes: Array) -> Array:
+        """Of all choices (N, C), for networks whose earlier choices are given (N, C)."""
         logits = self.bias + codes @ self.weights
         found = np.empty_like(logits)
-        for start, end in zip(self.encoding.starts, self.encoding.starts[1:], strict=False):
+        for start, end in self.spans:
             part = logits[:, start:end] - logits[:, start:end].max(1, keepdims=True)
             found[:, start:end] = part - np.log(np.exp(part).sum(1, keepdims=True))
         return found
 
     def draw(self, count: int, rng: np.random.Generator, temperature: float) -> list[list[int]]:
-        """The numbers of the choices of `count` networks; the higher the temperature, the more uniform."""
+        """The indices of the choices of `count` networks; the higher the temperature, the more uniform."""
         codes, chosen = np.zeros((count, self.encoding.starts[-1])), []
-        for start, end in zip(self.encoding.starts, self.encoding.starts[1:], strict=False):
+        for start, end in self.spans:
             logits = (self.bias[start:end] + codes @ self.weights[:, start:end]) / temperature
             choice = (logits + rng.gumbel(size=logits.shape)).argmax(1)
             codes[np.arange(count), start + choice] = 1
@@ -56,7 +52,7 @@ class Policy:
         return np.stack(chosen, 1).tolist()  # type: ignore[no-any-return]
 
     def ascend(self, bias: Array, weights: Array, rate: float) -> None:
-        """A step of Adam (1412.6980)."""
+        """A step of Adam (1412.6980) by the gradients of bias and weights."""
         self.steps += 1
         for index, (values, gradient) in enumerate(((self.bias, bias), (self.weights, weights))):
             first, second = self.moments[2 * index], self.moments[2 * index + 1]
@@ -73,23 +69,11 @@ class ReinforceSampler(SpaceSampler):
     they are known or infeasible.
     """
 
-    def __init__(
-        self,
-        space: Searchable,
-        feasible: Feasible = always,
-        seed: int | None = None,
-        memory: Memory | None = None,
-        known: Known | None = None,
-        *,
-        batch: int = 8,
-        epochs: int = 4,
-        rate: float = 0.12,
-        entropy: float = 0.02,
-        clip: float = 0.2,
-    ) -> None:
-        super().__init__(space, feasible, seed, memory, known)
-        self.batch, self.epochs, self.rate, self.entropy, self.clip = batch, epochs, rate, entropy, clip
-        self.encoding = Encoding(space.decisions)
+    batch, epochs, rate, entropy, clip = 8, 4, 0.12, 0.02, 0.2
+
+    def __init__(self, context: SamplerContext, seed: int | None = None) -> None:
+        super().__init__(context, seed)
+        self.encoding = Encoding(self.space.decisions)
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         if not self.space.decisions:
@@ -97,35 +81,36 @@ class ReinforceSampler(SpaceSampler):
         policy, rng = self._policy(study, self.memory.finished(trials)), np.random.default_rng(self.rng.getrandbits(64))
         rows = self._rows()
         if rows is not None:
-            values, codes = rows
-            steps, logs = self.memory.notes.get("logs", (-1, codes))
-            if steps != policy.steps:
-                logs = (policy.logs(codes) * codes).sum(1)
-                self.memory.notes["logs"] = policy.steps, logs
-            # The order of log probabilities with Gumbel noise is that of draws without replacement (1903.06059).
-            order = np.argsort(-(logs + rng.gumbel(size=len(codes))))
-            yield from (values[index] for index in order.tolist())
+            yield from self._ranked(policy, *rows, rng)
             return
         for attempt in range(64):
-            for numbers in policy.draw(16, rng, temperature=1 + 0.25 * attempt):
-                yield self._values(numbers)
+            for choices in policy.draw(16, rng, temperature=1 + 0.25 * attempt):
+                yield self._values(choices)
+
+    def _ranked(self, policy: Policy, values: list[Values], codes: Array, rng: np.random.Generator) -> Iterator[Values]:
+        steps, logs = self.memory.notes.get("logs", (-1, codes))
+        if steps != policy.steps:
+            logs = (policy.log_probabilities(codes) * codes).sum(1)
+            self.memory.notes["logs"] = policy.steps, logs
+        # The order of log probabilities with Gumbel noise is that of draws without replacement (1903.06059).
+        order = np.argsort(-(logs + rng.gumbel(size=len(codes))))
+        return (values[index] for index in order.tolist())
 
     def _rows(self) -> tuple[list[Values], Array] | None:
-        """All networks, where most combinations of choices are none: drawn choices would hardly ever give one."""
+        """All networks of a space in which few combinations of choices are one: drawn choices hardly ever are."""
         if "rows" not in self.memory.notes:
             drawn = Policy(self.encoding).draw(16, np.random.default_rng(0), temperature=1)
-            values = [self._values(numbers) for numbers in drawn]
-            sparse = self.space.size <= WHOLE and not any(self.space.decode_all(values))
+            sparse = self.space.size <= ENUMERABLE and not any(self.space.decode_all(list(map(self._values, drawn))))
             values = list(self.space.walk()) if sparse else []
             self.memory.notes["rows"] = (values, self.encoding.encode(values)) if sparse else None
         found: tuple[list[Values], Array] | None = self.memory.notes["rows"]
         return found
 
-    def _values(self, numbers: Sequence[int]) -> Values:
-        return {d.name: d.choices[n] for d, n in zip(self.space.decisions, numbers, strict=True)}
+    def _values(self, choices: Sequence[int]) -> Values:
+        return {d.name: d.choices[index] for d, index in zip(self.space.decisions, choices, strict=True)}
 
     def _policy(self, study: Study, done: Sequence[FrozenTrial]) -> Policy:
-        """The policy that the finished trials give, batch by batch; what was learnt from the first is remembered."""
+        """The policy after all finished trials, batch by batch; what earlier batches gave is in the memory."""
         policy: Policy
         learnt, policy, baseline = self.memory.notes.get("reinforce", (0, Policy(self.encoding), None))
         while learnt + self.batch <= len(done):
@@ -134,23 +119,21 @@ class ReinforceSampler(SpaceSampler):
             before = np.array([goodness(study, other) for other in done[: learnt + self.batch]])
             baseline = rewards.mean() if baseline is None else 0.7 * baseline + 0.3 * rewards.mean()
             advantages = np.clip((rewards - baseline) / max(float(before.std()), 1e-12), -2, 2)
-            self._learn(policy, self.encoding.encode([other.params for other in group]), advantages)
+            self._update(policy, self.encoding.encode([other.params for other in group]), advantages)
             learnt += self.batch
         self.memory.notes["reinforce"] = learnt, policy, baseline
         return policy
 
-    def _learn(self, policy: Policy, codes: Array, advantages: Array) -> None:
-        old = (policy.logs(codes) * codes).sum(1)
+    def _update(self, policy: Policy, codes: Array, advantages: Array) -> None:
+        old = (policy.log_probabilities(codes) * codes).sum(1)
         for _ in range(self.epochs):
-            logs = policy.logs(codes)
+            logs = policy.log_probabilities(codes)
             ratio = np.exp((logs * codes).sum(1) - old)
-            outside = np.where(advantages > 0, ratio > 1 + self.clip, ratio < 1 - self.clip)
-            weight = np.where(outside, 0.0, ratio * advantages)
-            chance = np.exp(logs)
-            gradient = weight[:, None] * (codes - chance) + self.entropy * self._entropy_slope(logs, chance)
+            clipped = np.where(advantages > 0, ratio > 1 + self.clip, ratio < 1 - self.clip)
+            weight = np.where(clipped, 0.0, ratio * advantages)
+            probabilities = np.exp(logs)
+            # The gradient of the entropy of each decision by its logits.
+            entropy = -(probabilities * logs) @ self.encoding.blocks
+            entropy_gradient = -probabilities * (logs + entropy)
+            gradient = weight[:, None] * (codes - probabilities) + self.entropy * entropy_gradient
             policy.ascend(gradient.mean(0), codes.T @ gradient / len(codes) * policy.earlier, self.rate)
-
-    def _entropy_slope(self, logs: Array, chance: Array) -> Array:
-        """Of the entropy of each decision, by its logits."""
-        entropy = -(chance * logs) @ self.encoding.blocks
-        return -chance * (logs + entropy)

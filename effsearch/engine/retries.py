@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
-from effsearch.engine.steps import Done, Step, Train, Wait
+from effsearch.engine.problem import Done, Step, Train, Wait
 from effsearch.errors import ExecutorError
 from effsearch.evaluation.hardware import ContextLost, first_line, out_of_memory
 from effsearch.executors.local import WorkerLost
@@ -14,24 +14,15 @@ from effsearch.runs.records import Candidate, FailureKind, Record, RecordIndex, 
 from effsearch.text import sanitize
 from effsearch.training import Diverged
 
-ATTEMPTS = 3
-"""Of a training whose worker or node is lost again and again."""
-
-MEMORY_ATTEMPTS = 2
-"""Of a training that runs out of memory: the second with half the images at a time, and the same batch a step."""
-
-FAILURES = 5
-"""Failed attempts, with no training finished, after which a search gives up."""
-
-HOPELESS = 2
-"""RecordIndex that must have failed at every attempt before one that is due again counts as failed."""
-
-STREAK = 12
-"""Attempts that fail one after the other after which a search gives up, whatever was finished before."""
+ATTEMPTS = 3  # attempts of a training whose worker or node is lost each time
+MEMORY_ATTEMPTS = 2  # those of one that runs out of memory; the second accumulates each batch from two halves
+FAILURES = 5  # failed attempts, with no training finished, after which a search gives up
+HOPELESS = 2  # trainings that must have used up their attempts, with none finished, before a search gives up
+STREAK = 12  # failed attempts in a row after which a search gives up, whatever was finished before
 
 
 def failure_of(error: BaseException) -> tuple[FailureKind, str]:
-    """What kind of fault a training failed by, and one line that says why."""
+    """The kind of a failure, and one line that says why."""
     text = sanitize(first_line(error))
     if isinstance(error, Diverged):
         return "diverged", f"diverged: {text}"
@@ -53,7 +44,7 @@ def failure_of(error: BaseException) -> tuple[FailureKind, str]:
 
 
 def is_due(group: Sequence[Record]) -> bool:
-    """Whether a training, of which `group` are all attempts, is still to be begun, or to be tried again."""
+    """Whether a training of which `group` are all attempts is to be begun or to be tried again."""
     if not group:
         return True
     if any(record.state != "failed" for record in group):
@@ -65,8 +56,8 @@ def is_due(group: Sequence[Record]) -> bool:
 
 def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
     """The candidate as it is to be trained after the attempts of `group`."""
-    short = any(record.failure_kind == "memory" for record in group)
-    return replace(candidate, accumulation=2 if short else candidate.accumulation)
+    short_of_memory = any(record.failure_kind == "memory" for record in group)
+    return replace(candidate, accumulation=2) if short_of_memory else candidate
 
 
 def due_again(records: Iterable[Record]) -> Candidate | None:
@@ -76,10 +67,10 @@ def due_again(records: Iterable[Record]) -> Candidate | None:
 
 
 def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> str | None:
-    """Why a search is given up in which trainings only fail, or as many networks as are `planned`, or None.
+    """Why to give up a search in which trainings only fail, or as many networks as are `planned`; else None.
 
-    A training that is tried again has not failed: workers that are lost together say nothing of what they trained.
-    With `seed` only trainings under that one are looked at.
+    A training that will be tried again has not failed: workers that are lost together tell nothing of what they
+    trained. With `seed` only trainings under it are counted.
     """
     known = RecordIndex.of(records)
     failed = [(number, record) for number, record in known.numbered("failed") if seed in (None, record.candidate.seed)]
@@ -89,7 +80,7 @@ def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = Non
     final = [(number, record) for number, record in failed if training_of(record) in over]
     done = known.last_complete(seed)
     if done is None:
-        # What two trainings came to at every attempt need not be seen of all.
+        # Where two trainings have failed at every attempt, the others need not be tried as often.
         hopeless = len({training_of(record) for _, record in final}) >= HOPELESS
         return _said([record for _, record in failed]) if hopeless else None
     row = [record for number, record in final if number > done]
@@ -102,7 +93,6 @@ def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = Non
 
 
 def _said(failed: Sequence[Record], row: str = "") -> str:
-    """What failed, so often, and why the last time."""
     trainings = len({training_of(record) for record in failed})
     count = f"{trainings} trainings" if trainings == len(failed) else f"{len(failed)} attempts of {trainings} trainings"
     return f"{count}{row} failed, the last: {failed[-1].reason}"
@@ -119,7 +109,7 @@ def train_all(chosen: Sequence[Candidate], records: Sequence[Record], seeds: Seq
 def next_due(
     chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int
 ) -> Candidate | None:
-    """The first training that is still to be begun, or tried again, seed by seed, so that a stop leaves pairs."""
+    """The first training to be begun or tried again, seed by seed: a search that is stopped then has paired seeds."""
     known = RecordIndex.of(records)
     for seed in seeds:
         for candidate in chosen:
@@ -130,5 +120,4 @@ def next_due(
 
 
 def is_running(records: Sequence[Record]) -> bool:
-    """Whether a training is under way."""
     return any(record.state == "running" for record in records)

@@ -3,49 +3,31 @@
 Each proposes only networks that are feasible and that no trial of the study has had, whatever its state.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
-import optuna
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.engine.auto import AutoSampler
 from effsearch.engine.evolution import EvolutionSampler, LocalSearchSampler
 from effsearch.engine.reinforce import ReinforceSampler
-from effsearch.engine.space_sampler import (
-    TRIES,
-    Feasible,
-    Known,
-    Memory,
-    Searchable,
-    SpaceExhausted,
-    SpaceSampler,
-    always,
-    distributions,
-)
+from effsearch.engine.space_sampler import SamplerContext, SpaceSampler
 from effsearch.errors import SpaceError, listed
 from effsearch.space import Values
 
+ASKS = 3  # times that a sampler of Optuna's is asked while it proposes what is infeasible or was tried
+
 
 class LibrarySampler(SpaceSampler):
-    """One of Optuna's samplers, asked again while its proposals are known or infeasible, then moved to a neighbour."""
+    """A sampler of Optuna's: where its proposals are infeasible or were tried, their neighbours are proposed."""
 
     needs_trial = True
 
-    def __init__(
-        self,
-        inner: BaseSampler,
-        space: Searchable,
-        feasible: Feasible = always,
-        seed: int | None = None,
-        memory: Memory | None = None,
-        known: Known | None = None,
-        *,
-        asks: int = 3,
-    ) -> None:
-        super().__init__(space, feasible, seed, memory, known)
-        self.inner, self.asks = inner, asks
+    def __init__(self, inner: BaseSampler, context: SamplerContext, seed: int | None = None) -> None:
+        super().__init__(context, seed)
+        self.inner = inner
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         self.inner.before_trial(study, trial)
@@ -55,7 +37,7 @@ class LibrarySampler(SpaceSampler):
 
     def candidates(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
         asked = []
-        for _ in range(self.asks):
+        for _ in range(ASKS):
             values = self.inner.sample_relative(study, trial, self.distributions)
             if not values:  # Still in its random start.
                 return
@@ -67,66 +49,28 @@ class LibrarySampler(SpaceSampler):
             yield from near
 
 
-__all__ = [
-    "DEFAULT",
-    "LIBRARY",
-    "OWN",
-    "SAMPLERS",
-    "TRIES",
-    "AutoSampler",
-    "EvolutionSampler",
-    "Feasible",
-    "Known",
-    "LibrarySampler",
-    "LocalSearchSampler",
-    "Memory",
-    "ReinforceSampler",
-    "Searchable",
-    "SpaceExhausted",
-    "SpaceSampler",
-    "always",
-    "distributions",
-    "make_sampler",
-]
-
-
-def _tpe(seed: int) -> BaseSampler:
-    return optuna.samplers.TPESampler(multivariate=True, n_startup_trials=8, seed=seed)
-
-
-def _nsga2(seed: int) -> BaseSampler:
-    return optuna.samplers.NSGAIISampler(population_size=16, seed=seed)
-
-
-def _gp(seed: int) -> BaseSampler:
-    return optuna.samplers.GPSampler(n_startup_trials=8, seed=seed)
-
-
-_OWN: dict[str, type[SpaceSampler]] = {
+_OWN: Mapping[str, type[SpaceSampler]] = {
     "auto": AutoSampler,
     "evolution": EvolutionSampler,
     "local-search": LocalSearchSampler,
     "reinforce": ReinforceSampler,
     "random": SpaceSampler,
 }
-_LIBRARY: dict[str, Callable[[int], BaseSampler]] = {"tpe": _tpe, "nsga2": _nsga2, "gp": _gp}
+_LIBRARY: Mapping[str, Callable[..., BaseSampler]] = {
+    "tpe": partial(TPESampler, multivariate=True, n_startup_trials=8),
+    "nsga2": partial(NSGAIISampler, population_size=16),
+    "gp": partial(GPSampler, n_startup_trials=8),
+}
 
 DEFAULT = "auto"
 OWN, LIBRARY = tuple(_OWN), tuple(_LIBRARY)
 SAMPLERS = (*OWN, *LIBRARY)
 
 
-def make_sampler(
-    name: str,
-    space: Searchable,
-    feasible: Feasible,
-    seed: int,
-    memory: Memory | None = None,
-    known: Known | None = None,
-) -> SpaceSampler:
+def make_sampler(name: str, context: SamplerContext, seed: int) -> SpaceSampler:
     """The sampler of that name, one of SAMPLERS; raises SpaceError for another."""
     if name in _OWN:
-        return _OWN[name](space, feasible, seed, memory, known)
+        return _OWN[name](context, seed)
     if name in _LIBRARY:
-        return LibrarySampler(_LIBRARY[name](seed), space, feasible, seed, memory, known)
+        return LibrarySampler(_LIBRARY[name](seed=seed), context, seed)
     raise SpaceError(f"sampler must be one of {listed(SAMPLERS)}, got {name!r}")

@@ -1,9 +1,9 @@
-"""What the auto sampler knows of a study: a Gaussian process that keeps in step with its trials."""
+"""The model of the auto sampler: a Gaussian process of the accuracies of a study, and its expected improvement."""
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,38 +11,26 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
-from effsearch.engine.gaussian_process import Array, Conditioned, Encoding, Points, fit, unknown
-from effsearch.engine.space_sampler import WHOLE, Feasible, Known, Searchable, goodness
-from effsearch.space import Value, Values
+from effsearch.engine.gaussian_process import Array, Encoding, GrowingPosterior, Points, fit
+from effsearch.engine.space_sampler import ENUMERABLE, Objective, SamplerContext, goodness
+from effsearch.space import Values
 
-MOST = 400
-"""Trials that the process is conditioned on, and those that came since it was fitted."""
-
-MOST_FITTED = 160
-"""Trials that its parameters are fitted to."""
-
-GROWTH = 50
-"""Trials after which it is fitted anew, at the latest."""
-
-MOST_RUNNING = 32
-"""Running trials that are taken into account."""
+CONDITIONED = 400  # trials that the process is conditioned on at most, besides those that came since it was fitted
+FITTED = 160  # trials that its hyperparameters are fitted to at most
+GROWTH = 50  # new trials after which it is fitted again at the latest
+MOST_RUNNING = 32  # running trials that are taken into account at most
 
 DRAWN, PARENTS, MUTANTS, ROUNDS, KEPT, NEAR = 40, 5, 12, 2, 3, 30
-"""Candidates of a large space: random networks, and mutants of the best trials; in each round, of what is expected to
-improve the most the best few are kept, with mutants of theirs."""
+"""Candidates of a large space: DRAWN random networks and MUTANTS of each of the PARENTS best trials. In each of ROUNDS
+the KEPT candidates of the highest acquisition are kept, with NEAR mutants of each."""
 
-SHORTLIST = 30
-"""Of a space that is looked at as a whole, the networks that are proposed in turn until one may be trained."""
-
-LEAST_COST = 1e-12
-"""The least cost whose logarithm is taken, in FLOPs, parameters or seconds."""
-
-LOWEST = -2.5
-"""Accuracies so many deviations below the median tell that a network is bad, and not how bad."""
+SHORTLIST = 30  # networks of an enumerated space, proposed in turn until one is measured to be within the limits
+LEAST_COST = 1e-12  # the least cost whose logarithm is taken, in FLOPs, parameters or seconds
+LOWEST = -2.5  # accuracies below this many standard deviations from the median are drawn in towards it, by a logarithm
 
 
 def fitted_at(count: int, first: int) -> int:
-    """Of so many finished trials, how many the process is fitted to: it is fitted anew as they grow by an eighth."""
+    """How many of `count` finished trials the process is fitted to: it is fitted again when they grow by an eighth."""
     at = first
     while (following := at + min(GROWTH, max(2, at // 8))) <= count:
         at = following
@@ -50,24 +38,71 @@ def fitted_at(count: int, first: int) -> int:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """By which something is standardised."""
+class Standardiser:
+    """Subtracts a mean and divides by a standard deviation."""
 
     mean: float = 0.0
     deviation: float = 1.0
 
     @classmethod
-    def of(cls, values: Array, least: float) -> "Scale":
+    def of(cls, values: Array, least: float) -> "Standardiser":
         return cls(float(values.mean()), max(float(values.std()), least))
 
     def __call__(self, values: Array) -> Array:
-        found: Array = (values - self.mean) / self.deviation
-        return found
+        return (values - self.mean) / self.deviation
+
+
+class Features:
+    """Networks as inputs of the process, and their rewards as linear functions of their accuracies."""
+
+    def __init__(self, context: SamplerContext) -> None:
+        self.space, self.objective = context.space, context.objective
+        self.encoding = Encoding(self.space.decisions)
+        self.cost, self.prior = Standardiser(), Standardiser()
+        if self.objective is not None:
+            self._scale(self.objective)
+
+    def _scale(self, objective: Objective) -> None:
+        rng = random.Random(0)
+        networks = [self.space.decode(self.space.sample(rng)) for _ in range(200)]
+        self.cost = Standardiser.of(_logs(self.costs(networks)), 1e-3)
+        if objective.prior is not None:
+            self.prior = Standardiser.of(np.array([objective.prior(network) for network in networks]), 1e-9)
+
+    def costs(self, networks: Sequence[Any]) -> Array:
+        if self.objective is None:
+            return np.ones(len(networks))
+        return np.array([self.objective.cost(network) for network in networks])
+
+    def points(self, values: Sequence[Values], networks: Sequence[Any], costs: Array) -> Points:
+        points = Points.of(self.encoding.encode(values))
+        if self.objective is None or not len(values):
+            return points
+        prior = points.prior
+        if self.objective.prior is not None:
+            prior = self.prior(np.array([self.objective.prior(network) for network in networks]))
+        return Points(points.codes, self.cost(_logs(costs)), prior)
+
+    def reward_weights(self, costs: Array) -> tuple[Array, Array]:
+        """The slope and the offset of each network's reward as a function of its accuracy."""
+        if self.objective is None or not len(costs):
+            return np.ones(len(costs)), np.zeros(len(costs))
+        slopes, offsets = zip(*map(self.objective.reward.weights, costs.tolist()), strict=True)
+        return np.array(slopes), np.array(offsets)
+
+    def measured_weights(self, networks: Sequence[Any], costs: Array) -> tuple[Array, Array]:
+        """The same for trained networks, in whose rewards a cost was measured."""
+        measured = None if self.objective is None else self.objective.measured_cost
+        return self.reward_weights(costs if measured is None else np.array(list(map(measured, networks))))
+
+
+def _logs(costs: Array) -> Array:
+    return np.log(np.maximum(costs, LEAST_COST))
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Networks that may be proposed: values, keys, encoded; the reward is `slope` x accuracy + `offset`."""
+    """Networks that may be proposed: values of decisions, keys and inputs; reward = `slope` x accuracy + `offset`."""
 
     values: Sequence[Values]
     keys: Sequence[str]
@@ -79,46 +114,33 @@ class Candidates:
         return len(self.values)
 
 
-@dataclass
 class Surrogate:
-    """The process over the accuracies of a study's trials, and which networks it would train next.
+    """The process over the accuracies of a study's trials, and the networks of the highest expected improvement.
 
-    It is a function of the finished trials in the order in which they finished, however often it was asked before.
+    Its state depends on the finished trials and their order alone, however often it was asked before.
     """
 
-    space: Searchable
-    feasible: Feasible
-    known: Known | None
-    startup: int
-    accuracies: list[float] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    seen: list[Values] = field(default_factory=list)
-    fitted: int = 0
-    chosen: list[int] = field(default_factory=list)
+    def __init__(self, context: SamplerContext, startup: int) -> None:
+        self.space, self.feasible, self.objective = context.space, context.feasible, context.objective
+        self.has_prior = self.objective is not None and self.objective.prior is not None
+        self.startup, self.features = startup, Features(context)
+        self.encoding = self.features.encoding
+        self.accuracies: list[float] = []
+        self.rewards: list[float] = []
+        self.numbers: list[int] = []
+        self.seen: list[Values] = []
+        self.fitted, self.chosen = 0, list[int]()
+        self.points = Points.of(np.zeros((0, self.encoding.starts[-1])))
+        self.enumerated = self._enumerate()
+        keys = () if self.enumerated is None else self.enumerated.keys
+        self.place = {key: index for index, key in enumerate(keys)}
 
-    def __post_init__(self) -> None:
-        self.encoding = Encoding(self.space.decisions)
-        self.points = unknown(np.zeros((0, self.encoding.starts[-1])))
-        self.size, self.expected = self._scales()
-        self.whole = self._whole()
-        self.place = {} if self.whole is None else {key: index for index, key in enumerate(self.whole.keys)}
-
-    def _scales(self) -> tuple[Scale, Scale]:
-        """Of the logarithm of the cost and of the predictions of the prior, by random networks."""
-        if self.known is None:
-            return Scale(), Scale()
-        rng = random.Random(0)
-        networks = [self.space.decode(self.space.sample(rng)) for _ in range(200)]
-        logs = np.log(np.maximum([self.known.cost(network) for network in networks], LEAST_COST))
-        told = np.array([] if self.known.prior is None else [self.known.prior(network) for network in networks])
-        return Scale.of(logs, 1e-3), Scale.of(told, 1e-9) if len(told) else Scale()
-
-    def _whole(self) -> Candidates | None:
-        if self.space.size > WHOLE:
+    def _enumerate(self) -> Candidates | None:
+        """All networks of a space that is small enough."""
+        if self.space.size > ENUMERABLE:
             return None
-        values = list(itertools.islice(self.space.walk(), WHOLE + 1))
-        if len(values) > WHOLE:
+        values = list(itertools.islice(self.space.walk(), ENUMERABLE + 1))
+        if len(values) > ENUMERABLE:
             return None
         found = self.gather(values, set())
         return replace(found, points=found.points.single())
@@ -133,82 +155,58 @@ class Surrogate:
             key = network.key
             if key not in taken and key not in found and self.feasible(network):
                 found[key] = point, network
-        points, costs = [point for point, _ in found.values()], self._costs([network for _, network in found.values()])
-        slopes, offsets = self._weights(costs)
-        encoded = self._points(points, [network for _, network in found.values()], costs)
-        return Candidates(points, list(found), encoded, slopes, offsets)
-
-    def _costs(self, networks: Sequence[Any]) -> Array:
-        known = self.known
-        return np.ones(len(networks)) if known is None else np.array([known.cost(network) for network in networks])
-
-    def _points(self, values: Sequence[Mapping[str, Value]], networks: Sequence[Any], costs: Array) -> Points:
-        codes, known = self.encoding.encode(values), self.known
-        if known is None or not len(values):
-            return unknown(codes)
-        size, told = self.size(np.log(np.maximum(costs, LEAST_COST))), np.zeros(len(values))
-        if known.prior is not None:
-            told = self.expected(np.array([known.prior(network) for network in networks]))
-        return Points(codes, size, told)
-
-    def _weights(self, costs: Array) -> tuple[Array, Array]:
-        if self.known is None or not len(costs):
-            return np.ones(len(costs)), np.zeros(len(costs))
-        slopes, offsets = zip(*map(self.known.reward.weights, costs.tolist()), strict=True)
-        return np.array(slopes), np.array(offsets)
+        points, networks = [point for point, _ in found.values()], [network for _, network in found.values()]
+        costs = self.features.costs(networks)
+        inputs = self.features.points(points, networks, costs)
+        return Candidates(points, list(found), inputs, *self.features.reward_weights(costs))
 
     def follows(self, done: Sequence[FrozenTrial]) -> bool:
-        """Whether the trials that it has seen are the first of these, as they are unless clocks disagree."""
+        """Whether the trials learnt so far come first in `done`, as they do unless clocks disagree."""
         return self.numbers == [trial.number for trial in done[: len(self.numbers)]]
 
-    def learn(self, study: Study, done: Sequence[FrozenTrial], pending: Sequence[FrozenTrial]) -> None:
-        """Takes in the trials that have finished, and those that run."""
-        self._observe(study, done[len(self.seen) :])
+    def learn(self, study: Study, done: Sequence[FrozenTrial], running: Sequence[FrozenTrial]) -> None:
+        """Conditions on all finished trials and on those that run."""
+        if new := done[len(self.seen) :]:
+            self._observe(study, new)
         at = fitted_at(len(done), self.startup)
         if at != self.fitted:
             self._fit(at)
-        self.process.forget()
+        self.process.drop_pending()
         for index in range(self.fitted + len(self.chosen) - self.base, len(done)):
             self.chosen.append(index)
             self.process.add(self.points.at([index]))
-        running = [self._read(trial) for trial in pending[:MOST_RUNNING]]
-        networks = [network for _, network in running]
-        points = self._points([values for values, _ in running], networks, self._costs(networks))
-        self.process.imagine([points.at([index]) for index in range(len(running))])
+        values, networks = self._read(running[:MOST_RUNNING])
+        points = self.features.points(values, networks, self.features.costs(networks))
+        self.process.add_pending([points.at([index]) for index in range(len(values))])
 
-    def _read(self, trial: FrozenTrial) -> tuple[Values, Any]:
-        """The values of a trial and its network."""
-        values: Values = {decision.name: trial.params[decision.name] for decision in self.space.decisions}
-        return values, self.space.decode(values)
+    def _read(self, trials: Sequence[FrozenTrial]) -> tuple[list[Values], list[Any]]:
+        """The values of the decisions of each trial, and its network."""
+        values = [{decision.name: trial.params[decision.name] for decision in self.space.decisions} for trial in trials]
+        return values, [self.space.decode(point) for point in values]
 
     def _observe(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
-        if not trials:
-            return
-        read = [self._read(trial) for trial in trials]
-        values, networks = [values for values, _ in read], [network for _, network in read]
-        measured_cost = None if self.known is None else self.known.measured_cost
-        costs = self._costs(networks)
-        slopes, offsets = self._weights(
-            costs if measured_cost is None else np.array(list(map(measured_cost, networks)))
-        )
+        values, networks = self._read(trials)
+        costs = self.features.costs(networks)
+        slopes, offsets = self.features.measured_weights(networks, costs)
         rewards = np.array([goodness(study, trial) for trial in trials])
-        self.points = self.points.with_more(self._points(values, networks, costs))
+        self.points = self.points.with_more(self.features.points(values, networks, costs))
         self.numbers += [trial.number for trial in trials]
         self.seen += values
         self.rewards += rewards.tolist()
         self.accuracies += ((rewards - offsets) / slopes).tolist()
 
     def _fit(self, count: int) -> None:
-        """Fits the process to the first `count` trials, or to the best and a sample of the others."""
-        self.chosen = self._sample(count, MOST)
-        rows = self._sample(count, MOST_FITTED)
+        """Fits the process to the first `count` trials, or to a subset of them."""
+        self.chosen = self._subset(count, CONDITIONED)
+        rows = self._subset(count, FITTED)
         values, _, _ = self._standardised(rows)
         kernel = fit(self.encoding, self.points.at(rows), values)
-        whole = None if self.whole is None else self.whole.points
-        self.process = Conditioned(kernel, self.points.at(self.chosen), whole, GROWTH + MOST_RUNNING)
+        fixed = None if self.enumerated is None else self.enumerated.points
+        self.process = GrowingPosterior(kernel, self.points.at(self.chosen), fixed, GROWTH + MOST_RUNNING)
         self.fitted, self.base = count, len(self.chosen)
 
-    def _sample(self, count: int, most: int) -> list[int]:
+    def _subset(self, count: int, most: int) -> list[int]:
+        """The first `count` trials, or of more than `most` the best half, and a random half of the others."""
         if count <= most:
             return list(range(count))
         order = np.argsort(-np.array(self.rewards[:count]), kind="stable")
@@ -224,38 +222,37 @@ class Surrogate:
         below = np.maximum(LOWEST - found, 0)
         return np.where(below > 0, LOWEST - np.log1p(below), found), float(middle), spread
 
-    @property
-    def has_prior(self) -> bool:
-        return self.known is not None and self.known.prior is not None
-
-    def promised(self, candidates: Candidates) -> Array:
-        """The reward of each if the prior were right."""
-        accuracy = candidates.points.expected * self.expected.deviation + self.expected.mean
-        return candidates.slope * accuracy + candidates.offset
+    def prior_reward(self, candidates: Candidates) -> Array:
+        """The reward of each candidate if the prior were right."""
+        scale = self.features.prior
+        return candidates.slope * (candidates.points.prior * scale.deviation + scale.mean) + candidates.offset
 
     def acquisition(self, candidates: Candidates) -> Array:
-        """The logarithm of the improvement of the reward that each may be expected to bring."""
+        """The logarithm of the expected improvement of the reward."""
         values, middle, spread = self._standardised(self.chosen)
-        mean, variance = self.process.beliefs(values, None if candidates is self.whole else candidates.points)
+        mean, variance = self.process.predict(values, None if candidates is self.enumerated else candidates.points)
         # Noise is taken as a network's own: what is trained is compared by what it reached.
-        deviation = np.sqrt(np.maximum(variance, 1e-9) + self.process.kernel.noise)
+        deviation = np.sqrt(np.maximum(variance, 1e-9) + self.process.kernel.parameters.noise)
         slope = candidates.slope * spread
         expected = mean * slope + candidates.slope * middle + candidates.offset
-        return log_improvement(expected, deviation * slope, max(self.rewards))
+        return log_expected_improvement(expected, deviation * slope, max(self.rewards))
 
     def propose(self, taken: set[str], rng: random.Random) -> Iterator[Values]:
-        """What it would train, best first."""
-        if self.whole is not None:
-            free = np.ones(len(self.whole), bool)
-            free[[self.place[key] for key in taken if key in self.place]] = False
-            if free.any():
-                scores = np.where(free, self.acquisition(self.whole), -np.inf)
-                # More than one, since the first may turn out to be outside the limits when it is measured.
-                order = np.argsort(-scores, kind="stable")[: min(SHORTLIST, int(free.sum()))]
-                yield from (self.whole.values[int(index)] for index in order)
+        """The values of networks, by falling acquisition."""
+        if self.enumerated is None:
+            yield from self._search(taken, rng)
             return
-        pool = self.gather(self._drawn(rng), taken)
-        best: list[Values] = []
+        free = np.ones(len(self.enumerated), bool)
+        free[[self.place[key] for key in taken if key in self.place]] = False
+        if free.any():
+            scores = np.where(free, self.acquisition(self.enumerated), -np.inf)
+            # More than one, since the first may turn out to be outside the limits when it is measured.
+            order = np.argsort(-scores, kind="stable")[: min(SHORTLIST, int(free.sum()))]
+            yield from (self.enumerated.values[int(index)] for index in order)
+
+    def _search(self, taken: set[str], rng: random.Random) -> Iterator[Values]:
+        """Maximises the acquisition over a large space by a few rounds of mutation."""
+        pool, best = self.gather(self._drawn(rng), taken), list[Values]()
         for following in range(ROUNDS + 1):
             if following:
                 pool = self.gather(itertools.chain(best, *(self._mutants(point, NEAR, rng) for point in best)), taken)
@@ -277,12 +274,11 @@ class Surrogate:
         return (self.space.mutate(point, (1, 1, 1, 2, 1, 3)[index % 6], rng) for index in range(count))
 
 
-def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
+def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     """The logarithm of the expected improvement of a normal variable over `best`, also where that is tiny."""
-    lead = (mean - best) / deviation
-    near = np.maximum(lead, -5)
+    z = (mean - best) / deviation
+    near = np.maximum(z, -5)
     direct = np.log(np.exp(-0.5 * near**2) / np.sqrt(2 * np.pi) + near * ndtr(near))
-    # Far below, phi(u) + u Phi(u) tends to phi(u) / u^2.
-    far = -0.5 * lead**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(np.maximum(-lead, 1))
-    found: Array = np.where(lead > -5, direct, far) + np.log(deviation)
-    return found
+    # Far below, phi(z) + z Phi(z) tends to phi(z) / z^2.
+    far = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - 2 * np.log(np.maximum(-z, 1))
+    return np.asarray(np.where(z > -5, direct, far) + np.log(deviation))

@@ -1,29 +1,26 @@
 """The search of a benchmark table, as a problem for the driver: accuracies are looked up, not trained."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution
-
 from effsearch.benchmark_table import Entry, Table
-from effsearch.engine.driver import proposal_seed
-from effsearch.engine.samplers import Known, Memory, SpaceSampler, distributions, make_sampler
-from effsearch.engine.steps import Clock, Done, Outlook, Propose, Step, Wait
+from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Wait, proposal_seed
+from effsearch.engine.samplers import make_sampler
+from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation import Evaluation
-from effsearch.reward import Reward
 from effsearch.runs.records import PREDICTED, Candidate, Record
 from effsearch.runs.settings import TableSettings
 
 
 def look_up(entry: Entry, seed: int) -> Evaluation:
-    """What a table says of a network: its accuracy after no epoch of training."""
+    """The accuracy that a table has for a network, whatever the seed."""
     return Evaluation(entry.accuracy, epochs=0, seconds=0.0)
 
 
 @dataclass
-class TableProblem:
-    """What the sampler proposes, until `trials` are looked up."""
+class TableProblem(Problem):
+    """Looks up what the sampler proposes, until `trials` networks are complete."""
 
     table: Table
     settings: TableSettings
@@ -31,23 +28,14 @@ class TableProblem:
     memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
-        self.distributions: Mapping[str, BaseDistribution] = distributions(self.table)
-
-    @property
-    def score(self) -> Reward:
-        return self.settings.score
-
-    @property
-    def proposer(self) -> str:
-        return self.settings.sampler
-
-    def first(self) -> Iterable[Candidate]:
-        return ()
+        self.score, self.proposer = self.settings.score, self.settings.sampler
+        settings = self.settings
+        objective = Objective(settings.score, settings.cost)
+        self.context = SamplerContext(self.table, settings.feasible, self.memory, objective)
+        self.distributions = distributions(self.table)
 
     def sampler(self, proposals: int) -> SpaceSampler:
-        settings = self.settings
-        seed, known = proposal_seed(settings.seed, proposals), Known(settings.score, settings.cost)
-        return make_sampler(settings.sampler, self.table, settings.feasible, seed, self.memory, known)
+        return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
         done = sum(record.state in ("complete", "running", "queued") for record in records)
@@ -59,10 +47,10 @@ class TableProblem:
         return dict(self.table.encode(candidate.notation))
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
-        entry, settings = self.table.decode(dict(params)), self.settings
-        source = settings.sampler + (PREDICTED if entry.predicted else "")
-        flops, params_ = round(entry.flops), round(entry.params)
-        return Candidate(entry.key, entry.notation, flops, params_, settings.seed, source)
+        entry = self.table.decode(dict(params))
+        source = self.proposer + (PREDICTED if entry.predicted else "")
+        costs = round(entry.flops), round(entry.params)
+        return Candidate(entry.key, entry.notation, *costs, self.settings.seed, source)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
         finished = sum(record.state == "complete" for record in records)

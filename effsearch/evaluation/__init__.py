@@ -1,4 +1,4 @@
-"""From an architecture to an accuracy: by a proxy training (`training`)."""
+"""From an architecture to its accuracy and its speed."""
 
 from effsearch.evaluation.evaluation import Evaluation
 from effsearch.evaluation.proxy import PROXIES, QUICK, STANDARD, Proxy, find_proxy

@@ -1,4 +1,4 @@
-"""Which processors there are, and what the GPUs can do."""
+"""The processors of this machine, and the memory of its GPUs."""
 
 import platform
 import re
@@ -22,7 +22,7 @@ def gpus() -> int:
 
 
 def survey() -> list[Gpu]:
-    """What each GPU is and has; for a process that then ends, since asking takes some of a GPU's memory."""
+    """All GPUs; for a process that then ends, since asking takes some of a GPU's memory."""
     found = []
     for number in range(gpus()):
         with torch.cuda.device(number):
@@ -32,7 +32,7 @@ def survey() -> list[Gpu]:
 
 
 def check_device(device: str) -> None:
-    """Raises ExecutorError where a training is to be on a GPU, and torch has none."""
+    """Raises ExecutorError if a training needs a GPU and torch finds none."""
     if device == "cuda" and not gpus():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a build for CPUs"
         raise ExecutorError(
@@ -43,10 +43,10 @@ def check_device(device: str) -> None:
 
 @contextmanager
 def given_back(device: str) -> Iterator[None]:
-    """Around one call that trains: its memory on a GPU is there for the next training afterwards, however it ends.
+    """Around one call that trains: frees its memory on a GPU for the next training, however it ends.
 
-    It must be one call, since the frames of a training hold its tensors for as long as its traceback lives, and only
-    those that no longer run can be cleared. Raises ContextLost where no later training in this process can work.
+    It must be one call, since the traceback of an error holds the tensors of its frames, and only frames that have
+    returned can be cleared. Raises ContextLost where no later training in this process can work.
     """
     try:
         try:
@@ -69,7 +69,7 @@ def _empty_cache(device: str) -> None:
 
 
 def cpu_name() -> str:
-    """The processor as Linux names it, or its architecture."""
+    """The model name of the processor, where Linux tells it, or its architecture."""
     try:
         text = _CPUS.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""What an evaluation tells of an architecture, and the one that only predicts it."""
+"""The result of evaluating an architecture, and evaluators that train nothing."""
 
 import math
 import time
@@ -14,9 +14,9 @@ from effsearch.training import Epoch
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Validation accuracy (a fraction), the epochs and seconds it took, and the course of the training.
+    """Validation accuracy (a fraction), the epochs and seconds it took, and the history of the training.
 
-    `checkpoint` is what a training that was stopped before its end can be continued from.
+    A training that was stopped before its end can be continued from `checkpoint`.
     """
 
     accuracy: float
@@ -32,9 +32,9 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class FunctionEvaluator:
-    """A function that gives the accuracy (a fraction) of an architecture, in place of a training; raises what it does.
+    """Evaluates by a function from an architecture to its accuracy (a fraction).
 
-    Raises QuantityError where it gives no number.
+    Raises what the function does, and QuantityError where it returns no number.
     """
 
     function: Callable[[Architecture], float]

@@ -17,13 +17,12 @@ from effsearch.training import Epoch, Recipe
 from effsearch.training.checkpoint import history_of
 from effsearch.training.loop import images_at_once, top_accuracy, train
 
-FIVE_FROM = 10
-"""Classes from which top-5 accuracy is told."""
+FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What is trained how; the resolution is the architecture's, `device` cpu or cuda."""
+    """A full training, at the resolution of the architecture; `device` is cpu or cuda."""
 
     architecture: Architecture
     recipe: Recipe
@@ -65,49 +64,39 @@ def train_whole(
 
     Raises WeightsError for a file that does not fit, Diverged, ContextLost, and whatever running out of memory raises.
     """
+
+    def run() -> TrainedNetwork:
+        recipe, architecture = whole.recipe, whole.architecture
+        torch.manual_seed(whole.seed)
+        network = build(
+            architecture,
+            len(images.classes),
+            dropout=recipe.dropout_for(cost(architecture).params),
+            drop_path=recipe.drop_path,
+            zero_init=recipe.zero_init,
+        )
+        if weights is not None and state is None:
+            note(f"from {weights}, {start_from(network, architecture, weights)}")
+        trained = train(
+            network,
+            images,
+            recipe,
+            resolution=architecture.resolution,
+            epochs=whole.epochs,
+            seed=whole.seed,
+            device=torch.device(whole.device),
+            every_epoch=True,
+            on_epoch=on_epoch,
+            on_step=on_step,
+            keep=keep,
+            checkpoint=state,
+            accumulation=accumulation,
+        )
+        assert isinstance(trained.network, Network)
+        return TrainedNetwork(architecture, trained.network, images_at_once(recipe, accumulation))
+
     with given_back(whole.device):
-        return _train(whole, images, weights, state, keep, on_epoch, on_step, note, accumulation)
-
-
-def _train(
-    whole: Whole,
-    images: ImageSet,
-    weights: Path | None,
-    state: bytes | None,
-    keep: Callable[[bytes], None] | None,
-    on_epoch: Callable[[Epoch], None] | None,
-    on_step: Callable[[int, int], None] | None,
-    note: Callable[[str], Any],
-    accumulation: int,
-) -> TrainedNetwork:
-    recipe, architecture = whole.recipe, whole.architecture
-    torch.manual_seed(whole.seed)
-    network = build(
-        architecture,
-        len(images.classes),
-        dropout=recipe.dropout_for(cost(architecture).params),
-        drop_path=recipe.drop_path,
-        zero_init=recipe.zero_init,
-    )
-    if weights is not None and state is None:
-        note(f"from {weights}, {start_from(network, architecture, weights)}")
-    trained = train(
-        network,
-        images,
-        recipe,
-        resolution=architecture.resolution,
-        epochs=whole.epochs,
-        seed=whole.seed,
-        device=torch.device(whole.device),
-        every_epoch=True,
-        on_epoch=on_epoch,
-        on_step=on_step,
-        keep=keep,
-        checkpoint=state,
-        accumulation=accumulation,
-    )
-    assert isinstance(trained.network, Network)
-    return TrainedNetwork(architecture, trained.network, images_at_once(recipe, accumulation))
+        return run()
 
 
 def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a GPU is and how it fails, signals to processes, freed memory, and a watchdog for hangs. Needs no torch."""
+"""GPUs and how they fail, signals to processes, freed memory, and a watchdog for hangs. Needs no torch."""
 
 import ctypes
 import faulthandler
@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 MEMORY = (
     "CUDA out of memory",
@@ -23,7 +22,7 @@ CONTEXT = (
     "CUDNN_STATUS_EXECUTION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR",
 )
-"""In what torch says, and nowhere else: its exceptions are plain RuntimeErrors in some releases."""
+"""Parts of torch's error messages: its exceptions are plain RuntimeErrors in some releases."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class Gpu:
 
     @property
     def precision(self) -> str:
-        """What networks are trained in."""
         return "bf16" if self.bf16 else "float32"
 
 
@@ -45,38 +43,37 @@ class ContextLost(Exception):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a training failed for want of memory, of the host or of a GPU."""
+    """Whether a training ran out of memory, of the host or of a GPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return any(part in str(error) for part in MEMORY)
 
 
 def loses_context(error: BaseException) -> bool:
-    """Whether an error is one after which a process can no longer use its GPU."""
+    """Whether a process can no longer use its GPU after an error."""
     return isinstance(error, RuntimeError) and not out_of_memory(error) and any(part in str(error) for part in CONTEXT)
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the hints that torch adds."""
+    """The first line of an error's message, without the hints that torch adds."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def send(processes: Iterable[int], what: int) -> None:
-    """Sends a signal to each of the processes that is there."""
+    """Sends a signal to each of the processes that still exists."""
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process, what)
 
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Of glibc's mallopt."""
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep what it frees, since the next step of a training asks for as much again.
+    """Lets this process keep the memory that it frees, since the next step of a training allocates as much again.
 
-    Memory that is given back to the system has to be had anew page by page, which takes a tenth or more of a step at
-    64 px. Only glibc can be told; elsewhere nothing is done.
+    Page faults of memory that was returned to the system take a tenth or more of a step at 64 px. Without glibc
+    nothing is done.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -84,28 +81,25 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_MAX, 0)
 
 
-MINUTES = 30
-"""Without a step after which a training is taken to hang."""
+MINUTES = 30  # minutes without a step after which a training is taken to hang
 
 
 class Watchdog:
-    """Within it, `beat` must be called again and again; else the process prints its stacks to stderr and exits.
+    """Within it, `beat` must be called every `seconds`, or the process prints its stacks to stderr and exits.
 
-    The clock runs in a thread of C, so that a hang in native code that holds the interpreter is ended too.
+    The timer is a thread in C, so that it also ends a hang in native code that holds the interpreter.
     """
 
     def __init__(self, seconds: float = 60.0 * MINUTES) -> None:
         self.seconds = seconds
 
     def beat(self, step: int = 0, steps: int = 0) -> None:
-        """Says that the training goes on."""
+        """Restarts the timer."""
         faulthandler.dump_traceback_later(self.seconds, exit=True)
 
     def __enter__(self) -> "Watchdog":
         self.beat()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         faulthandler.cancel_dump_traceback_later()

@@ -1,5 +1,7 @@
-"""A cheap training that ranks architectures as a full one would."""
+"""A cheap training that ranks architectures as a full one would, and the seconds that it takes."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from effsearch.architecture import MOST_CHANNELS, Architecture
@@ -58,6 +60,50 @@ class Proxy:
                 f"the proxy's width {self.width:g} makes {channels:,} of the {most:,} channels in space {space.name}; "
                 f"at most {MOST_CHANNELS:,} may be built"
             )
+
+
+AXES = ("depth", "width", "resolution")
+TIMED = ("baseline", *AXES)
+"""The networks whose speed is measured for a forecast: the baseline, and one that is grown along each axis."""
+
+OVERHEAD = 1.0  # seconds of a training besides its steps: reading, building, writing
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Predicts seconds of trainings: `train` and `validate` are those of an image for the baseline.
+
+    They grow with the depth, width and resolution of a network to the `powers` of these axes.
+    """
+
+    baseline: Architecture
+    train: float
+    validate: float
+    powers: Mapping[str, float]
+
+    @classmethod
+    def of(cls, timed: Mapping[str, tuple[Architecture, float, float]]) -> "Forecast":
+        """From the architecture and its training and validation seconds an image, for each of TIMED."""
+        baseline, train, validate = timed["baseline"]
+        powers = {}
+        for axis in AXES:
+            architecture, seconds, _ = timed[axis]
+            growth = _growth(architecture, baseline)[axis]
+            powers[axis] = math.log(seconds / train) / math.log(growth) if growth > 1 else 0.0
+        return cls(baseline, train, validate, powers)
+
+    def seconds(self, architecture: Architecture, proxy: Proxy, epochs: int) -> float:
+        """Seconds of a training of `epochs` epochs that is validated once, at its end."""
+        growth = _growth(architecture, self.baseline)
+        factor = math.exp(sum(self.powers[axis] * math.log(growth[axis]) for axis in AXES))
+        images = epochs * proxy.train_images * self.train + proxy.validation_images * self.validate
+        return factor * images + OVERHEAD
+
+
+def _growth(architecture: Architecture, baseline: Architecture) -> dict[str, float]:
+    grown = architecture.layers, architecture.channels, architecture.resolution
+    before = baseline.layers, baseline.channels, baseline.resolution
+    return {axis: after / base for axis, after, base in zip(AXES, grown, before, strict=True)}
 
 
 QUICK = Proxy(

@@ -21,8 +21,8 @@ class ProxyTraining:
     """A proxy training on the packed image set in `folder`; a value, so that it can be sent to a worker.
 
     `split_seed` gives the validation split and the images used, the same for all candidates; `device` is cpu or cuda.
-    With `baseline_resolution` (px) a network of another resolution is trained at that of the proxy in proportion. A
-    batch is trained in `accumulation` parts.
+    With `baseline_resolution` (px) the proxy's resolution is scaled by that of a network over it. The gradient of a
+    batch is accumulated from `accumulation` parts.
     """
 
     proxy: Proxy
@@ -35,7 +35,7 @@ class ProxyTraining:
     def __call__(
         self, architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
     ) -> Evaluation:
-        """Trains and validates one architecture, or goes on until an epoch.
+        """Trains and validates one architecture, `until` an epoch if given, on from a checkpoint if given.
 
         Raises Diverged, CorruptCheckpoint, ContextLost, and ExecutorError where there is no GPU to train on.
         """
@@ -43,7 +43,7 @@ class ProxyTraining:
             return self._train(architecture, seed, until, checkpoint, watchdog)
 
     def with_accumulation(self, count: int) -> "ProxyTraining":
-        """The same with each batch in so many parts: what is left of memory may do for that."""
+        """The same with each batch in `count` parts, which take less memory."""
         return replace(self, accumulation=count)
 
     def _train(
@@ -84,7 +84,7 @@ class ProxyTraining:
         return Evaluation(reached, len(history), time.perf_counter() - start, history, trained.checkpoint)
 
     def proxy_for(self, architecture: Architecture) -> Proxy:
-        """The proxy at the resolution that stands for the architecture's."""
+        """The proxy at its resolution for an architecture."""
         if self.baseline_resolution is None:
             return self.proxy
         return self.proxy.scaled(architecture.resolution / self.baseline_resolution)

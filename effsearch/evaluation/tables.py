@@ -26,18 +26,25 @@ MEASURED = re.compile(
 """What a column of measurements is called: accuracy, accuracy_std, train_time_s, throughput_a100, latency_ms."""
 
 NAMING = re.compile(r"(^|_)(id|index|key|hash|name|arch|notation)(_|$)")
-"""What a column that names its rows is called; where each row has another value it is no decision."""
+"""What a column that names its rows is called; where all its values differ it is no decision."""
 
-MOST_CHOICES = 64
-"""A column with more distinct values than this is no decision."""
+LIMITS = {
+    "accuracy": (0.0, 1.0),
+    "flops": (1.0, math.inf),
+    "params": (0.0, math.inf),
+    "accuracy_std": (-math.inf, math.inf),
+}
+"""The columns of measurements that are read, with the least and the greatest value allowed."""
+
+MOST_CHOICES = 64  # a column with more distinct values than this is no decision
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table as it was read: the networks that have a row, and how the file was understood.
+    """A table as read from a file.
 
-    `complete` says that every combination has a row; `others` names the columns that are neither decisions nor used;
-    `repeats` counts rows whose network has an earlier row too, all of which were averaged.
+    `complete` says that every combination has a row; `others` are the columns that are neither decisions nor used;
+    `repeats` counts rows of networks that have an earlier row; their accuracies were averaged.
     """
 
     table: Table
@@ -47,12 +54,12 @@ class Listing:
 
     @property
     def combinations(self) -> int:
-        """How many networks the choices allow."""
+        """The number of combinations of choices."""
         return math.prod(len(decision.choices) for decision in self.table.decisions)
 
 
 def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
-    """Reads a CSV or Parquet file; `measurements` names more columns that are no decisions.
+    """Reads a CSV or Parquet file; `measurements` are further columns that are no decisions.
 
     Accuracy is a fraction; FLOPs and params are counts. Raises TableError that names file, column and row.
     """
@@ -63,11 +70,8 @@ def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
     count = len(columns["accuracy"])
     if count < 2:
         raise TableError(f"{path}: a table needs at least 2 rows, got {count}")
-    accuracy = _numbers(path, "accuracy", columns["accuracy"])
-    flops = _numbers(path, "flops", columns["flops"])
-    params = _numbers(path, "params", columns["params"]) if "params" in columns else [0.0] * count
-    deviation = _numbers(path, "accuracy_std", columns["accuracy_std"]) if "accuracy_std" in columns else None
-    _check_ranges(path, accuracy, flops, params)
+    measured = {name: _numbers(path, name, columns[name]) for name in LIMITS if name in columns}
+    _check_ranges(path, measured)
     named = [name for name in columns if name not in measurements and not MEASURED.search(name.lower())]
     values = {name: _values(path, name, columns[name]) for name in named}
     decisions = tuple(
@@ -78,8 +82,8 @@ def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
     if not decisions:
         raise TableError(f"{path}: no column is a decision; of its columns {listed(columns)} none has 2 to 64 values")
     rows = list(zip(*(values[decision.name] for decision in decisions), strict=True))
-    entries, repeats = _entries(path, decisions, rows, accuracy, flops, params, deviation)
-    used = {"accuracy", "flops", "params", "accuracy_std", *(decision.name for decision in decisions)}
+    entries, repeats = _entries(path, decisions, rows, measured)
+    used = {*LIMITS, *(decision.name for decision in decisions)}
     complete = len(entries) == math.prod(len(decision.choices) for decision in decisions)
     table = Table(path.stem, decisions, entries, pool=not complete)
     return Listing(table, complete, tuple(name for name in columns if name not in used), repeats)
@@ -99,19 +103,15 @@ def to_csv(table: Table) -> str:
 
 
 def _entries(
-    path: Path,
-    decisions: Sequence[Decision],
-    rows: Sequence[FieldValues],
-    accuracy: Sequence[float],
-    flops: Sequence[float],
-    params: Sequence[float],
-    deviation: Sequence[float] | None,
+    path: Path, decisions: Sequence[Decision], rows: Sequence[FieldValues], measured: Mapping[str, Sequence[float]]
 ) -> tuple[dict[FieldValues, Entry], int]:
-    """One entry a network; raises TableError for duplicates that are no repeated trainings.
+    """One entry a network, and the number of repeated rows; raises TableError for duplicates that are no repeats.
 
-    A sample of a space may have trained a network under several seeds: its accuracies differ and its FLOPs do not. In
-    a table that has every combination, one row too many is a mistake.
+    A table of a part of a space may hold trainings of a network under several seeds: equal FLOPs, different
+    accuracies. In a table of every combination a repeated row is a mistake.
     """
+    accuracy, flops, deviation = measured["accuracy"], measured["flops"], measured.get("accuracy_std")
+    params = measured.get("params", [0.0] * len(rows))
     groups: dict[FieldValues, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(row, []).append(index)
@@ -132,8 +132,7 @@ def _entries(
 def _read_columns(path: Path) -> Mapping[str, Sequence[Any]]:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            columns: dict[str, Sequence[Any]] = pyarrow.parquet.read_table(path).to_pydict()
-            return columns
+            return dict(pyarrow.parquet.read_table(path).to_pydict())
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _read_csv(path, csv.reader(file, strict=True))
     except FileNotFoundError:
@@ -168,9 +167,9 @@ def _numbers(path: Path, name: str, cells: Sequence[Any]) -> list[float]:
     return numbers
 
 
-def _check_ranges(path: Path, accuracy: Sequence[float], flops: Sequence[float], params: Sequence[float]) -> None:
-    limits = (("accuracy", accuracy, 0.0, 1.0), ("flops", flops, 1.0, math.inf), ("params", params, 0.0, math.inf))
-    for name, column, low, high in limits:
+def _check_ranges(path: Path, measured: Mapping[str, Sequence[float]]) -> None:
+    for name, column in measured.items():
+        low, high = LIMITS[name]
         for index, number in enumerate(column, 1):
             if not low <= number <= high:
                 allowed = "a fraction from 0 to 1" if high == 1 else f"at least {low:g}"

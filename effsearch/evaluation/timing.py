@@ -1,13 +1,15 @@
-"""How long a network takes to answer, the memory that needs, and how fast its proxy training is."""
+"""The latency of a network, the memory that it needs, and the speed of its proxy training."""
 
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,22 +21,19 @@ from effsearch.evaluation.hardware import keep_freed_memory, send
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
 from effsearch.training.loop import accuracy, images_at_once, precision, train
-from effsearch.training.recipe import Recipe
 
-WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5
-"""Runs that are not timed: for so long, and at least so many."""
+WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5  # the least duration and number of runs before those that are timed
 
 MOST_RUNS, LEAST_RUNS = 300, 20
 
-GPU_REST_SECONDS = 0.5
-"""What a GPU may still have to do for a process that rests."""
+GPU_REST_SECONDS = 0.5  # time for a GPU to finish what a stopped process has queued there
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from a batch to its logits over `runs` runs: their median and 90th percentile.
+    """Median and 90th percentile of the seconds of a forward pass over `runs` runs.
 
     `memory` is the peak in bytes that weights and activations added to the process (on a GPU: to what torch has
     allocated there), or None where the system does not tell.
@@ -55,9 +54,9 @@ def measure_latency(
     classes: int = 1000,
     seconds: float = 3.0,
 ) -> Latency:
-    """The latency of a network with random weights in evaluation mode, in memory order channels-last.
+    """The latency of a network with random weights in evaluation mode, in channels-last memory format.
 
-    On a CPU in float32 with so many threads, on a GPU in bf16 if it has that. Runs for `seconds`, but 20 to 300 times.
+    On a CPU in float32 with `threads`, on a GPU in bf16 if it has that. Runs for `seconds`, but 20 to 300 times.
     """
     where = torch.device(device)
     if where.type == "cpu":
@@ -72,50 +71,39 @@ def measure_latency(
     return Latency(median(times), p90, len(times), memory.since())
 
 
-def measure_alone(
-    beside: Sequence[int],
-    architecture: Architecture,
-    device: str,
-    batch: int,
-    threads: int,
-    resolution: int | None,
-    classes: int,
-    seconds: float,
-) -> Latency:
-    """The same, while the processes `beside` are made to rest; to be called in a process that does nothing else.
+def measure_alone(beside: Sequence[int], architecture: Architecture, device: str, *arguments: Any) -> Latency:
+    """`measure_latency` while the processes `beside` are stopped; to be called in a process of its own.
 
-    This process wakes them, also where the one that asked has died meanwhile: what rests would otherwise stay.
+    This process continues them even if its parent has died meanwhile: they would otherwise stay stopped.
     """
-    # Ctrl-C reaches every process of the terminal: the one that asked decides what becomes of this.
+    # Ctrl-C reaches every process of the terminal: the parent decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         send(beside, signal.SIGSTOP)
         if device == "cuda" and beside:
             time.sleep(GPU_REST_SECONDS)
-        return measure_latency(architecture, device, batch, threads, resolution, classes, seconds)
+        return measure_latency(architecture, device, *arguments)
     finally:
         send(beside, signal.SIGCONT)
 
 
 def _times(run: Callable[[], Tensor], device: torch.device, seconds: float) -> list[float]:
-    def once() -> float:
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - start
+    def repeat(least: int, most: int, seconds: float) -> list[float]:
+        times: list[float] = []
+        while len(times) < least or (sum(times) < seconds and len(times) < most):
+            start = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times.append(time.perf_counter() - start)
+        return times
 
-    warm: list[float] = []
-    while sum(warm) < WARM_UP_SECONDS or len(warm) < WARM_UP_RUNS:
-        warm.append(once())
-    times: list[float] = []
-    while len(times) < LEAST_RUNS or (sum(times) < seconds and len(times) < MOST_RUNS):
-        times.append(once())
-    return times
+    repeat(WARM_UP_RUNS, sys.maxsize, WARM_UP_SECONDS)
+    return repeat(LEAST_RUNS, MOST_RUNS, seconds)
 
 
 class _Peak:
-    """How far memory rises above what it is now."""
+    """The peak of allocated memory above what is allocated now."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -135,7 +123,7 @@ class _Peak:
 
 
 def _forget_peak() -> bool:
-    """Linux keeps the highest resident size of a process until it is told to forget it; others do not tell."""
+    """Resets the peak resident size that Linux keeps of a process; other systems do not tell it."""
     try:
         _CLEAR.write_text("5", encoding="ascii")
     except OSError:
@@ -152,23 +140,23 @@ def _resident(field: str) -> int | None:
 
 
 STEPS, EPOCHS, SECONDS = 3, 10, 0.8
-"""Steps of an epoch, and epochs of which the first is not timed: fewer where they have taken so many seconds."""
+"""Steps of an epoch, epochs (the first is not timed), and the seconds after which no more are begun."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds for each image in training and in validation."""
+    """Seconds an image in training and in validation."""
 
     train: float
     validate: float
 
 
 class _EnoughError(Exception):
-    """The timed steps suffice."""
+    """Ends a training once enough steps are timed."""
 
 
 def measure(networks: list[tuple[Architecture, Proxy]], classes: int, cuda: bool) -> list[Speed]:
-    """The speed of each network at the resolution of its proxy, on one CPU thread or the first GPU."""
+    """The speed of the proxy training of each network, on one CPU thread or the first GPU."""
     if not cuda:
         torch.set_num_threads(1)
         keep_freed_memory()
@@ -183,27 +171,22 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
     started = time.perf_counter()
 
     def on_step(step: int, steps: int) -> None:
-        # The loop looks at the loss after the first step of an epoch and after its last, and a GPU has then done both.
+        # The loop reads the loss after the first and the last step of an epoch, which waits for the GPU.
         looks.append(time.perf_counter())
         if len(looks) >= 4 and len(looks) % 2 == 0 and looks[-1] - started > SECONDS:
             raise _EnoughError
 
-    # At no rate to speak of: labels at random are nothing to learn, and a loss that diverges would end the measurement.
+    # A tiny learning rate, since random labels cannot be learnt and a loss that diverges would end the measurement.
     recipe, side = replace(proxy.recipe, rate=1e-8), proxy.resolution
     with suppress(_EnoughError):
         train(network, images, recipe, resolution=side, epochs=EPOCHS, seed=0, device=device, on_step=on_step)
     steps = [(last - first) / (STEPS - 1) for first, last in zip(looks[2::2], looks[3::2], strict=True)]
-    return Speed(median(steps) / proxy.recipe.batch, _validation(network, images.train, recipe, side, device))
-
-
-def _validation(network: torch.nn.Module, split: Split, recipe: Recipe, resolution: int, device: torch.device) -> float:
-    """Seconds an image, the faster of two looks: the first one warms up."""
-    times = []
-    for _ in range(2):
+    validations = []
+    for _ in range(2):  # The first one warms up.
         start = time.perf_counter()
-        accuracy(network, split, resolution, device, images_at_once(recipe))
-        times.append(time.perf_counter() - start)
-    return min(times) / len(split)
+        accuracy(network, images.train, side, device, images_at_once(recipe))
+        validations.append(time.perf_counter() - start)
+    return Speed(median(steps) / proxy.recipe.batch, min(validations) / len(images.train))
 
 
 def _noise(count: int, side: int, classes: int) -> ImageSet:

@@ -2,12 +2,11 @@
 
 import importlib
 import importlib.util
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from effsearch.errors import ExportError, listed
+from effsearch.files import building
 from effsearch.network.weights import Weights
 
 
@@ -31,15 +30,8 @@ def export(weights: Weights, target: str, out: Path) -> Exported:
         raise ExportError(f"{out} exists; give another folder by --out")
     write = getattr(importlib.import_module(f"effsearch.exports.{module}"), function)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # The folder appears whole or not at all.
-        building = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
-            building.chmod(0o755)
-            names, usage = write(weights, building, out)
-            building.rename(out)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        with building(out) as folder:
+            names, usage = write(weights, folder, out)
     except OSError as error:
         raise ExportError(f"cannot write {out}: {error.strerror or error}") from None
     return Exported(tuple(out / name for name in names), usage)

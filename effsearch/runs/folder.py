@@ -16,9 +16,7 @@ import logging
 import os
 import platform
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from effsearch import __version__
 from effsearch.errors import QuantityError, RunError
-from effsearch.files import quarantine, read_toml, write_atomically
+from effsearch.files import building, quarantine, read_toml, write_atomically
 from effsearch.runs.manifest import About, Manifest
 from effsearch.runs.schema import convert
 from effsearch.scaling import Coefficients
@@ -207,16 +205,9 @@ def create(
     """Makes the folder of a new run: `document` as run.toml and more `files`, whole or not at all; raises RunError."""
     run = Run(results / check_name(name))
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(dir=results, prefix=f".{name}."))
-        try:
-            building.chmod(0o755)
-            (building / "run.toml").write_text(toml_text(document), encoding="utf-8")
-            for file, text in files.items():
-                (building / file).write_text(text, encoding="utf-8")
-            building.rename(run.path)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        with building(run.path) as folder:
+            for file, text in {"run.toml": toml_text(document), **files}.items():
+                (folder / file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot make the run folder {run.path}: {error.strerror or error}") from None
     return run

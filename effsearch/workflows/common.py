@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 
 from effsearch.architecture import parse
 from effsearch.data import info, load, prepare, subset
-from effsearch.engine.driver import Evaluator, Problem, Status, drive
+from effsearch.engine.driver import Evaluator, Status, drive
+from effsearch.engine.problem import Clock, Done, Problem
 from effsearch.engine.samplers import DEFAULT, SAMPLERS
-from effsearch.engine.steps import Clock, Done
 from effsearch.errors import RunError, SpaceError, listed
 from effsearch.evaluation import Proxy
 from effsearch.executors.local import Executor

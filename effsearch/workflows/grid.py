@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from effsearch.engine.forecast import timed_cells
 from effsearch.engine.grid_problem import GridProblem
 from effsearch.errors import QuantityError
 from effsearch.evaluation import STANDARD
+from effsearch.evaluation.proxy import TIMED
 from effsearch.executors.local import child
 from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
 from effsearch.reports.coefficients import coefficients_document
@@ -67,7 +67,7 @@ def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
 def plan_coefficients(request: GridRequest, listener: Listener) -> None:
     """Shows the networks of the grid, and says how long their training may take."""
     plan = make_plan(request, listener)
-    table = TextTable.of(PLAN_COLUMNS, plan.problem.found)
+    table = TextTable.of(PLAN_COLUMNS, plan.problem.cells)
     listener.table(table, f"{plan.settings.name} grown to phi {plan.settings.grid.phi:g}")
     for line in PLAN_CAPTION.splitlines():
         listener.note(line, "dim")
@@ -84,8 +84,8 @@ def make_plan(request: GridRequest, listener: Listener) -> Plan:
         gpus = ask("effsearch.evaluation.devices", "survey")
         if gpus and request.proxy is None:
             settings = settings_for(request, proxy=STANDARD)
-        cells = timed_cells(settings.cells())
-        forecast = measure_speed(ask, settings.architecture, cells, settings.proxy, bool(gpus))
+        timed = {cell.name: cell.architecture for cell in settings.cells() if cell.name in TIMED}
+        forecast = measure_speed(ask, settings.architecture, timed, settings.proxy, bool(gpus))
     slots = slots_on(gpus, request.workers)
     workers, where = at_once(slots), describe_slots(slots)
     if request.cluster is not None:  # How many workers it has is not known here.
@@ -138,7 +138,7 @@ def summarise(plan: Plan, listener: Listener) -> None:
 
 
 def _networks_line(plan: Plan) -> str:
-    settings, found, grid = plan.settings, plan.problem.found, plan.settings.grid
+    settings, found, grid = plan.settings, plan.problem.cells, plan.settings.grid
     candidates = [cell for cell in found if cell.role == "candidate"]
     if not candidates:
         return (
@@ -190,5 +190,5 @@ def _continue(request: GridRequest, run: Run, listener: Listener) -> Session[Gri
 def _largest(problem: GridProblem) -> int:
     """The px at which images are packed: those of the widest network, or of what a sampler may propose."""
     settings = problem.settings
-    most = max(cell.architecture.resolution for cell in problem.found) / settings.architecture.resolution
+    most = max(cell.architecture.resolution for cell in problem.cells) / settings.architecture.resolution
     return settings.proxy.scaled(most).resolution

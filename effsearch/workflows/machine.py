@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture
 from effsearch.engine.curves_problem import CurvesProblem
-from effsearch.engine.forecast import Forecast
 from effsearch.engine.grid_problem import GridProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
-from effsearch.evaluation.proxy import Proxy
+from effsearch.evaluation.proxy import Forecast, Proxy
 from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.evaluation.timing import Speed
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
@@ -209,7 +208,7 @@ def speeds_of(ask: Callable[..., Any], networks: Sequence[tuple[Architecture, Pr
 def measure_speed(
     ask: Callable[..., Any], baseline: Architecture, timed: Mapping[str, Architecture], proxy: Proxy, gpu: bool
 ) -> Forecast:
-    """The speed of the baseline and of a network grown along each axis, by the names of `forecast.TIMED`."""
+    """The speed of the baseline and of a network grown along each axis, by the names in `proxy.TIMED`."""
     networks = [(network, proxy.scaled(network.resolution / baseline.resolution)) for network in timed.values()]
     speeds = speeds_of(ask, networks, gpu)
     return Forecast.of(

@@ -266,7 +266,7 @@ def test_a_killed_build_leaves_no_half_and_the_next_clears_it_away(make_tree, ca
     assert process.returncode == -9
     (left,) = (cache / "packed").iterdir()
     assert left.name.startswith(".building-")
-    assert left.name.endswith("-16")
+    assert "-16." in left.name
     folder = prepare(root, 8, cache=cache)  # another resolution: clears away what it does not itself replace
     assert list((cache / "packed").iterdir()) == [folder]
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from effsearch.data import info, load, prepare
-from effsearch.data.decode import decode, square
+from effsearch.data.sources import decode, square
 
 RED = (255, 0, 0)
 

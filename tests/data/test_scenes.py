@@ -54,7 +54,7 @@ def test_labels_are_balanced_and_name_the_classes() -> None:
         _, labels = scenes.draw("train", np.arange(count), 1)
         assert set(np.bincount(labels)) == {count // len(scenes.CLASSES)}
     assert len(set(scenes.CLASSES)) == len(scenes.CLASSES) == len(scenes.BODIES) * len(scenes.TEXTURES)
-    assert scenes.CLASSES[0] == f"{scenes.TEXTURES[0]} {scenes.BODIES[0]}"
+    assert scenes.CLASSES[0] == f"{next(iter(scenes.TEXTURES))} {next(iter(scenes.BODIES))}"
 
 
 def test_colour_and_brightness_tell_little_of_the_class() -> None:

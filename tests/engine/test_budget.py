@@ -180,4 +180,4 @@ def test_an_unmeasured_latency_has_no_reward():
     chosen = settings(target=1e-3, measure="latency", latency=LATENCY)
     network = TINY.decode(next(iter(TINY.walk())))
     with pytest.raises(QuantityError, match="latency of a network is not known"):
-        Budget(chosen).spent(network)
+        Budget(chosen).measured_cost(network)

@@ -4,8 +4,8 @@ from dataclasses import replace
 from toys import settings
 
 from effsearch.engine.plan import next_step
+from effsearch.engine.problem import Done, Propose, Step, Train, Wait
 from effsearch.engine.retries import FAILURES
-from effsearch.engine.steps import Done, Propose, Step, Train, Wait
 from effsearch.runs.records import Candidate, Record
 from effsearch.runs.settings import NasSettings
 

@@ -6,7 +6,7 @@ import math
 import pytest
 from tables import part_of, toy_table
 
-from effsearch.engine.replay import best_of, search, search_curves
+from effsearch.engine.replay import best_of, search_curves, search_table
 from effsearch.errors import ReportError
 from effsearch.reports.pictures import check_picture
 from effsearch.reports.replay import replay_json, replay_table, write_regret_curves
@@ -18,7 +18,7 @@ REWARD = Reward(5e7)
 
 
 def test_a_search_is_the_best_reward_so_far_and_the_same_for_the_same_seed():
-    first, again, other = (search(TABLE, REWARD, "auto", seed, 30) for seed in (0, 0, 1))
+    first, again, other = (search_table(TABLE, REWARD, "auto", seed, 30) for seed in (0, 0, 1))
     assert first.best == again.best != other.best
     assert len(first.best) == 30
     assert list(first.best) == sorted(first.best)
@@ -27,13 +27,13 @@ def test_a_search_is_the_best_reward_so_far_and_the_same_for_the_same_seed():
 
 def test_a_search_of_everything_ends_at_the_best():
     few = part_of(TABLE, 0.1)
-    course = search(few, REWARD, "random", 0, 50)
+    course = search_table(few, REWARD, "random", 0, 50)
     assert len(course.best) == 50
     assert course.best[-1] == best_of(few, REWARD)
 
 
 def test_several_run_at_a_time():
-    course = search(TABLE, REWARD, "auto", 0, 30, running=7)
+    course = search_table(TABLE, REWARD, "auto", 0, 30, running=7)
     assert len(course.best) == 30
     assert course.best[-1] > course.best[0]
 
@@ -75,7 +75,7 @@ def test_the_median_is_not_known_where_under_half_got_there():
 
 
 def test_json_and_table_and_picture(tmp_path):
-    found = [search(TABLE, REWARD, name, seed, 25) for name in ("auto", "random") for seed in range(2)]
+    found = [search_table(TABLE, REWARD, name, seed, 25) for name in ("auto", "random") for seed in range(2)]
     replays = summarise(found, best_of(TABLE, REWARD))
     document = json.loads(replay_json(replays))
     assert [row["sampler"] for row in document] == ["auto", "random"]

@@ -7,8 +7,8 @@ from toys import TINY, InProcess, drive, new_run, settings, toy_accuracy
 
 from effsearch.architecture import parse
 from effsearch.engine.plan import next_step
-from effsearch.engine.rungs import ETA, planned_epochs
-from effsearch.engine.steps import Done, Propose, Train, Wait
+from effsearch.engine.problem import Done, Propose, Train, Wait
+from effsearch.engine.rungs import PROMOTION_ETA, planned_epochs
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs.ranking import from_csv
@@ -65,7 +65,7 @@ def test_everyone_gets_the_first_rung_and_the_best_go_on(workers):
     records = simulate(32, workers)
     assert len(reached(records, 1)) == 32
     # With several workers, some of the first rung are still running when the first go on.
-    assert 32 // ETA <= len(reached(records, 3)) <= 32 // ETA + workers
+    assert 32 // PROMOTION_ETA <= len(reached(records, 3)) <= 32 // PROMOTION_ETA + workers
     assert len(reached(records, 9)) == SETTINGS.finalists
     assert reached(records, 9) <= reached(records, 3) <= reached(records, 1)
     assert max(reached(records, 1), key=lambda key: int(key[3:])) in reached(records, 9)

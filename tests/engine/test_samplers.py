@@ -12,7 +12,8 @@ from effsearch import space as spaces
 from effsearch.architecture import Architecture
 from effsearch.benchmark_table import Entry, Table
 from effsearch.cost import cost
-from effsearch.engine.samplers import OWN, SAMPLERS, Known, Memory, SpaceExhausted, always, distributions, make_sampler
+from effsearch.engine.samplers import OWN, SAMPLERS, make_sampler
+from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceExhausted, always, distributions
 from effsearch.errors import SpaceError
 from effsearch.reward import Reward
 
@@ -56,11 +57,11 @@ def propose(
     feasible=within,
     pending: int = 0,
     direction: str = "maximize",
-    known: Known | None = None,
+    objective: Objective | None = None,
 ):
     """Asks for `count` networks, telling each but for the last `pending`, some of them as failed or pruned."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = make_sampler(name, space, feasible, seed, known=known)
+    sampler = make_sampler(name, SamplerContext(space, feasible, objective=objective), seed)
     study = optuna.create_study(direction=direction, sampler=sampler)
     found, waiting = [], []
     for index in range(count):
@@ -75,7 +76,7 @@ def propose(
             elif index % 7 == 5:
                 study.tell(done, state=TrialState.PRUNED)
             else:
-                study.tell(done, accuracy(told) if known is None else known.reward(accuracy(told), flops(told)))
+                study.tell(done, accuracy(told) if objective is None else objective.reward(accuracy(told), flops(told)))
     return found
 
 
@@ -127,10 +128,10 @@ class TestContract:
             study = optuna.create_study(direction="maximize")
             for number in range(30):
                 memory = memory if share_memory else Memory()
-                known = Known(Reward(5e7), flops, prior=prior)
-                study.sampler = make_sampler(name, TABLE, within, number, memory, known)
+                objective = Objective(Reward(5e7), flops, prior=prior)
+                study.sampler = make_sampler(name, SamplerContext(TABLE, within, memory, objective), number)
                 trial = study.ask(distributions(TABLE))
-                study.tell(trial, known.reward(TABLE.decode(trial.params).accuracy, 5e7))
+                study.tell(trial, objective.reward(TABLE.decode(trial.params).accuracy, 5e7))
             return [trial.params for trial in study.trials]
 
         assert run(share_memory=True) == run(share_memory=False)
@@ -154,21 +155,21 @@ def test_minimises_where_the_study_does(name):
 @pytest.mark.parametrize("kind", ["soft", "hard", "absolute"])
 def test_auto_finds_the_best_of_a_table_without_noise(kind):
     table = toy_table(noise=0.0)
-    known = Known(Reward(5e7, kind), flops)
-    rewards = sorted((known.reward(entry.accuracy, entry.flops) for entry in table.entries.values()), reverse=True)
+    objective = Objective(Reward(5e7, kind), flops)
+    rewards = sorted((objective.reward(entry.accuracy, entry.flops) for entry in table.entries.values()), reverse=True)
     for seed in range(3):
-        found = propose("auto", 40, seed, table, always, known=known)
-        best = max(known.reward(entry.accuracy, entry.flops) for entry in found)
+        found = propose("auto", 40, seed, table, always, objective=objective)
+        best = max(objective.reward(entry.accuracy, entry.flops) for entry in found)
         assert best >= rewards[2]
 
 
 def test_auto_does_not_crowd_what_runs():
     """Eight at a time are about as good as one after another."""
-    known = Known(Reward(5e7), flops)
+    objective = Objective(Reward(5e7), flops)
 
     def best(pending: int, seed: int) -> float:
-        found = propose("auto", 40, seed, TABLE, always, pending=pending, known=known)
-        return max(known.reward(entry.accuracy, entry.flops) for entry in found)
+        found = propose("auto", 40, seed, TABLE, always, pending=pending, objective=objective)
+        return max(objective.reward(entry.accuracy, entry.flops) for entry in found)
 
     lost = [best(0, seed) - best(7, seed) for seed in range(3)]
     assert max(lost) < 0.005
@@ -178,8 +179,8 @@ def test_auto_proposes_in_a_space_too_large_to_be_looked_at():
     def feasible(architecture: Architecture) -> bool:
         return 2e8 <= cost(architecture).flops <= 5e8
 
-    known = Known(Reward(4e8), flops)
-    found = propose("auto", 20, space=MBCONV, feasible=feasible, known=known)
+    objective = Objective(Reward(4e8), flops)
+    found = propose("auto", 20, space=MBCONV, feasible=feasible, objective=objective)
     assert all(map(feasible, found))
     assert len({network.key for network in found}) == 20
 
@@ -190,7 +191,7 @@ def test_auto_begins_where_the_prior_says_and_still_finds_the_best_if_that_is_wr
     best = max(rewards.values())
 
     def needed(prior, seed: int) -> int:
-        found = propose("auto", 60, seed, table, always, known=Known(Reward(5e7), flops, prior=prior))
+        found = propose("auto", 60, seed, table, always, objective=Objective(Reward(5e7), flops, prior=prior))
         return next(index for index, entry in enumerate(found, 1) if rewards[entry.key] >= 0.999 * best)
 
     def right(entry: Entry) -> float:
@@ -204,21 +205,21 @@ def test_auto_begins_where_the_prior_says_and_still_finds_the_best_if_that_is_wr
 
 
 def test_auto_survives_values_that_are_all_the_same():
-    study = optuna.create_study(direction="maximize", sampler=make_sampler("auto", TABLE, always, 0))
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("auto", SamplerContext(TABLE, always), 0))
     for _ in range(15):
         study.tell(study.ask(distributions(TABLE)), 0.5)
     assert len({tuple(trial.params.values()) for trial in study.trials}) == 15
 
 
 def test_auto_survives_an_infinite_value():
-    study = optuna.create_study(direction="maximize", sampler=make_sampler("auto", TABLE, always, 0))
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("auto", SamplerContext(TABLE, always), 0))
     for index in range(15):
         study.tell(study.ask(distributions(TABLE)), float("-inf") if index == 3 else index / 10)
     assert len({tuple(trial.params.values()) for trial in study.trials}) == 15
 
 
 def test_an_enqueued_trial_is_taken_as_it_is_and_not_proposed_again():
-    study = optuna.create_study(direction="maximize", sampler=make_sampler("random", SMALL, always, 0))
+    study = optuna.create_study(direction="maximize", sampler=make_sampler("random", SamplerContext(SMALL, always), 0))
     first = SMALL.mutate(SMALL.sample(random.Random(0)), 1, random.Random(0))
     study.enqueue_trial(first)
     proposed = [study.ask(distributions(SMALL)) for _ in range(SMALL.size)]
@@ -228,7 +229,7 @@ def test_an_enqueued_trial_is_taken_as_it_is_and_not_proposed_again():
 
 @pytest.mark.parametrize("name", OWN)
 def test_what_one_study_saw_is_nothing_to_another(name):
-    sampler = make_sampler(name, SMALL, always, 0)
+    sampler = make_sampler(name, SamplerContext(SMALL, always), 0)
     for _ in range(2):
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for _ in range(SMALL.size):
@@ -239,4 +240,4 @@ def test_what_one_study_saw_is_nothing_to_another(name):
 
 def test_unknown_sampler_is_named_with_those_there_are():
     with pytest.raises(SpaceError, match=r"auto, evolution.*got 'foo'"):
-        make_sampler("foo", TINY, within, 0)
+        make_sampler("foo", SamplerContext(TINY, within), 0)
