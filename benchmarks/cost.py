@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.network import build
 from effsearch.network.count import count
 from effsearch.space import load

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from effsearch import space as spaces
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.data import prepare
 from effsearch.evaluation import PROXIES
 from effsearch.evaluation.proxy_training import ProxyTraining

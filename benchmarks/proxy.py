@@ -28,7 +28,7 @@ from scipy import stats
 
 from effsearch import space
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.data import prepare
 from effsearch.data.packed import info
 from effsearch.evaluation import PROXIES, Proxy

@@ -25,7 +25,7 @@ from search_tables import MADE, accel, boosted, completed
 
 from effsearch import space as spaces
 from effsearch.benchmark_table import Entry, Table
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.replay import best_of, is_looked_at, search_curves
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Objective, SamplerContext, always, distributions

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effsearch.benchmark_table import Entry, Table, notation
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.evaluation.tables import read_table
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.space import Decision, Row, Values

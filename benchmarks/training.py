@@ -53,7 +53,7 @@ from torchvision.models import efficientnet_b0
 
 from effsearch import space
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.data import ImageSet, Split, info, load, prepare, subset
 from effsearch.data.augment import MEAN, STD
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy

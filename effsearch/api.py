@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from effsearch.architecture import Architecture, parse
 from effsearch.coefficient_grid import CoefficientGrid
-from effsearch.cost import Cost, cost
+from effsearch.costs import Cost, cost
 from effsearch.engine.driver import Status
 from effsearch.engine.problem import Problem
 from effsearch.errors import QuantityError

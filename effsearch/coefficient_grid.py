@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from effsearch.architecture import RESOLUTIONS, Architecture
-from effsearch.cost import Cost, cost
+from effsearch.costs import Cost, cost
 from effsearch.errors import QuantityError, listed
 from effsearch.scaling import AS_PUBLISHED, PAPER, SLACK, Coefficients, Multipliers, Rounding, grow
 

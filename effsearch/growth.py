@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.errors import QuantityError, listed
 from effsearch.scaling import AS_PUBLISHED, Coefficients, Multipliers, Rounding, grow
 from effsearch.text import format_count

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.families import FAMILIES, find
 from effsearch.files import read_toml
 from effsearch.scaling import Multipliers, grow

@@ -11,7 +11,7 @@ import typer
 from effsearch.architecture import Architecture
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, check_classes, check_side, plain, resolve
-from effsearch.cost import CONVENTION, Cost, cost, stage_costs
+from effsearch.costs import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import ReportError
 from effsearch.prior import predict
 from effsearch.text import counted

@@ -11,7 +11,7 @@ import typer
 from effsearch.architecture import Architecture
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, check_classes, plain, resolve
-from effsearch.cost import CONVENTION, Cost, cost, stage_costs
+from effsearch.costs import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
 from effsearch.growth import Axis, axes, phi_of, solve_phi

@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Wait
 from effsearch.engine.retries import given_up, train_all
 from effsearch.evaluation.proxy import Forecast

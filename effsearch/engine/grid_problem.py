@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 
 from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import Cell
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
 from effsearch.engine.retries import given_up, is_running, next_due, train_all

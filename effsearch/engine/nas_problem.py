@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture, parse
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.plan import finish, next_step
 from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, proposal_seed
 from effsearch.engine.rungs import planned_epochs

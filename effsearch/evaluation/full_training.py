@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.data import ImageSet, Split
 from effsearch.evaluation.devices import given_back
 from effsearch.network import Network, build

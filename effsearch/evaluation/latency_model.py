@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from effsearch.architecture import Architecture, Stage
-from effsearch.cost import cost, out_side, stage_cost
+from effsearch.costs import cost, out_side, stage_cost
 
 LEAST_SECONDS = 1e-6  # the fitted rates of all kinds of work that a network does may be 0
 LEAST = 12  # networks that a model needs to be fitted to

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from effsearch.architecture import Architecture, Stage
-from effsearch.cost import out_side
+from effsearch.costs import out_side
 from effsearch.data.augment import MEAN, STD
 from effsearch.errors import ExportError
 from effsearch.files import write_atomically

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from effsearch.architecture import Activation, Stage
-from effsearch.cost import squeeze_channels
+from effsearch.costs import squeeze_channels
 from effsearch.network.layers import Layer, SqueezeExcitation
 from effsearch.operators import SHORTCUT_PROJECTION, Part
 

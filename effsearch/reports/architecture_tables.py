@@ -7,7 +7,7 @@ from typing import Any
 
 from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import Cell
-from effsearch.cost import CONVENTION, Cost, StageCost, cost
+from effsearch.costs import CONVENTION, Cost, StageCost, cost
 from effsearch.errors import QuantityError
 from effsearch.growth import Axis
 from effsearch.published import Classifier, Scaled, agrees

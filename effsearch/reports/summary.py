@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from effsearch.cost import CONVENTION
+from effsearch.costs import CONVENTION
 from effsearch.errors import RunError
 from effsearch.evaluation import Proxy
 from effsearch.prior import load

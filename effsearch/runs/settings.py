@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from effsearch.architecture import Architecture, parse
 from effsearch.benchmark_table import Entry
 from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
 from effsearch.growth import AXES, POINTS, Curve, one_axis, width_under

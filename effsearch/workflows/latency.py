@@ -4,7 +4,7 @@ from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from effsearch.architecture import Architecture
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.errors import ExecutorError, QuantityError
 from effsearch.evaluation.hardware import first_line, loses_context, out_of_memory
 from effsearch.executors.local import child

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from effsearch.architecture import Architecture, parse
-from effsearch.cost import cost, cost_range
+from effsearch.costs import cost, cost_range
 from effsearch.engine.nas_problem import Budget, NasProblem, known_architectures
 from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.errors import QuantityError, RunError, SpaceError, listed

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.data import info, load, load_test
 from effsearch.errors import QuantityError, RecipeError, RunError, listed
 from effsearch.evaluation.devices import gpus

@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from effsearch.coefficient_grid import FLOPS_TOLERANCE, CoefficientGrid, cells, solve_gamma
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.errors import QuantityError
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.scaling import PAPER, Coefficients, Rounding, grow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import architectures, projections
 
 from effsearch.architecture import RESOLUTIONS, Architecture, Stage, Stem
-from effsearch.cost import biases, cost, cost_range, stage_costs
+from effsearch.costs import biases, cost, cost_range, stage_costs
 from effsearch.space import Space, load, read, shipped
 
 NARROW = """
@@ -165,7 +165,7 @@ def test_the_range_of_a_space_that_ships_is_reached_and_holds_its_samples(name):
 
 def test_costs_are_counted_without_torch():
     code = (
-        "import sys; from effsearch.cost import cost; from effsearch.families import EFFICIENTNET_B0 as b0; cost(b0);"
+        "import sys; from effsearch.costs import cost; from effsearch.families import EFFICIENTNET_B0 as b0; cost(b0);"
         "print({'torch', 'numpy', 'optuna', 'pandas', 'typer'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

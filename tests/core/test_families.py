@@ -1,6 +1,6 @@
 import pytest
 
-from effsearch.cost import biases, cost, stage_costs
+from effsearch.costs import biases, cost, stage_costs
 from effsearch.families import (
     EFFICIENTNET_B0,
     FAMILIES,

@@ -1,6 +1,6 @@
 import pytest
 
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.errors import QuantityError
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.growth import axes, phi_of, solve_phi

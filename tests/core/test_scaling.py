@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from strategies import architectures, projections
 
 from effsearch.architecture import Stage, Stem
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.errors import QuantityError
 from effsearch.families import EFFICIENTNET_B0, RESNET50
 from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding, grow, round_channels, widen

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from toys import TINY, InProcess, new_run, search, settings, toy
 
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.nas_problem import Budget
 from effsearch.engine.samplers import SAMPLERS
 from effsearch.errors import EffsearchError, QuantityError, RunError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toys import TINY, InProcess, dies, drive, new_run, settings, toy
 
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.retries import failure_of
 from effsearch.evaluation import Evaluation
 from effsearch.executors.local import LocalExecutor

@@ -11,7 +11,7 @@ from toys import TINY, toy_accuracy
 from effsearch import space as spaces
 from effsearch.architecture import Architecture
 from effsearch.benchmark_table import Entry, Table
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.engine.samplers import OWN, SAMPLERS, make_sampler
 from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceExhausted, always, distributions
 from effsearch.errors import SpaceError

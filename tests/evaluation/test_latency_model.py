@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from effsearch import space
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.evaluation.latency_model import LEAST, fit_latency, work
 from effsearch.families import FAMILIES
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import effsearch.evaluation.proxy_training as module
 from effsearch.architecture import Architecture, Stage, Stem
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.data import Augmentation, prepare
 from effsearch.evaluation import Evaluation, Proxy
 from effsearch.evaluation.proxy_training import ProxyTraining

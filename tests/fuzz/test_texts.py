@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from effsearch import space as spaces
 from effsearch import text as quantities
 from effsearch.architecture import parse
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.training.recipe import read_recipe
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from effsearch.architecture import ACTIVATIONS, KERNELS, OPS, Architecture, Stage, Stem
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.families import FAMILIES, MNASNET_A1
 from effsearch.network import build
 from effsearch.network.count import count

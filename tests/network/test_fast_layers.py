@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
 from effsearch.architecture import Architecture, Stage, Stem
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.families import EFFICIENTNET_B0, MOBILENET_V2, RESNET50
 from effsearch.network import Network, build
 from effsearch.network.count import count

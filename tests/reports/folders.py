@@ -11,7 +11,7 @@ import optuna
 
 from effsearch.architecture import parse
 from effsearch.coefficient_grid import CoefficientGrid, cells
-from effsearch.cost import cost
+from effsearch.costs import cost
 from effsearch.growth import one_axis
 from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking, to_csv
