@@ -10,12 +10,12 @@ head_c0 is no head: the last stage is pooled and classified. timm has no code fo
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from effsearch.errors import NotationError, listed
+from effsearch.errors import EffsearchError, NotationError, listed
 from effsearch.operators import OP_OF_CODE, OPERATORS, Op, Operator, Part, Shortcut
 from effsearch.operators import OPS as OPS
 
@@ -30,14 +30,45 @@ MOST_EXPANSION = 32
 RESOLUTIONS = (8, 8192)
 
 
-def _check_whole(what: str, value: object, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise NotationError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
+class Allowed(NamedTuple):
+    """Which values a field may have, and how an error states it."""
+
+    test: Callable[[Any], bool]
+    words: str
+
+    def check(self, what: str, value: object, error: type[EffsearchError] = NotationError) -> None:
+        if not self.test(value):
+            raise error(f"{what} must be {self.words}, got {value!r}")
 
 
-def _check_choice(what: str, value: object, choices: tuple[Any, ...]) -> None:
-    if value not in choices or type(value) is not type(choices[0]):
-        raise NotationError(f"{what} must be one of {listed(choices)}, got {value!r}")
+def _among(values: tuple[Any, ...]) -> Allowed:
+    return Allowed(lambda value: type(value) is type(values[0]) and value in values, f"one of {listed(values)}")
+
+
+def _whole(low: int, high: int) -> Allowed:
+    return Allowed(lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high}")
+
+
+def _is_ratio(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and (value == 0 or 0.001 <= value <= 1)
+
+
+ALLOWED = {
+    "op": _among(OPS),
+    "kernel": _among(KERNELS),
+    "stride": _among(STRIDES),
+    "expansion": _whole(1, MOST_EXPANSION),
+    "channels": _whole(1, MOST_CHANNELS),
+    "layers": _whole(1, MOST_LAYERS),
+    "se_ratio": Allowed(_is_ratio, "0, or from 0.001 to 1"),
+    "activation": _among(ACTIVATIONS),
+    "resolution": _whole(*RESOLUTIONS),
+}
+_POOL, _HEAD = _among((False, True)), _whole(0, MOST_CHANNELS)
+
+STEM_FIELDS = ("kernel", "stride", "channels")
+STAGE_FIELDS = ("op", "kernel", "stride", "expansion", "channels", "layers", "se_ratio")  # in the order of Stage's
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +81,9 @@ class Stem:
     pool: bool = False
 
     def __post_init__(self) -> None:
-        _check_choice("stem kernel", self.kernel, KERNELS)
-        _check_choice("stem stride", self.stride, STRIDES)
-        _check_whole("stem channels", self.channels, 1, MOST_CHANNELS)
-        _check_choice("stem pool", self.pool, (False, True))
+        for name in STEM_FIELDS:
+            ALLOWED[name].check(f"stem {name}", getattr(self, name))
+        _POOL.check("stem pool", self.pool)
 
     def __str__(self) -> str:
         return f"stem_k{self.kernel}_s{self.stride}_c{self.channels}{'_pool' if self.pool else ''}"
@@ -77,15 +107,8 @@ class Stage:
     se_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_choice("operator", self.op, OPS)
-        _check_choice("kernel", self.kernel, KERNELS)
-        _check_choice("stride", self.stride, STRIDES)
-        _check_whole("expansion", self.expansion, 1, MOST_EXPANSION)
-        _check_whole("channels", self.channels, 1, MOST_CHANNELS)
-        _check_whole("layers", self.layers, 1, MOST_LAYERS)
-        number = isinstance(self.se_ratio, int | float) and not isinstance(self.se_ratio, bool)
-        if not number or not (self.se_ratio == 0 or 0.001 <= self.se_ratio <= 1):
-            raise NotationError(f"se_ratio must be 0, or from 0.001 to 1, got {self.se_ratio!r}")
+        for name in STAGE_FIELDS:
+            ALLOWED[name].check("operator" if name == "op" else name, getattr(self, name))
 
     @property
     def operator(self) -> Operator:
@@ -131,8 +154,8 @@ class Stage:
         return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
 
     def __str__(self) -> str:
-        ratio = f"_se{self.se_ratio:g}" if self.se_ratio == float(f"{self.se_ratio:g}") else f"_se{self.se_ratio!r}"
-        se = ratio if self.se_ratio else ""
+        short = f"{self.se_ratio:g}"
+        se = f"_se{short if float(short) == self.se_ratio else repr(self.se_ratio)}" if self.se_ratio else ""
         block = f"{self.operator.code}_r{self.layers}_k{self.kernel}_s{self.stride}_e{self.expansion}"
         return f"{block}_c{self.channels}{se}{self.operator.suffix}"
 
@@ -153,9 +176,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.stages:
             raise NotationError("an architecture needs at least one stage, got none")
-        _check_whole("head channels", self.head, 0, MOST_CHANNELS)
-        _check_whole("resolution", self.resolution, *RESOLUTIONS)
-        _check_choice("activation", self.activation, ACTIVATIONS)
+        _HEAD.check("head channels", self.head)
+        ALLOWED["resolution"].check("resolution", self.resolution)
+        ALLOWED["activation"].check("activation", self.activation)
         object.__setattr__(self, "stages", tuple(stage.canonical() for stage in self.stages))
 
     def __str__(self) -> str:
@@ -206,7 +229,7 @@ class Architecture:
 
 
 def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
-    """The stages, with neighbours that only continue one another joined."""
+    """The stages, with each that only continues the one before joined to it."""
     merged = [stages[0]]
     for stage in stages[1:]:
         last = merged[-1]
@@ -233,13 +256,8 @@ def parse(notation: str) -> Architecture:
     conv = stem.removesuffix("_pool")
     fields = _fields(conv, "stem", required="ksc")
     head_channels = _fields(head, "head", required="c")["c"]
-    return Architecture(
-        Stem(fields["c"], fields["k"], fields["s"], pool=conv != stem),
-        tuple(map(parse_stage, rows)),
-        head_channels,
-        int(first[:-2]),
-        activation,
-    )
+    made = Stem(fields["c"], fields["k"], fields["s"], pool=conv != stem)
+    return Architecture(made, tuple(map(parse_stage, rows)), head_channels, int(first[:-2]), activation)
 
 
 def parse_stage(text: str) -> Stage:
@@ -252,12 +270,11 @@ def parse_stage(text: str) -> Stage:
     suffix = OPERATORS[op].suffix
     if not text.endswith(suffix):
         raise NotationError(f"{_shorten(text)!r}: a convolution stage has a shortcut and ends with {suffix}")
-    body = text.removesuffix(suffix)
-    fields = _fields(body, code, required="rksc", optional=("e", "se"))
+    fields = _fields(text.removesuffix(suffix), code, required="rksc", optional=("e", "se"))
     if OPERATORS[op].expansion != "none" and "e" not in fields:
         raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
-    kernel, stride, channels, layers = (fields[letter] for letter in "kscr")
-    return Stage(op, kernel, stride, fields.get("e", 1), channels, layers, fields.get("se", 0.0))
+    expansion, se_ratio = fields.get("e", 1), fields.get("se", 0.0)
+    return Stage(op, fields["k"], fields["s"], expansion, fields["c"], fields["r"], se_ratio)
 
 
 def _fields(text: str, name: str, required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:

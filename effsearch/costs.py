@@ -99,18 +99,18 @@ def cost_range(space: Space, classes: int = 1000, measure: Literal["flops", "par
 def _extreme(space: Space, classes: int, index: int, choose: Callable[[int, int], int]) -> int:
     """The extreme of one field of Cost, stage by stage for each pair of channels and side that a stage may put out."""
     reached: dict[tuple[int, int], int] = {}
-    stems = itertools.product(*(space.choices(f"stem_{field}") for field in ("channels", "kernel", "stride")))
-    for stem, side in itertools.product(itertools.starmap(Stem, stems), space.choices("resolution")):
+    stems = itertools.product(*(space.choices[f"stem_{field}"] for field in ("channels", "kernel", "stride")))
+    for stem, side in itertools.product(itertools.starmap(Stem, stems), space.choices["resolution"]):
         *values, out = _stem(stem, side)
         state = stem.channels, out
         reached[state] = choose(values[index], reached.get(state, values[index]))
-    for options in space.stage_options():
+    for options in space.stage_options:
         before, reached = reached, {}
         for stage, ((channels, side), total) in itertools.product(options, before.items()):
             *values, out = stage_cost(stage, channels, side)
             state, total = (stage.channels, out), total + values[index]
             reached[state] = choose(total, reached.get(state, total))
-    heads = itertools.product(space.choices("head_channels"), reached.items())
+    heads = itertools.product(space.choices["head_channels"], reached.items())
     return reduce(choose, (total + _head(head, *state, classes)[index] for head, (state, total) in heads))
 
 

@@ -3,34 +3,21 @@
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from effsearch.architecture import (
-    ACTIVATIONS,
-    KERNELS,
-    MOST_CHANNELS,
-    MOST_EXPANSION,
-    MOST_LAYERS,
-    OPS,
-    RESOLUTIONS,
-    STRIDES,
-    Architecture,
-    Stage,
-    Stem,
-)
+from effsearch.architecture import ALLOWED, STAGE_FIELDS, STEM_FIELDS, Architecture, Stage, Stem
 from effsearch.errors import SpaceError, listed
 from effsearch.files import read_toml
 
 Value = int | float | str
 Values = dict[str, Value]
+FieldValues = tuple[Value, ...]  # a value for each decision, or for each field of a stage in the order of STAGE_FIELDS
 
-STAGE_FIELDS = ("op", "kernel", "stride", "expansion", "channels", "layers", "se_ratio")
-STEM_FIELDS = ("kernel", "stride", "channels")
 HEAD_FIELDS = ("channels",)
 
 
@@ -40,9 +27,6 @@ class Decision:
 
     name: str
     choices: tuple[Value, ...]
-
-
-FieldValues = tuple[Value, ...]  # A value for each field of a stage, in the order of STAGE_FIELDS
 
 
 @dataclass(frozen=True)
@@ -72,7 +56,8 @@ class Space:
         return {field.name: field.choices[0] for field in self.fields if len(field.choices) == 1}
 
     @cached_property
-    def _choices(self) -> dict[str, tuple[Value, ...]]:
+    def choices(self) -> dict[str, tuple[Any, ...]]:
+        """The choices of every field, fixed or not, by its name."""
         return {field.name: field.choices for field in self.fields}
 
     def at(self, resolution: int) -> "Space":
@@ -113,23 +98,20 @@ class Space:
 
     @cached_property
     def _stages(self) -> tuple[dict[FieldValues, Stage], ...]:
-        """For each stage, the network that each combination of its values is."""
+        """For each stage, the canonical stage of each combination of its values."""
         return tuple(
-            {
-                row: Stage(*row).canonical()  # type: ignore[arg-type]
-                for row in itertools.product(*(self._choices[name] for name in names))
-            }
+            {row: Stage(*row).canonical() for row in itertools.product(*(self.choices[name] for name in names))}
             for names in self._stage_names
         )
 
     @cached_property
-    def _spellings(self) -> tuple[dict[Stage, FieldValues], ...]:
-        """For each stage, its distinct networks and the first values that spell each."""
+    def stage_options(self) -> tuple[dict[Stage, FieldValues], ...]:
+        """For each stage, the distinct stages that it may be, with the first values that spell each."""
         return tuple({stage: row for row, stage in reversed(by_row.items())} for by_row in self._stages)
 
     def encode(self, architecture: Architecture) -> Values:
         """The values that spell an architecture, as decode reads them; raises SpaceError if it lies outside."""
-        stem = architecture.stem
+        stem, outside = architecture.stem, f"space {self.name} does not hold this architecture"
         values: Values = {
             "resolution": architecture.resolution,
             "activation": architecture.activation,
@@ -139,16 +121,16 @@ class Space:
             "head_channels": architecture.head,
         }
         for name, value in values.items():
-            if value not in self._choices[name]:
-                raise SpaceError(f"space {self.name} does not hold this architecture: {name} is {value}")
+            if value not in self.choices[name]:
+                raise SpaceError(f"{outside}: {name} is {value}")
         if stem.pool:
-            raise SpaceError(f"space {self.name} does not hold this architecture: its stem has a max pool")
+            raise SpaceError(f"{outside}: its stem has a max pool")
         if len(architecture.stages) != self.depth:
             raise SpaceError(f"space {self.name} has {self.depth} stages, the architecture {len(architecture.stages)}")
-        for index, (stage, table) in enumerate(zip(architecture.stages, self._spellings, strict=True), 1):
-            if stage not in table:
-                raise SpaceError(f"space {self.name} does not hold this architecture: stage {index} is {stage}")
-            values |= zip(self._stage_names[index - 1], table[stage], strict=True)
+        for index, (stage, options) in enumerate(zip(architecture.stages, self.stage_options, strict=True)):
+            if stage not in options:
+                raise SpaceError(f"{outside}: stage {index + 1} is {stage}")
+            values |= zip(self._stage_names[index], options[stage], strict=True)
         return {decision.name: values[decision.name] for decision in self.decisions}
 
     def contains(self, architecture: Architecture) -> bool:
@@ -166,11 +148,15 @@ class Space:
         Two that differ only in how a run of equal layers is divided into stages count as two, and share a key.
         """
         others = [field.choices for field in self.fields if not field.name.startswith("stage")]
-        return math.prod(map(len, others)) * math.prod(map(len, self._spellings))
+        return math.prod(map(len, others)) * math.prod(map(len, self.stage_options))
 
     def sample(self, rng: random.Random) -> Values:
-        """One uniformly random choice for each decision."""
+        """A uniformly random choice for each decision."""
         return {decision.name: rng.choice(decision.choices) for decision in self.decisions}
+
+    def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
+        """The values with `changes` of the decisions, drawn at random, taken otherwise."""
+        return mutated(self.decisions, values, changes, rng)
 
     def neighbours(self, values: Mapping[str, Value]) -> Iterator[Values]:
         """All values that differ in one decision, but not those that spell the same architecture."""
@@ -181,43 +167,29 @@ class Space:
                 if choice != values[decision.name] and self.decode(there) != here:
                     yield there
 
-    def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
-        """Other values for so many decisions."""
-        return mutated(self.decisions, values, changes, rng)
-
     def walk(self) -> Iterator[Values]:
         """All values, one after another; several may spell the same architecture."""
         names = [decision.name for decision in self.decisions]
         for row in itertools.product(*(decision.choices for decision in self.decisions)):
             yield dict(zip(names, row, strict=True))
 
-    def stage_options(self) -> tuple[tuple[Stage, ...], ...]:
-        """The distinct networks that each stage may be."""
-        return tuple(tuple(table) for table in self._spellings)
-
     def to_document(self) -> dict[str, Any]:
         """The space as its TOML file has it; `read` reads it back."""
-        choices = {name: list(values) for name, values in self._choices.items()}
 
         def table(prefix: str, names: tuple[str, ...]) -> dict[str, Any]:
-            return {name: choices[f"{prefix}_{name}"] for name in names}
+            return {name: list(self.choices[f"{prefix}{name}"]) for name in names}
 
         return {
             "description": self.description,
-            "resolution": choices["resolution"],
-            "activation": choices["activation"],
-            "stem": table("stem", STEM_FIELDS),
-            "stages": [table(f"stage{index}", STAGE_FIELDS) for index in range(1, self.depth + 1)],
-            "head": table("head", HEAD_FIELDS),
+            **table("", ("resolution", "activation")),
+            "stem": table("stem_", STEM_FIELDS),
+            "stages": [table(f"stage{index}_", STAGE_FIELDS) for index in range(1, self.depth + 1)],
+            "head": table("head_", HEAD_FIELDS),
         }
-
-    def choices(self, name: str) -> tuple[Any, ...]:
-        """The choices of a field, fixed or not."""
-        return self._choices[name]
 
 
 def mutated(decisions: Sequence[Decision], values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
-    """Other random choices for so many of the decisions, themselves drawn at random."""
+    """The values with other random choices for `changes` of the decisions, which are drawn at random too."""
     child = dict(values)
     for decision in rng.sample(decisions, min(changes, len(decisions))):
         child[decision.name] = rng.choice([choice for choice in decision.choices if choice != child[decision.name]])
@@ -260,20 +232,20 @@ def load(name_or_path: str) -> Space:
     return read(document, path.stem, str(path))
 
 
+_USUAL = {"resolution": 224, "activation": "silu"}
+
+
 def read(document: Mapping[str, Any], name: str, file: str = "space") -> Space:
     """Makes a space of a parsed TOML document; raises SpaceError that names file, stage and key."""
     known = ("description", "resolution", "activation", "stem", "head", "stages")
-    for key in document:
-        if key not in known:
-            raise SpaceError(f"{file}: unknown key {key!r}; known are {listed(known)}")
+    _check_keys(document, known, file)
     stages = document.get("stages")
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
         raise SpaceError(f"{file}: stages must be one or more [[stages]] tables")
     if not isinstance(description := document.get("description", ""), str):
         raise SpaceError(f"{file}: description must be a string, got {description!r}")
     fields = [
-        Decision("resolution", _choices(document.get("resolution", 224), "resolution", file)),
-        Decision("activation", _choices(document.get("activation", "silu"), "activation", file)),
+        *(Decision(key, _choices(document.get(key, usual), key, file)) for key, usual in _USUAL.items()),
         *_table(document.get("stem"), STEM_FIELDS, {"kernel": 3, "stride": 2}, "stem", f"{file}: stem"),
     ]
     for index, stage in enumerate(stages, 1):
@@ -282,58 +254,30 @@ def read(document: Mapping[str, Any], name: str, file: str = "space") -> Space:
     return Space(name, tuple(fields), len(stages), description)
 
 
-class _Allowed(NamedTuple):
-    """Which values a key may have, and how to say so."""
-
-    test: Callable[[Any], bool]
-    words: str
-
-
-def _among(values: tuple[Any, ...]) -> _Allowed:
-    return _Allowed(lambda value: type(value) is type(values[0]) and value in values, f"one of {listed(values)}")
-
-
-def _whole(low: int, high: int) -> _Allowed:
-    return _Allowed(lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high}")
-
-
-_ALLOWED = {
-    "op": _among(OPS),
-    "kernel": _among(KERNELS),
-    "stride": _among(STRIDES),
-    "expansion": _whole(1, MOST_EXPANSION),
-    "channels": _whole(1, MOST_CHANNELS),
-    "layers": _whole(1, MOST_LAYERS),
-    "se_ratio": _Allowed(
-        lambda value: type(value) in (int, float) and (value == 0 or 0.001 <= value <= 1), "0, or from 0.001 to 1"
-    ),
-    "activation": _among(ACTIVATIONS),
-    "resolution": _whole(*RESOLUTIONS),
-}
-
-
 def _table(
     table: object, names: tuple[str, ...], defaults: Mapping[str, Value], prefix: str, where: str
 ) -> list[Decision]:
     if not isinstance(table, dict):
         raise SpaceError(f"{where}: must be a table with {listed(names)}, got {table!r}")
-    for key in table:
-        if key not in names:
-            raise SpaceError(f"{where}: unknown key {key!r}; known are {listed(names)}")
+    _check_keys(table, names, where)
     for name in names:
         if name not in table and name not in defaults:
             raise SpaceError(f"{where}: {name} is missing")
     return [Decision(f"{prefix}_{name}", _choices(table.get(name, defaults.get(name)), name, where)) for name in names]
 
 
+def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise SpaceError(f"{where}: unknown key {key!r}; known are {listed(known)}")
+
+
 def _choices(given: object, key: str, where: str) -> tuple[Value, ...]:
     values = given if isinstance(given, list) else [given]
     if not values:
         raise SpaceError(f"{where}: {key} needs at least one choice, got an empty list")
-    allowed = _ALLOWED[key]
     for index, value in enumerate(values):
-        if not allowed.test(value):
-            raise SpaceError(f"{where}: {key} must be {allowed.words}, got {value!r}")
+        ALLOWED[key].check(f"{where}: {key}", value, SpaceError)
         if value in values[:index]:
             raise SpaceError(f"{where}: {key} lists {value!r} twice")
     return tuple(values)

@@ -54,7 +54,7 @@ class Proxy:
     def check(self, space: Space) -> None:
         """Raises QuantityError if an architecture of `space` would be widened beyond what may be built."""
         fields = [field.name for field in space.fields if field.name.endswith("channels")]
-        most = max(max(space.choices(name)) for name in fields)
+        most = max(max(space.choices[name]) for name in fields)
         if (channels := round_channels(most * self.width, self.divisor)) > MOST_CHANNELS:
             raise QuantityError(
                 f"the proxy's width {self.width:g} makes {channels:,} of the {most:,} channels in space {space.name}; "

@@ -343,12 +343,12 @@ def _check_skeleton(space: Space) -> None:
     if not all(lies_in_skeleton(space.decode(space.sample(rng))) for _ in range(DRAWS // 100)):
         raise SpaceError(
             f"the prior knows only networks of EfficientNet-B0's skeleton at 224 px: use --space b0, got {space.name} "
-            f"at {space.choices('resolution')[0]} px"
+            f"at {space.choices['resolution'][0]} px"
         )
 
 
 def _resolution(space: Space, asked: int | None) -> int:
-    choices = space.choices("resolution")
+    choices = space.choices["resolution"]
     if asked is None and len(choices) > 1:
         raise SpaceError(f"space {space.name} leaves the resolution open; choose by --resolution: {listed(choices)}")
     return asked if asked is not None else int(choices[0])

@@ -181,7 +181,7 @@ def test_a_space_may_hold_every_operator():
 
 def test_a_resolution_of_ones_own():
     space = load("mbconv").at(96)
-    assert space.choices("resolution") == (96,)
+    assert space.choices["resolution"] == (96,)
     assert space.decode(samples(space, 1)[0]).resolution == 96
     assert space.contains(replace(EFFICIENTNET_B0, resolution=96))
     assert not space.contains(EFFICIENTNET_B0)
