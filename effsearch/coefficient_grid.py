@@ -1,13 +1,14 @@
 """Which coefficients are worth a training: the grid of alpha, beta, gamma, reduced to the networks it really holds.
 
-Rounding maps many triples to one network, and bends the FLOPs of each (of the 108 triples of a grid of 0.05 around a
+Rounding maps many triples to one network, and changes the FLOPs of each (of the 108 triples of a grid of 0.05 around a
 product of 2, B0 gives 65 networks of 1.9 to 3.3 times its FLOPs), so triples that fall together are merged, and a grid
 may instead be held to the FLOPs themselves.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from effsearch.architecture import RESOLUTIONS, Architecture
@@ -18,6 +19,7 @@ from effsearch.scaling import AS_PUBLISHED, PAPER, SLACK, Coefficients, Multipli
 Constraint = Literal["formula", "flops"]
 CONSTRAINTS: tuple[Constraint, ...] = get_args(Constraint)
 Role = Literal["candidate", "reference"]
+Grown = tuple[Coefficients, Architecture]
 
 MOST_TRIPLES = 10_000
 FLOPS_TOLERANCE = 0.015  # how far from the target FLOPs, as a share of them, whole pixels may leave a network
@@ -38,7 +40,7 @@ class CoefficientGrid:
     target: float = 2.0
     phi: float = 1.0
     constraint: Constraint = "formula"
-    rounding: Rounding = field(default=AS_PUBLISHED)
+    rounding: Rounding = AS_PUBLISHED
 
     def __post_init__(self) -> None:
         if self.constraint not in CONSTRAINTS:
@@ -85,43 +87,38 @@ class Cell:
 
 def cells(baseline: Architecture, grid: CoefficientGrid, classes: int = 1000) -> list[Cell]:
     """The distinct networks of a grid, references first; raises QuantityError where there are none or too many."""
-    found: dict[str, list[tuple[Coefficients, Architecture]]] = {}
-    triples = _on_formula(grid) if grid.constraint == "formula" else _on_flops(baseline, grid, classes)
-    for count, (coefficients, grown) in enumerate(triples, 1):
+    found: dict[str, list[Grown]] = {}
+    grown = _on_formula(baseline, grid) if grid.constraint == "formula" else _on_flops(baseline, grid, classes)
+    for count, (triple, network) in enumerate(grown, 1):
         if count > MOST_TRIPLES:
             raise QuantityError(
                 f"the grid has more than {MOST_TRIPLES:,} triples; take a larger step than {grid.step:g}"
             )
-        network = grown or grow(baseline, coefficients.at(grid.phi), grid.rounding)
-        found.setdefault(network.key, []).append((coefficients, network))
+        found.setdefault(network.key, []).append((triple, network))
     if not found:
         raise QuantityError(_nothing(grid))
-    names: dict[str, str] = {}
-    references = []
-    for name, coefficients, network in _references(baseline, grid, classes):
-        if network.key not in found and network.key not in names:
-            references.append(_cell(baseline, [(coefficients, network)], "reference", name, grid, classes))
-        names.setdefault(network.key, name)
-    return references + [
-        _cell(baseline, group, "candidate", names.get(key, ""), grid, classes) for key, group in found.items()
-    ]
+    references: dict[str, tuple[str, Grown]] = {}
+    for name, triple in _references(grid).items():
+        network = _grow(baseline, triple, grid)
+        references.setdefault(network.key, (name, (triple, network)))
+    flops = cost(baseline, classes=classes).flops
+
+    def cell(group: list[Grown], role: Role, name: str) -> Cell:
+        network = group[0][1]
+        total = cost(network, classes=classes)
+        triples = sorted((triple for triple, _ in group), key=lambda of: (abs(of.product - grid.target), of))
+        return Cell(network, tuple(triples), role, name, total, total.flops / flops)
+
+    alone = [cell([one], "reference", name) for key, (name, one) in references.items() if key not in found]
+    names = {key: name for key, (name, _) in references.items()}
+    return alone + [cell(group, "candidate", names.get(key, "")) for key, group in found.items()]
 
 
-def _cell(
-    baseline: Architecture,
-    group: list[tuple[Coefficients, Architecture]],
-    role: Role,
-    name: str,
-    grid: CoefficientGrid,
-    classes: int,
-) -> Cell:
-    network = group[0][1]
-    total = cost(network, classes=classes)
-    triples = sorted((triple for triple, _ in group), key=lambda triple: (abs(triple.product - grid.target), triple))
-    return Cell(network, tuple(triples), role, name, total, total.flops / cost(baseline, classes=classes).flops)
+def _grow(baseline: Architecture, triple: Coefficients, grid: CoefficientGrid) -> Architecture:
+    return grow(baseline, triple.at(grid.phi), grid.rounding)
 
 
-def _on_formula(grid: CoefficientGrid) -> Iterator[tuple[Coefficients, None]]:
+def _on_formula(baseline: Architecture, grid: CoefficientGrid) -> Iterator[Grown]:
     most, root = grid.target + grid.tolerance, math.sqrt(grid.target)
     for alpha in grid.values(grid.target):
         for beta in grid.values(min(root, math.sqrt(most / alpha))):
@@ -129,12 +126,10 @@ def _on_formula(grid: CoefficientGrid) -> Iterator[tuple[Coefficients, None]]:
                 triple = Coefficients(alpha, beta, gamma)
                 # Compared as floats, so that anyone who recounts the grid finds the same triples.
                 if abs(triple.product - grid.target) <= grid.tolerance:
-                    yield triple, None
+                    yield triple, _grow(baseline, triple, grid)
 
 
-def _on_flops(
-    baseline: Architecture, grid: CoefficientGrid, classes: int
-) -> Iterator[tuple[Coefficients, Architecture]]:
+def _on_flops(baseline: Architecture, grid: CoefficientGrid, classes: int) -> Iterator[Grown]:
     for alpha in grid.values(grid.target):
         for beta in grid.values(math.sqrt(grid.target)):
             solved = solve_gamma(baseline, alpha, beta, grid, classes)
@@ -144,50 +139,37 @@ def _on_flops(
 
 def solve_gamma(
     baseline: Architecture, alpha: float, beta: float, grid: CoefficientGrid, classes: int = 1000
-) -> tuple[Coefficients, Architecture] | None:
+) -> Grown | None:
     """The gamma that comes nearest to target^phi times the baseline's FLOPs, or None if none is near enough."""
     grown = grow(baseline, Multipliers(alpha**grid.phi, beta**grid.phi), grid.rounding)
     wanted = grid.target**grid.phi * cost(baseline, classes=classes).flops
     start, unit = baseline.resolution, grid.rounding.multiple
-    # FLOPs never fall with the side: halve the interval of steps until it holds one, the first that is enough.
-    low, high = 0, (RESOLUTIONS[1] - start) // unit
-    while low < high:
-        middle = (low + high) // 2
-        if cost(grown, _side(start, middle, unit), classes).flops < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    sides = {_side(start, step, unit) for step in (low, max(0, low - 1))}
-    off, side = min((abs(cost(grown, side, classes).flops / wanted - 1), side) for side in sides)
+
+    def side(steps: int) -> int:
+        """In px, after some steps: multiples of the unit above the start, or the start itself."""
+        return start if steps == 0 else (start // unit + steps) * unit
+
+    # FLOPs never fall with the side.
+    enough = bisect_left(
+        range((RESOLUTIONS[1] - start) // unit), wanted, key=lambda steps: cost(grown, side(steps), classes).flops
+    )
+    sides = {side(steps) for steps in (enough, max(0, enough - 1))}
+    off, best = min((abs(cost(grown, each, classes).flops / wanted - 1), each) for each in sides)
     if off > FLOPS_TOLERANCE:
         return None
-    gamma = (side / start) ** (1 / grid.phi)
-    return Coefficients(alpha, beta, gamma), _at(grown, side)
+    return Coefficients(alpha, beta, (best / start) ** (1 / grid.phi)), replace(grown, resolution=best)
 
 
-def _side(start: int, steps: int, unit: int) -> int:
-    """The side after some steps: multiples of the unit above the start, or the start itself."""
-    return start if steps == 0 else (start // unit + steps) * unit
-
-
-def _at(architecture: Architecture, side: int) -> Architecture:
-    return grow(architecture, Multipliers(resolution=side / architecture.resolution))
-
-
-def _references(
-    baseline: Architecture, grid: CoefficientGrid, classes: int
-) -> Iterator[tuple[str, Coefficients, Architecture]]:
+def _references(grid: CoefficientGrid) -> dict[str, Coefficients]:
     """The baseline, what one axis alone makes of the whole growth, and the paper's coefficients."""
     root = math.sqrt(grid.target)
-    triples = {
+    return {
         "baseline": Coefficients(1, 1, 1),
         "depth": Coefficients(grid.target, 1, 1),
         "width": Coefficients(1, root, 1),
         "resolution": Coefficients(1, 1, root),
         "paper": PAPER,
     }
-    for name, triple in triples.items():
-        yield name, triple, grow(baseline, triple.at(grid.phi), grid.rounding)
 
 
 def _nothing(grid: CoefficientGrid) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, effort, given, goal, names, space, training
 from effsearch.errors import QuantityError, listed
-from effsearch.growth import AXES
+from effsearch.scaling import AXES
 
 
 def grid(

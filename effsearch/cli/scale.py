@@ -14,8 +14,18 @@ from effsearch.cli.options import Format, check_classes, plain, resolve
 from effsearch.costs import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
-from effsearch.growth import Axis, axes, phi_of, solve_phi
-from effsearch.scaling import DEPTH_ROUNDINGS, PAPER, Coefficients, Multipliers, Rounding, grow
+from effsearch.scaling import (
+    DEPTH_ROUNDINGS,
+    PAPER,
+    Axis,
+    Coefficients,
+    Multipliers,
+    Rounding,
+    axes,
+    grow,
+    phi_of,
+    solve_phi,
+)
 from effsearch.text import parse_count
 
 

@@ -9,10 +9,9 @@ from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import Cell
 from effsearch.costs import CONVENTION, Cost, StageCost, cost
 from effsearch.errors import QuantityError
-from effsearch.growth import Axis
 from effsearch.published import Classifier, Scaled, agrees
 from effsearch.reports.text_table import Columns, TextTable, cell
-from effsearch.scaling import AS_PUBLISHED, Coefficients, Rounding, grow
+from effsearch.scaling import AS_PUBLISHED, Axis, Coefficients, Rounding, grow
 from effsearch.text import format_count, parse_count
 
 

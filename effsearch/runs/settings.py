@@ -15,10 +15,9 @@ from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.costs import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
-from effsearch.growth import AXES, POINTS, Curve, one_axis, width_under
 from effsearch.reward import NAMES, Costed, Kind, Measure, Reward, format_cost
 from effsearch.runs.schema import convert, to_plain
-from effsearch.scaling import AS_PUBLISHED, Multipliers, grow
+from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, grow, one_axis, width_under
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from effsearch.errors import QuantityError
-from effsearch.growth import UNDER, check_points, one_axis, width_under
+from effsearch.scaling import UNDER, check_points, one_axis, width_under
 
 
 def test_axes_are_asked_for_equal_growths_of_flops():

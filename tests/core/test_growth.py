@@ -3,8 +3,7 @@ import pytest
 from effsearch.costs import cost
 from effsearch.errors import QuantityError
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.growth import axes, phi_of, solve_phi
-from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding, grow
+from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding, axes, grow, phi_of, solve_phi
 
 
 @pytest.mark.parametrize("target", [50e6, 200e6, 385_814_752, 2e9, 37e9])

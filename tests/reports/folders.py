@@ -12,13 +12,12 @@ import optuna
 from effsearch.architecture import parse
 from effsearch.coefficient_grid import CoefficientGrid, cells
 from effsearch.costs import cost
-from effsearch.growth import one_axis
 from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record
 from effsearch.runs.storage import close_storage, open_storage
 from effsearch.runs.trial_store import STUDY
-from effsearch.scaling import Coefficients, grow
+from effsearch.scaling import Coefficients, grow, one_axis
 
 PROXY = {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 4, "train_images": 4000, "validation_images": 4000}
 BASELINE = "32px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r1_k3_s2_e2_c16-head_c32-relu"
