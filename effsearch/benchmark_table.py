@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import nsmallest
 from operator import ne
 
 from effsearch.errors import SpaceError
@@ -63,7 +64,6 @@ class Table:
 
     @property
     def size(self) -> int:
-        """How many networks there are."""
         return len(self.entries)
 
     @cached_property
@@ -93,7 +93,7 @@ class Table:
         return self.decode(self.encode(text))
 
     def encode(self, text: str) -> Values:
-        """The values that a notation names; raises SpaceError for one that is none of this table."""
+        """The values that a notation names; raises SpaceError for a notation of other decisions or choices."""
         parts = dict(part.partition("=")[::2] for part in text.split(","))
         try:
             return {
@@ -104,23 +104,21 @@ class Table:
             raise SpaceError(f"table {self.name} has no row {text}") from None
 
     def sample(self, rng: random.Random) -> Values:
-        """The values of a network drawn at random."""
+        """The values of a random network."""
         if self.pool:
             return self._values(rng.choice(self._rows))
         return {decision.name: rng.choice(decision.choices) for decision in self.decisions}
 
     def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
-        """Other values for so many decisions; in a pool, one of the rows nearest by."""
+        """The values with `changes` of the decisions taken otherwise; in a pool, one of the nearest rows."""
         if self.pool:
-            near = self._nearest(tuple(values[name] for name in self._names))
-            return self._values(rng.choice(near[: 4 * changes] or self._rows))
+            return self._values(rng.choice(self._nearest(values)[: 4 * changes] or self._rows))
         return mutated(self.decisions, values, changes, rng)
 
     def neighbours(self, values: Mapping[str, Value]) -> Iterator[Values]:
-        """All values that differ in one decision; in a pool, the rows nearest by, the nearest first."""
+        """All values that differ in one decision; in a pool, the nearest rows, the nearest first."""
         if self.pool:
-            for row in self._nearest(tuple(values[name] for name in self._names)):
-                yield self._values(row)
+            yield from map(self._values, self._nearest(values))
             return
         for decision in self.decisions:
             for choice in decision.choices:
@@ -128,18 +126,17 @@ class Table:
                     yield {**values, decision.name: choice}
 
     def walk(self) -> Iterator[Values]:
-        """Everything there is, one after another."""
+        """The values of all networks, one after another."""
         return map(self._values, self.entries)
 
     def _values(self, row: FieldValues) -> Values:
         return dict(zip(self._names, row, strict=True))
 
-    def _nearest(self, here: FieldValues) -> list[FieldValues]:
+    def _nearest(self, values: Mapping[str, Value]) -> list[FieldValues]:
+        here = tuple(values[name] for name in self._names)
         if here not in self._near:
             others = [row for row in self._rows if row != here]
-            apart = [sum(map(ne, here, row)) for row in others]
-            nearest = sorted(range(len(others)), key=apart.__getitem__)[:NEAREST]
-            self._near[here] = [others[index] for index in nearest]
+            self._near[here] = nsmallest(NEAREST, others, key=lambda row: sum(map(ne, here, row)))
         return self._near[here]
 
 
@@ -149,5 +146,5 @@ def notation(values: Mapping[str, Value]) -> str:
 
 
 def spell(value: Value) -> str:
-    """A name or a choice as a notation has it: a comma and an equals sign would end it."""
+    """A name or a choice as a notation has it, with the separators of a notation escaped."""
     return str(value).replace("%", "%25").replace(",", "%2C").replace("=", "%3D")

@@ -63,21 +63,19 @@ def stage_costs(
     architecture: Architecture, resolution: int | None = None, classes: int = 1000
 ) -> tuple[StageCost, ...]:
     """The stem, each stage and the head with their costs; the rows add up to `cost`."""
-    side = resolution or architecture.resolution
-    stem = architecture.stem
+    side, stem, channels = resolution or architecture.resolution, architecture.stem, architecture.stem.channels
     *values, out = _stem(stem, side)
-    operator = f"Conv{stem.kernel}x{stem.kernel}" + (" & MaxPool" if stem.pool else "")
-    rows = [StageCost(operator, side, stem.channels, 1, Cost(*values))]
-    side, channels = out, stem.channels
+    operator = f"Conv{stem.kernel}x{stem.kernel}{' & MaxPool' if stem.pool else ''}"
+    rows = [StageCost(operator, side, channels, 1, Cost(*values))]
     for stage in architecture.stages:
+        side = out
         *values, out = stage_cost(stage, channels, side)
-        operator = f"{stage.operator.label.format(e=stage.expansion)}, k{stage.kernel}x{stage.kernel}"
-        operator += ", SE" if stage.se_ratio else ""
-        rows.append(StageCost(operator, side, stage.channels, stage.layers, Cost(*values)))
-        side, channels = out, stage.channels
-    head = Cost(*_head(architecture.head, channels, side, classes))
+        label, se = stage.operator.label.format(e=stage.expansion), ", SE" if stage.se_ratio else ""
+        operator, channels = f"{label}, k{stage.kernel}x{stage.kernel}{se}", stage.channels
+        rows.append(StageCost(operator, side, channels, stage.layers, Cost(*values)))
+    head = Cost(*_head(architecture.head, channels, out, classes))
     operator = f"{'Conv1x1 & ' if architecture.head else ''}Pooling & FC"
-    return (*rows, StageCost(operator, side, architecture.features, 1, head))
+    return (*rows, StageCost(operator, out, architecture.features, 1, head))
 
 
 def biases(architecture: Architecture, classes: int = 1000) -> int:
@@ -86,7 +84,7 @@ def biases(architecture: Architecture, classes: int = 1000) -> int:
     FLOPs leave them out; counts that have them are larger by this.
     """
     channels = (architecture.stem.channels, *(stage.channels for stage in architecture.stages))
-    # The activations once an image are the outputs of squeeze-and-excitation, each of which has a bias.
+    # The activations that do not depend on pixels are the outputs of squeeze-and-excitation, each with a bias.
     return classes + sum(_work(*row)[1][2] for row in zip(architecture.stages, channels, strict=False))
 
 
@@ -137,8 +135,7 @@ def stage_cost(stage: Stage, channels: int, side: int) -> tuple[int, int, int, i
     return flops, params, written * area + written_out * out_area + written_once, out
 
 
-_PerPixel = tuple[int, int, int]
-"""A count of a stage for each pixel of its input, for each pixel of its output, and once an image."""
+_PerPixel = tuple[int, int, int]  # a count of a stage: for each pixel of its input, of its output, and once an image
 
 
 # It depends neither on pixels nor on other stages, so a search asks for the same few thousand again and again.

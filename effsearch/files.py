@@ -13,7 +13,7 @@ BUILDING = ".building-"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Reads a TOML file; raises ValueError for what is none, or has a whole number past TOML's 64 bits, and OSError."""
+    """Reads a TOML file; raises OSError, and ValueError for other text or a whole number past TOML's 64 bits."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         _check_numbers(document)
@@ -39,7 +39,7 @@ def quarantine(path: Path) -> Path:
 
 
 def beside(path: Path) -> Path:
-    """Where the next that is corrupt of a file or folder is set aside: a name that is free."""
+    """The first free name NAME.corrupt, NAME.corrupt-2, ... beside a file or folder."""
     number = 1
     while (aside := path.with_name(f"{path.name}.corrupt" + (f"-{number}" if number > 1 else ""))).exists():
         number += 1

@@ -7,7 +7,7 @@ on networks that were left out. It knows nothing of other channels, strides, ope
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations, product, starmap
 from pathlib import Path
@@ -64,9 +64,7 @@ def accuracy(architecture: Architecture) -> float:
 def lies_in_skeleton(architecture: Architecture) -> bool:
     """Whether only expansions, kernels, layers and squeeze-and-excitation differ from B0's, within the choices."""
     b0 = EFFICIENTNET_B0
-    fixed = ("stem", "head", "resolution", "activation")
-    same = all(getattr(architecture, name) == getattr(b0, name) for name in fixed)
-    if not same or len(architecture.stages) != len(b0.stages):
+    if replace(architecture, stages=b0.stages) != b0 or len(architecture.stages) != len(b0.stages):
         return False
     return all(
         stage.op in ("mbconv", "separable")
@@ -96,7 +94,7 @@ def _of_stage(number: int, expansion: int, kernel: int, layers: int, se_ratio: f
 
 @cache
 def _alone(names: tuple[str, ...]) -> float:
-    """The sum of a stage's coefficients: of each choice and of each pair of choices."""
+    """The sum of the coefficients of a stage's choices and of their pairs."""
     return sum(load().coefficients.get(name, 0.0) for name in (*names, *map(" ".join, combinations(names, 2))))
 
 

@@ -15,7 +15,7 @@ from effsearch.scaling import Multipliers, grow
 
 
 class Measured(NamedTuple):
-    """FLOPs and parameters at `resolution` px and 1000 classes, and how they were counted."""
+    """FLOPs and parameters at `resolution` px and 1000 classes, and what counted them."""
 
     flops: int
     params: int

@@ -9,13 +9,10 @@ from effsearch.text import format_count, format_latency
 Kind = Literal["soft", "hard", "absolute"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+# What a network costs: FLOPs (multiply-adds), parameters, or seconds from a batch to its logits.
 Measure = Literal["flops", "params", "latency"]
-"""What a network costs: FLOPs (multiply-adds), parameters, or seconds from a batch to its logits."""
-
 SYMBOLS: dict[Measure, str] = {"flops": "F", "params": "P", "latency": "LAT"}
-RATIOS: dict[Measure, str] = {measure: f"{symbol}/T" for measure, symbol in SYMBOLS.items()}
-"""What the cost over the target is called."""
-
+RATIOS: dict[Measure, str] = {measure: f"{symbol}/T" for measure, symbol in SYMBOLS.items()}  # cost over target
 NAMES: dict[Measure, str] = {"flops": "FLOPs", "params": "parameters", "latency": "latency"}
 
 
@@ -73,7 +70,6 @@ class Reward:
         return accuracy + self.exponent * abs(ratio - 1)
 
     def of(self, accuracy: float, network: Costed) -> float:
-        """The reward of a network."""
         return self(accuracy, self.cost(network))
 
     def cost(self, network: Costed) -> float:
@@ -85,11 +81,11 @@ class Reward:
         return found
 
     def within(self, window: tuple[float, float] | None, cost: float) -> bool:
-        """Whether a cost is within a window of factors of the target; None holds all."""
+        """Whether a cost is within a window of factors of the target; every cost is within None."""
         return window is None or window[0] <= cost / self.target <= window[1]
 
     def weights(self, cost: float) -> tuple[float, float]:
-        """The reward is linear in accuracy at any cost: its slope, and what is added."""
+        """Slope and intercept of the reward at a cost, as a linear function of accuracy."""
         if self.kind == "absolute":
             return 1.0, self(0.0, cost)
         return self(1.0, cost), 0.0
@@ -107,15 +103,11 @@ class Reward:
         return format_cost(self.target, self.measure)
 
     @property
-    def ratio(self) -> str:
-        """What the cost over the target is called."""
-        return RATIOS[self.measure]
-
-    @property
     def formula(self) -> str:
         """The reward as a table names it, for accuracies as fractions."""
+        ratio = RATIOS[self.measure]
         return {
-            "soft": f"ACC x ({self.ratio})^{self.exponent:g}",
+            "soft": f"ACC x ({ratio})^{self.exponent:g}",
             "hard": f"ACC up to T, ACC x T/{SYMBOLS[self.measure]} above",
-            "absolute": f"ACC {self.exponent:+g} x |{self.ratio} - 1|",
+            "absolute": f"ACC {self.exponent:+g} x |{ratio} - 1|",
         }[self.kind]

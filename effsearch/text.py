@@ -2,24 +2,24 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from effsearch.errors import QuantityError
 
-_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls, ends of lines, marks that turn the direction of reading, and bytes of a file name that are no text."""
+# Control characters, line ends, marks that change the direction of writing, and bytes of a file name that are no text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def sanitize(text: str) -> str:
     """A text in one line, with a question mark for each control character."""
-    return _OBEYED.sub("?", text)
+    return _CONTROL.sub("?", text)
 
 
 _COUNT = re.compile(r"(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e([+-]?\d{1,3}))?\s*([kmgbt]?)", re.IGNORECASE)
 _SCALE = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*([smhd]?)", re.IGNORECASE)
-_LATENCY = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*(us|ms|s)", re.IGNORECASE)
-_FRACTIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_TIME = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*([a-z]*)", re.IGNORECASE)
+_DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # in seconds, as are
+_LATENCIES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 def parse_count(text: str, what: str = "a count") -> float:
@@ -36,19 +36,19 @@ def parse_count(text: str, what: str = "a count") -> float:
 
 def parse_duration(text: str, what: str = "a time") -> float:
     """Reads 90, 90s, 10m, 2h or 1d as seconds; raises QuantityError unless above 0."""
-    match = _DURATION.fullmatch(text.strip())
-    value = float(match[1]) * _SECONDS[match[2].lower()] if match else 0.0
-    if value <= 0:
-        raise QuantityError(f"{what} must be a time above 0 such as 90s, 10m or 2h, got {text!r}")
-    return value
+    return _seconds(text, _DURATIONS, f"{what} must be a time above 0 such as 90s, 10m or 2h")
 
 
 def parse_latency(text: str, what: str = "a latency") -> float:
     """Reads 20ms, 500us or 0.02s as seconds; raises QuantityError unless above 0 and with a unit."""
-    match = _LATENCY.fullmatch(text.strip())
-    value = float(match[1]) * _FRACTIONS[match[2].lower()] if match else 0.0
+    return _seconds(text, _LATENCIES, f"{what} must be a time above 0 with its unit such as 20ms, 500us or 0.02s")
+
+
+def _seconds(text: str, units: Mapping[str, float], wanted: str) -> float:
+    match = _TIME.fullmatch(text.strip())
+    value = float(match[1]) * units.get(match[2].lower(), 0) if match else 0.0
     if value <= 0:
-        raise QuantityError(f"{what} must be a time above 0 with its unit such as 20ms, 500us or 0.02s, got {text!r}")
+        raise QuantityError(f"{wanted}, got {text!r}")
     return value
 
 
@@ -109,7 +109,7 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-SECRETS = ("password", "passwd", "sslpassword", "sslkey")  # parts of a URL's query that are nobody's business
+SECRETS = ("password", "passwd", "sslpassword", "sslkey")  # names in a URL's query whose values are kept out of sight
 
 
 def without_passwords(text: str) -> str:

@@ -1,8 +1,10 @@
 """Tables of architectures: stages, growth, families, grids, and the paper's tables beside our counts."""
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, astuple
 from typing import Any
 
 from effsearch.architecture import Architecture
@@ -11,25 +13,26 @@ from effsearch.costs import CONVENTION, Cost, StageCost, cost
 from effsearch.errors import QuantityError
 from effsearch.published import Classifier, Scaled, agrees
 from effsearch.reports.text_table import Columns, TextTable, cell
-from effsearch.scaling import AS_PUBLISHED, Axis, Coefficients, Rounding, grow
+from effsearch.scaling import AS_PUBLISHED, AXES, Axis, Coefficients, Rounding, grow
 from effsearch.text import format_count, parse_count
 
 
 def stage_table(rows: Sequence[StageCost], total: Cost) -> TextTable:
     """The stages as in table 1 of the paper, with their costs and a line of totals."""
-    columns: Columns[tuple[int, StageCost]] = (
-        ("#", "r", lambda row: str(row[0])),
-        ("operator", "l", lambda row: row[1].operator),
-        ("input", "r", lambda row: f"{row[1].resolution}x{row[1].resolution}"),
-        ("channels", "r", lambda row: str(row[1].channels)),
-        ("layers", "r", lambda row: str(row[1].layers)),
-        ("params", "r", lambda row: f"{row[1].cost.params:,}"),
-        ("FLOPs", "r", lambda row: f"{row[1].cost.flops:,}"),
-        ("%", "r", lambda row: f"{100 * row[1].cost.flops / total.flops:.1f}"),
+    numbers = itertools.count(1)
+    columns: Columns[StageCost] = (
+        ("#", "r", lambda row: str(next(numbers))),
+        ("operator", "l", lambda row: row.operator),
+        ("input", "r", lambda row: f"{row.resolution}x{row.resolution}"),
+        ("channels", "r", lambda row: str(row.channels)),
+        ("layers", "r", lambda row: str(row.layers)),
+        ("params", "r", lambda row: f"{row.cost.params:,}"),
+        ("FLOPs", "r", lambda row: f"{row.cost.flops:,}"),
+        ("%", "r", lambda row: f"{100 * row.cost.flops / total.flops:.1f}"),
     )
-    table, layers = TextTable.of(columns, enumerate(rows, 1)), sum(row.layers for row in rows)
+    layers = sum(row.layers for row in rows)
     sums = ("", "total", "", "", str(layers), f"{total.params:,}", f"{total.flops:,}", "100.0")
-    return TextTable(table.headings, table.align, [*table.cells, sums])
+    return TextTable.of(columns, rows, sums)
 
 
 def stage_caption(architecture: Architecture, resolution: int, classes: int, total: Cost) -> str:
@@ -61,9 +64,8 @@ AXES_CAPTION = (
 
 def axes_table(rows: Sequence[Axis], product: float, flops: float, params: float) -> TextTable:
     """For each axis what the formula asks, what rounding makes of it and what it costs; then all three together."""
-    table = TextTable.of(AXES_COLUMNS, rows)
     together = ("all together", "", "", "", "", f"x {product:.2f}", f"x {flops:.2f}", f"x {params:.2f}")
-    return TextTable(table.headings, table.align, [*table.cells, together])
+    return TextTable.of(AXES_COLUMNS, rows, together)
 
 
 LATENCY_COLUMNS: Columns[dict[str, Any]] = (
@@ -87,17 +89,21 @@ def family_table(
     classes: int = 1000,
 ) -> TextTable:
     """The networks that a baseline grows into, one line for each phi, up to the largest that a notation can hold."""
-    base, cells = cost(baseline, classes=classes), []
-    for phi in phis:
-        try:
+    base, members = cost(baseline, classes=classes).flops, []
+    with suppress(QuantityError):
+        for phi in phis:
             member = grow(baseline, coefficients.at(phi), rounding)
-        except QuantityError:
-            break
-        total = cost(member, classes=classes)
-        counts = (format_count(total.params), format_count(total.flops))
-        growth = (f"x {total.flops / base.flops:.2f}", f"x {coefficients.product**phi:.2f}")
-        cells.append((f"{phi:g}", f"{member.resolution} px", str(member.layers), *counts, *growth))
-    return TextTable(("phi", "input", "layers", "params", "FLOPs", "measured", "formula"), "rrrrrrr", cells)
+            members.append((phi, member, cost(member, classes=classes)))
+    columns: Columns[tuple[float, Architecture, Cost]] = (
+        ("phi", "r", lambda row: f"{row[0]:g}"),
+        ("input", "r", lambda row: f"{row[1].resolution} px"),
+        ("layers", "r", lambda row: str(row[1].layers)),
+        ("params", "r", lambda row: format_count(row[2].params)),
+        ("FLOPs", "r", lambda row: format_count(row[2].flops)),
+        ("measured", "r", lambda row: f"x {row[2].flops / base:.2f}"),
+        ("formula", "r", lambda row: f"x {coefficients.product ** row[0]:.2f}"),
+    )
+    return TextTable.of(columns, members)
 
 
 PLAN_COLUMNS: Columns[Cell] = (
@@ -127,7 +133,7 @@ def cells_json(cells: Sequence[Cell]) -> str:
             "product": cell.coefficients.product,
             "role": cell.role,
             "name": cell.name,
-            "triples": [[triple.alpha, triple.beta, triple.gamma] for triple in cell.triples],
+            "triples": list(map(astuple, cell.triples)),
             **{name: getattr(cell.architecture, name) for name in ("notation", "key", "resolution")},
             "flops": cell.cost.flops,
             "flops_ratio": cell.flops_ratio,
@@ -171,12 +177,8 @@ def _measured_flops(row: Published) -> str:
 
 
 def _ratio(row: Published) -> float | None:
+    """Measured over published FLOPs."""
     return row.measured.flops / parse_count(row.flops) if row.measured and row.flops else None
-
-
-def _ratio_cell(row: Published) -> str:
-    ratio = _ratio(row)
-    return "" if ratio is None else f"{ratio:.2f}"
 
 
 def _marks(row: Published) -> str:
@@ -191,7 +193,7 @@ SCALING_COLUMNS: Columns[Scaled] = (
     ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
     ("FLOPs", "r", lambda row: row.flops),
     ("measured", "r", _measured_flops),
-    ("m/p", "r", _ratio_cell),
+    ("m/p", "r", lambda row: cell(_ratio(row), ".2f")),
     ("", "l", _marks),
     ("params", "r", lambda row: f"{row.measured.params / 1e6:#.4g}M" if row.measured else ""),
 )
@@ -205,7 +207,7 @@ IMAGENET_COLUMNS: Columns[Classifier] = (
     ("FLOPs", "r", lambda row: row.flops or "-"),
     ("x", "r", lambda row: row.flops_ratio or "-"),
     ("measured", "r", _measured_flops),
-    ("m/p", "r", _ratio_cell),
+    ("m/p", "r", lambda row: cell(_ratio(row), ".2f")),
     ("", "l", _marks),
     ("px", "r", lambda row: str(row.measured.resolution) if row.measured else ""),
 )
@@ -217,7 +219,7 @@ def scaling_records(rows: Iterable[Scaled]) -> list[dict[str, Any]]:
         {
             "network": row.name,
             "scaled_by": row.method,
-            **{axis: getattr(row.by, axis, None) for axis in ("depth", "width", "resolution")},
+            **{axis: getattr(row.by, axis, None) for axis in AXES},
             "top1_percent": row.top1,
             "flops": parse_count(row.flops),
             **_measured_record(row),

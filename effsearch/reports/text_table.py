@@ -11,12 +11,11 @@ from rich.text import Text
 
 from effsearch.text import sanitize
 
-NOTATION_FROM = 150
-"""Columns of a terminal from which a table has room for notations."""
+NOTATION_FROM = 150  # columns of a terminal from which a table has room for notations
 
 T = TypeVar("T")
+# Columns of a table of T: the heading, the alignment (left or right), and the text of a cell.
 Columns = Sequence[tuple[str, Literal["l", "r"], Callable[[T], str]]]
-"""Columns of a table of T: the heading, the alignment (left or right), and the text of a cell."""
 
 
 def cell(value: float | None, form: str = "", factor: float = 1) -> str:
@@ -33,10 +32,10 @@ class TextTable:
     cells: Sequence[tuple[str, ...]]
 
     @classmethod
-    def of(cls, columns: Columns[T], rows: Iterable[T]) -> "TextTable":
-        """One line for each row."""
+    def of(cls, columns: Columns[T], rows: Iterable[T], *more: tuple[str, ...]) -> "TextTable":
+        """One line for each row, then lines that are cells already, such as totals."""
         headings, align, texts = zip(*columns, strict=True)
-        return cls(headings, "".join(align), [tuple(text(row) for text in texts) for row in rows])
+        return cls(headings, "".join(align), [*(tuple(text(row) for text in texts) for row in rows), *more])
 
     def markdown(self) -> str:
         """The table in Markdown."""
@@ -46,8 +45,8 @@ class TextTable:
 
     def rich(self, title: str) -> Table:
         """The table for a terminal."""
-        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        table.show_edge, table.pad_edge, table.padding = False, False, (0, 0, 0, 0)
+        style: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD}
+        table = Table(title=title, show_edge=False, pad_edge=False, padding=0, **style)
         for heading, side in zip(self.headings, self.align, strict=True):
             justify: Literal["left", "right"] = "right" if side == "r" else "left"
             table.add_column(heading, justify=justify, no_wrap=heading != "notation", overflow="fold")
@@ -73,7 +72,7 @@ class Plain(Console):
 
 
 def console(wide: bool = True) -> Plain:
-    """Standard output; as wide as a notation where it is not a terminal, so that lines can be searched."""
+    """Standard output, as wide as a notation where it is no terminal, so that lines can be searched."""
     plain = Plain(soft_wrap=False)
     return plain if plain.is_terminal or not wide else Plain(width=400)
 
