@@ -199,9 +199,8 @@ class Axis:
     params: float
 
 
+# For each axis the property of an architecture that it grows, and its unit.
 SIZES = {"depth": ("layers", "layers"), "width": ("channels", "channels"), "resolution": ("resolution", "px")}
-"""For each axis the property of an architecture that it grows, and its unit."""
-
 AXES = tuple(SIZES)
 
 

@@ -1,7 +1,8 @@
 """What is printed about a coefficient search: the ranking, what is too close to call, the fit, and the family."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
+from functools import cached_property
 from typing import Any
 
 from effsearch.errors import RunError
@@ -16,116 +17,101 @@ from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import Coefficients
 
-AXES = ("alpha", "beta", "gamma")
-ANSWER = "candidate"
-"""Prefix of a candidate's source; other networks are references and cannot be the answer."""
+NAMES = ("alpha", "beta", "gamma")
+ANSWER = "candidate"  # how the source of a candidate begins; other networks are references and cannot be the answer
+FAMILY_CAPTION = "measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi"
 
 
-def winner(rows: Sequence[Row]) -> Row | None:
-    """The best candidate of the ranking, leaving out references."""
-    return next(iter(_answers(rows)), None)
+@dataclass(frozen=True)
+class Answer:
+    """What a ranking says of alpha, beta and gamma: the ranked `candidates`, the best first, without references."""
+
+    settings: GridSettings
+    rows: Sequence[Row]
+    candidates: Sequence[Row]
+
+    @classmethod
+    def of(cls, settings: GridSettings, rows: Sequence[Row]) -> "Answer | None":
+        """The answer, or None as long as no candidate is ranked."""
+        candidates = [row for row in rows if row.rank is not None and row.source.startswith(ANSWER)]
+        return cls(settings, rows, candidates) if candidates else None
+
+    @property
+    def best(self) -> Row:
+        return self.candidates[0]
+
+    @property
+    def coefficients(self) -> Coefficients:
+        return _coefficients_of(self.best)
+
+    @cached_property
+    def noise(self) -> Noise | None:
+        return measure_noise(self.rows)
+
+    @cached_property
+    def surface(self) -> Surface | None:
+        return fit_surface(self.rows, self.noise, self.settings.grid.target)
+
+    @property
+    def tied(self) -> list[Row]:
+        """The other candidates that are tied with the best within the noise between seeds."""
+        return [row for row in self.candidates[1:] if is_tie(self.best, row, self.noise)]
+
+    def family(self) -> TextTable:
+        """What the baseline grows into by the coefficients found, for phi 0 to 7."""
+        settings = self.settings
+        return family_table(
+            settings.architecture, self.coefficients, range(8), settings.grid.rounding, settings.classes
+        )
+
+    def document(self) -> dict[str, Any]:
+        """For coefficients.json: the answer, how sure it is, and the optimum of the fit."""
+        best, surface = self.best, self.surface
+        fit = None
+        if surface is not None:
+            intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(NAMES)}
+            fit = {**asdict(surface.best), **intervals, "networks": surface.networks}
+        return {
+            **asdict(self.coefficients),
+            "baseline": self.settings.baseline,
+            "phi": self.settings.grid.phi,
+            "accuracy": best.accuracy,
+            "seeds": best.seeds,
+            "reward": best.reward,
+            "flops_ratio_to_target": best.target_ratio,
+            "tied": [[row.alpha, row.beta, row.gamma] for row in self.tied],
+            "fit": fit,
+        }
+
+    def lines(self) -> list[str]:
+        """The answer in words, then the most accurate network if it is another, what is tied, and the fit."""
+        best, trained_alike = self.best, [row for row in self.candidates if row.epochs == self.best.epochs]
+        accurate = max(trained_alike, key=lambda row: row.accuracy or 0.0)
+        return [
+            f"best at equal FLOPs: {self._result(best)}",
+            *([f"most accurate: {self._result(accurate)}"] if accurate.key != best.key else []),
+            _tied_line(self.tied),
+            _fit_line(self.surface),
+        ]
+
+    def _result(self, row: Row) -> str:
+        within = "" if self.noise is None else f" +- {half_width(row, self.noise):.1f} points"
+        ratio = row.target_ratio * self.settings.grid.target**self.settings.grid.phi
+        accuracy = f"{100 * (row.accuracy or 0.0):.1f} %{within}"
+        return f"{_coefficients_of(row)}: {accuracy}, x {ratio:.2f} the FLOPs of {self.settings.name}"
 
 
-def _answers(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.rank is not None and row.source.startswith(ANSWER)]
-
-
-def coefficients_of(row: Row) -> Coefficients:
-    """What a network was grown by; raises RunError where the ranking does not say."""
+def _coefficients_of(row: Row) -> Coefficients:
     if row.alpha is None or row.beta is None or row.gamma is None:
         raise RunError(f"network {row.key} of the ranking does not say what it was grown by")
     return Coefficients(row.alpha, row.beta, row.gamma)
 
 
-def coefficients_document(run: Run, rows: Sequence[Row]) -> dict[str, Any] | None:
-    """For coefficients.json: the answer, how sure it is, and the optimum of the fit; None without an answer."""
-    best = winner(rows)
-    if best is None:
-        return None
-    settings, found = run.settings(GridSettings), coefficients_of(best)
-    surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
-    return {
-        **asdict(found),
-        "baseline": settings.baseline,
-        "phi": settings.grid.phi,
-        "accuracy": best.accuracy,
-        "seeds": best.seeds,
-        "reward": best.reward,
-        "flops_ratio_to_target": best.target_ratio,
-        "tied": [[row.alpha, row.beta, row.gamma] for row in tied(rows) if row.key != best.key],
-        "fit": None if surface is None else _fit_document(surface),
-    }
-
-
-def _fit_document(surface: Surface) -> dict[str, Any]:
-    intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(AXES)}
-    return {**asdict(surface.best), **intervals, "networks": surface.networks}
-
-
-def tied(rows: Sequence[Row]) -> list[Row]:
-    """The candidates that are tied with the best one within the noise between seeds, itself included."""
-    best, noise = winner(rows), measure_noise(rows)
-    if best is None:
-        return []
-    return [row for row in _answers(rows) if row.key == best.key or is_tie(best, row, noise)]
-
-
-def print_coefficients(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
-    """The chosen rows of the ranking, then what they say of alpha, beta and gamma."""
-    out = console()
-    settings, noise = run.settings(GridSettings), measure_noise(rows)
-    wide = out.width >= NOTATION_FROM
-    out.print(ranking_table(chosen, notation=wide, noise=noise).rich(f"{run.name}: {counts_line(rows)}"))
-    out.print_dim(captions(run.manifest()))
-    out.print(noise_line(rows))
-    best = winner(rows)
-    if best is None:
-        return
-    first, *others = conclusions(settings, rows)
-    out.print(f"\n{first}", style="bold")
-    for line in (*others, ""):
-        out.print(line)
-    out.print(grown_family(settings, best).rich(f"{settings.name} grown by these coefficients"))
-    out.print(FAMILY_CAPTION, style="dim")
-
-
-FAMILY_CAPTION = "measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi"
-
-
-def grown_family(settings: GridSettings, best: Row) -> TextTable:
-    """What the baseline grows into by the coefficients of a row, for phi 0 to 7."""
-    return family_table(
-        settings.architecture, coefficients_of(best), range(8), settings.grid.rounding, settings.classes
-    )
-
-
-def conclusions(settings: GridSettings, rows: Sequence[Row]) -> list[str]:
-    """What a ranking says of alpha, beta and gamma, the answer first; nothing without one."""
-    best, noise = winner(rows), measure_noise(rows)
-    if best is None:
-        return []
-    accurate = max((row for row in _answers(rows) if row.epochs == best.epochs), key=lambda row: row.accuracy or 0.0)
-    return [
-        f"best at equal FLOPs: {_result(best, settings, noise)}",
-        *([f"most accurate: {_result(accurate, settings, noise)}"] if accurate.key != best.key else []),
-        _close(rows, best),
-        _fit_line(fit_surface(rows, noise, settings.grid.target)),
-    ]
-
-
-def _result(row: Row, settings: GridSettings, noise: Noise | None) -> str:
-    within = "" if noise is None else f" +- {half_width(row, noise):.1f} points"
-    ratio = row.target_ratio * settings.grid.target**settings.grid.phi
-    accuracy = f"{100 * (row.accuracy or 0.0):.1f} %{within}"
-    return f"{coefficients_of(row)}: {accuracy}, x {ratio:.2f} the FLOPs of {settings.name}"
-
-
-def _close(rows: Sequence[Row], best: Row) -> str:
-    others = [row for row in tied(rows) if row.key != best.key]
-    if not others:
+def _tied_line(tied: Sequence[Row]) -> str:
+    if not tied:
         return "no other network comes within the noise of it"
-    shown = ", ".join(f"({row.alpha:.4g}, {row.beta:.4g}, {row.gamma:.4g})" for row in others[:6])
-    more = f" and {len(others) - 6} more" if len(others) > 6 else ""
+    shown = ", ".join(f"({row.alpha:.4g}, {row.beta:.4g}, {row.gamma:.4g})" for row in tied[:6])
+    more = f" and {len(tied) - 6} more" if len(tied) > 6 else ""
     return f"too close to call: {shown}{more} (alpha, beta, gamma)"
 
 
@@ -135,14 +121,32 @@ def _fit_line(surface: Surface | None) -> str:
     intervals = ["{:.2f} to {:.2f}".format(*surface.interval(axis)) for axis in range(3)]
     begin = f"fit through {surface.networks} networks"
     if surface.is_flat:
-        spans = ", ".join(f"{name} {interval}" for name, interval in zip(AXES, intervals, strict=True))
+        spans = ", ".join(f"{name} {interval}" for name, interval in zip(NAMES, intervals, strict=True))
         return (
             f"{begin}: these trainings do not tell where the optimum is (80 % intervals: {spans}); more repeats or a "
             "longer proxy would"
         )
-    values = zip(AXES, astuple(surface.best), intervals, strict=True)
+    values = zip(NAMES, astuple(surface.best), intervals, strict=True)
     optimum = ", ".join(f"{name} {value:.2f} ({interval})" for name, value, interval in values)
     return f"{begin}: optimum at {optimum}, 80 % intervals; networks lie {surface.misfit:.4f} of reward off it"
+
+
+def print_coefficients(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
+    """The chosen rows of the ranking, then what they say of alpha, beta and gamma."""
+    out, settings = console(), run.settings(GridSettings)
+    table = ranking_table(chosen, notation=out.width >= NOTATION_FROM, noise=measure_noise(rows))
+    out.print(table.rich(f"{run.name}: {counts_line(rows)}"))
+    out.print_dim(captions(run.manifest()))
+    out.print(noise_line(rows))
+    answer = Answer.of(settings, rows)
+    if answer is None:
+        return
+    first, *others = answer.lines()
+    out.print(f"\n{first}", style="bold")
+    for line in (*others, ""):
+        out.print(line)
+    out.print(answer.family().rich(f"{settings.name} grown by these coefficients"))
+    out.print(FAMILY_CAPTION, style="dim")
 
 
 def grow_command(run: Run, where: str) -> str:

@@ -31,16 +31,13 @@ _COLOURS = {
     "sky": ("#3a8fc7", "#9ad1f5"),
     "grey": ("#8a929b", "#7f8893"),
 }
+# On white, where those too pale for a thin line are darker than in the palette of Okabe and Ito, and on black.
 LIGHT, DARK = ({name: pair[side] for name, pair in _COLOURS.items()} for side in (0, 1))
-"""On white, where those too pale for a thin line are darker than in the palette of Okabe and Ito, and on black."""
-
 CYCLE = ("blue", "vermillion", "green", "purple", "orange", "sky")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
 DASHES = ("solid", "dash", "dot", "dashdot")
 
-NAMED = 4
-"""Networks, from the best, whose learning curves have a colour of their own."""
-
+NAMED = 4  # networks, from the best, whose learning curves have a colour of their own
 VALIDATION, LOSS, BARS = "validation top-1 (%)", "training loss (nats)", "bars: 95 % interval of a mean over seeds"
 
 Array = npt.NDArray[np.float64]
@@ -145,8 +142,8 @@ def accuracy_label(manifest: Manifest) -> str:
     return VALIDATION if manifest.trains else "predicted ImageNet top-1 (%)"
 
 
+# Sources of the networks that others are compared to, with their names.
 REFERENCES = {"b0": "EfficientNet-B0", "baseline": "baseline"}
-"""Sources of the networks that others are compared to, with their names."""
 
 
 @dataclass(frozen=True)
@@ -267,8 +264,7 @@ def rungs_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Ch
     return Chart("Rungs", "epoch", VALIDATION, _learning_series(lines, index), caption, whole=True)
 
 
-Line = tuple[str, Sequence[tuple[int, float]]]
-"""The key of a network, and (epoch, value)."""
+Line = tuple[str, Sequence[tuple[int, float]]]  # the key of a network, and (epoch, value)
 
 
 def _learning_series(lines: Sequence[Line], index: Mapping[str, int]) -> list[Series]:

@@ -14,9 +14,7 @@ from effsearch.runs.settings import CurvesSettings
 from effsearch.scaling import Multipliers, grow
 from effsearch.text import format_count
 
-UNDER = "width at"
-"""What the names of the curves of figure 4 begin with."""
-
+UNDER = "width at"  # what the names of the curves of figure 4 begin with
 CURVES_CAPTION = (
     "d, w, r: multipliers of layers, channels, px; F/F0: FLOPs relative to the baseline; gain: on the baseline, in "
     "points of accuracy"

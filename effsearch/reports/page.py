@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from effsearch.reports import check_suffix, write_report
 from effsearch.reports import figures as charts
-from effsearch.reports.coefficients import FAMILY_CAPTION, coefficients_of, conclusions, grown_family, winner
+from effsearch.reports.coefficients import FAMILY_CAPTION, Answer
 from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
 from effsearch.reports.learning_curves import (
@@ -32,7 +33,7 @@ from effsearch.reports.learning_curves import (
 from effsearch.reports.page_figures import Figure, figure_of_chart, importances_figure
 from effsearch.reports.ranking_table import PageRanking, half_width, noise_line, page_ranking, read_rows
 from effsearch.reports.summary import best_within_target, captions, costs, counts_line, how_evaluated, within
-from effsearch.reports.surface import fit_surface, surface_chart
+from effsearch.reports.surface import surface_chart
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, importances, longest, read_history
@@ -43,11 +44,8 @@ from effsearch.runs.settings import CurvesSettings, GridSettings, TrainSettings
 from effsearch.text import counted, sanitize
 
 SUFFIXES = (".html", ".htm")
-SHOWN = 100
-"""Networks, from the best, whose trainings are drawn."""
-
-CLASSES = 40
-"""Names of classes that are shown."""
+SHOWN = 100  # networks, from the best, whose trainings are drawn
+CLASSES = 40  # names of classes that are shown
 
 
 @dataclass(frozen=True)
@@ -146,6 +144,12 @@ class Results:
     noise: Noise | None
     index: Mapping[str, int]
 
+    @cached_property
+    def answer(self) -> Answer | None:
+        """What a search for coefficients found; None for other runs."""
+        settings = self.manifest.settings
+        return Answer.of(settings, self.rows) if isinstance(settings, GridSettings) else None
+
     def figures(self, *found: Chart) -> list[Figure]:
         """Charts as the page draws them."""
         return [figure_of_chart(chart, self.index) for chart in found]
@@ -178,16 +182,15 @@ def _subtitle(manifest: Manifest, what: str) -> str:
 
 
 def _cards(found: Results) -> list[Card]:
-    cards, kind, noise = [], found.manifest.run.kind, found.noise
-    best, answer = best_within_target(found.rows), winner(found.rows) if kind == "grid" else None
-    if answer is not None:
-        by = coefficients_of(answer)
+    cards, noise, best = [], found.noise, best_within_target(found.rows)
+    if found.answer is not None:
+        by = found.answer.coefficients
         cards = [
-            Card("alpha", f"{by.alpha:.4g}", "depth", answer.notation),
+            Card("alpha", f"{by.alpha:.4g}", "depth", found.answer.best.notation),
             Card("beta", f"{by.beta:.4g}", "width"),
             Card("gamma", f"{by.gamma:.4g}", "resolution"),
         ]
-    elif best is not None and kind == "nas":
+    elif best is not None and found.manifest.run.kind == "nas":
         cards = [_accuracy_card(within(found.manifest.score), best, noise)]
     shown = charts.scatter(found.done)
     cards.append(_accuracy_card("most accurate", max(shown.front, key=lambda row: row.accuracy or 0.0), noise))
@@ -211,13 +214,12 @@ def _capital(text: str) -> str:
 
 def _growth_sections(found: Results) -> Iterator[Section]:
     """What a search for coefficients found, or the curves of growth."""
-    settings, best = found.manifest.settings, winner(found.rows)
-    if isinstance(settings, GridSettings) and best is not None:
-        surface = fit_surface(found.rows, found.noise, settings.grid.target)
-        chart = [] if surface is None else [surface_chart(surface, found.rows, settings)]
-        lines = [_capital(line) for line in conclusions(settings, found.rows)]
-        yield Section("Alpha, beta and gamma", lines, found.figures(*chart))
-        family = (f"{settings.name} grown by these coefficients", grown_family(settings, best))
+    settings, answer = found.manifest.settings, found.answer
+    if answer is not None:
+        surface, name = answer.surface, answer.settings.name
+        chart = [] if surface is None else [surface_chart(surface, found.rows, answer.settings)]
+        yield Section("Alpha, beta and gamma", list(map(_capital, answer.lines())), found.figures(*chart))
+        family = (f"{name} grown by these coefficients", answer.family())
         yield Section("The family", tables=[family], small=[FAMILY_CAPTION])
     if isinstance(settings, CurvesSettings):
         points = curve_points(settings, found.rows)

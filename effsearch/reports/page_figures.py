@@ -11,12 +11,8 @@ from typing import Any
 
 from effsearch.reports.figures import LIGHT, Chart, Field, Series
 
-DECISIONS = 24
-"""Decisions, from the most important, that are drawn."""
-
-FEW_EPOCHS = 12
-"""Up to which every whole number is on the axis."""
-
+DECISIONS = 24  # decisions, from the most important, that are drawn
+FEW_EPOCHS = 12  # up to which every whole number is on the axis
 Trace = dict[str, Any]
 
 HOVERS: dict[str, Trace] = {

@@ -25,36 +25,28 @@ from effsearch.runs.ranking import Row, measure_noise
 from effsearch.runs.settings import CurvesSettings, GridSettings
 from effsearch.text import sanitize
 
+# Inches of a picture in one column of a paper, of a panel of growth curves, and of a surface.
 COLUMN, PANEL, SIZE = (3.4, 2.7), (5.2, 4.2), (7.2, 5.0)
-"""Inches of a picture in one column of a paper, of a panel of growth curves, and of a surface."""
-
 DPI = 150
-SMALL = 8
-"""Points of text: in a column it is as large as the paper's own small print."""
-
-POINTS = 0.6
-"""Points of a mark for a px on the page, where figures are larger."""
-
+SMALL = 8  # points of text: in a column it is as large as the paper's own small print
+POINTS = 0.6  # points of a mark for a px on the page, where figures are larger
+# Matplotlib's names of marks.
 MARKERS = {"": "", "circle": "o", "circle-open": "o", "square": "s", "diamond": "D", "star": "*", "x": "X"}
 MARKERS |= {"triangle-up": "^", "triangle-down": "v", "cross": "P"}
-"""Matplotlib's names of marks."""
-
 SUFFIXES = (".png", ".svg", ".pdf")
 
-OF_RUN = {
+OF_RUN = {  # the pictures that a run can have, by the command that made it
     "nas": ("pareto", "progress"),
     "grid": ("pareto", "progress", "surface"),
     "curves": ("pareto", "progress", "curves"),
     "train": ("progress",),
 }
-"""The pictures that a run can have, by the command that made it."""
-
 # Text stays text in an SVG, so that it can be searched and set in the reader's own font.
 matplotlib.rcParams["svg.fonttype"] = "none"
 
 
 def check_picture(path: Path) -> None:
-    """Raises ReportError for a file that is no picture."""
+    """Raises ReportError for a file that is not a picture by its name."""
     check_suffix(path, SUFFIXES)
 
 
@@ -81,14 +73,14 @@ def figure_of(run: Run, kind: str) -> Figure:
     return DRAWN[kind](run, rows)
 
 
-def _pareto(run: Run, rows: list[Row]) -> Figure:
+def _pareto(run: Run, rows: Sequence[Row]) -> Figure:
     """Accuracy against each cost that is known, with the Pareto fronts."""
     manifest, done = run.manifest(), charts.finished(run, rows)
     noise = measure_noise(rows) if manifest.trains else None
     return draw([charts.pareto_chart(manifest, done, cost, noise) for cost in charts.measures(done)], COLUMN)
 
 
-def _progress(run: Run, rows: list[Row]) -> Figure:
+def _progress(run: Run, rows: Sequence[Row]) -> Figure:
     history = read_history(run)
     if history is None:
         raise RunError(f"run {run.name} has no journal, so the order of its trainings is not known")
@@ -100,36 +92,29 @@ def _growth_curves(run: Run, rows: Sequence[Row]) -> Figure:
     return draw(charts.growth_charts(points, measure_noise(rows)), PANEL, titled=True)
 
 
-def _surface(run: Run, rows: list[Row]) -> Figure:
-    figure = _fitted_surface(run, rows)
-    if figure is None:
-        raise RunError(f"run {run.name} has no surface: too few networks trained to the end, or none under two seeds")
-    return figure
-
-
-def _fitted_surface(run: Run, rows: Sequence[Row]) -> Figure | None:
+def _surface(run: Run, rows: Sequence[Row]) -> Figure:
     settings = run.settings(GridSettings)
     surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
-    return None if surface is None else draw([surface_chart(surface, rows, settings)], SIZE, titled=True)
+    if surface is None:
+        raise RunError(f"run {run.name} has no surface: too few networks trained to the end, or none under two seeds")
+    return draw([surface_chart(surface, rows, settings)], SIZE, titled=True)
 
 
-DRAWN: dict[str, Callable[[Run, list[Row]], Figure]] = {
-    "pareto": _pareto,
-    "progress": _progress,
-    "curves": _growth_curves,
-    "surface": _surface,
-}
+DRAWN: dict[str, Callable[[Run, Sequence[Row]], Figure]]
+DRAWN = {"pareto": _pareto, "progress": _progress, "curves": _growth_curves, "surface": _surface}
 KINDS = tuple(DRAWN)
 
 
 def write_surface(run: Run, rows: Sequence[Row]) -> list[Path]:
-    """Draws surface.png and surface.svg into the run's folder, if there is a fit, and says which were written."""
-    figure = _fitted_surface(run, rows)
-    return [] if figure is None else _save_both(figure, run.path / "surface")
+    """Draws surface.png and surface.svg into the run's folder if there is a fit, and returns their paths."""
+    try:
+        return _save_both(_surface(run, rows), run.path / "surface")
+    except RunError:
+        return []
 
 
 def write_curves(run: Run, rows: Sequence[Row]) -> list[Path]:
-    """Writes curves.csv, curves.png and curves.svg into the run's folder, and says so."""
+    """Writes curves.csv, curves.png and curves.svg into the run's folder, and returns their paths."""
     table = pd.DataFrame(curve_records(curve_points(run.settings(CurvesSettings), rows)))
     write_report(run.path / "curves.csv", table.to_csv(index=False))
     return [run.path / "curves.csv", *_save_both(_growth_curves(run, rows), run.path / "curves")]

@@ -12,8 +12,7 @@ from effsearch.reports.pictures import SIZE, save_figure
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.regret import MARKS, REGRETS, Reached, Replay
 
-FLOOR = 1e-4
-"""Regrets below this are drawn as this: the axis is logarithmic."""
+FLOOR = 1e-4  # regrets below this are drawn as this: the axis is logarithmic
 
 
 def replay_table(replays: Sequence[Replay]) -> TextTable:

@@ -2,12 +2,12 @@
 
 Quadratic in the logarithms, by Bayesian linear regression: the noise between seeds is known, how strong the terms are
 and how far networks lie off any such surface is chosen by the evidence (Bishop 2006, section 3.5). What the data do
-not tell stays wide open in the posterior, and so in the interval of the optimum.
+not determine keeps its prior variance in the posterior, and so a wide interval of the optimum.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,26 +16,16 @@ from effsearch.runs.ranking import Noise, Row
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import PAPER, Coefficients
 
-LEAST_NETWORKS = 6
-"""Networks below which nothing is fitted."""
-
-SAMPLES, DRAWS = 2000, 200
-"""Draws from the posterior, and how many of them are drawn in a figure."""
-
-SIDE = 81
-"""Values of alpha and of beta at which a figure shades the surface."""
-
+LEAST_NETWORKS = 6  # networks below which nothing is fitted
+SAMPLES, DRAWS = 2000, 200  # draws from the posterior, and how many of them are drawn in a figure
+SIDE = 81  # values of alpha and of beta at which a figure shades the surface
 SHADE = "reward at equal FLOPs, fitted and (circles) measured: thousandths below the best measured"
 
-FLAT = 0.8
-"""Share of an axis beyond which an 80 % interval tells nothing."""
-
-STEPS = 50
-"""Of each share of the growth, when the optimum is sought."""
-
+FLAT = 0.8  # share of an axis from which an 80 % interval counts as unknown
+STEPS = 50  # of each share of the growth, when the optimum is sought
+# Standard deviations of terms and of misfit for which the evidence is computed, in units of the reward.
 STRENGTHS = np.geomspace(1e-4, 1.0, 17)
 MISFITS = np.geomspace(1e-4, 0.1, 13)
-"""Standard deviations of terms and of misfit that the evidence is asked about, in units of the reward."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +56,7 @@ class Surface:
 
     def mean(self, triples: Array) -> Array:
         """The expected reward at (N, 3) coefficients."""
-        found: Array = _features(triples, self.target) @ self.weights
-        return found
+        return _features(triples, self.target) @ self.weights
 
 
 def fit_surface(rows: Sequence[Row], noise: Noise | None, target: float, seed: int = 0) -> Surface | None:
@@ -87,8 +76,7 @@ def fit_surface(rows: Sequence[Row], noise: Noise | None, target: float, seed: i
     surface = on_constraint(target)
     here = _features(surface, target)
     draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, SAMPLES, method="eigh")
-    optima = surface[np.argmax(here @ draws.T, axis=0)]
-    best = surface[int(np.argmax(here @ mean))]
+    optima, best = surface[np.argmax(here @ draws.T, axis=0)], surface[int(np.argmax(here @ mean))]
     return Surface(target, Coefficients(*best.tolist()), optima, misfit, len(done), mean)
 
 
@@ -97,8 +85,7 @@ def on_constraint(target: float, steps: int = STEPS) -> Array:
     shares = [(i / steps, j / steps) for i in range(steps + 1) for j in range(steps + 1 - i)]
     depth, width = np.array(shares).T
     logs = np.stack([depth, width / 2, (1 - depth - width) / 2], axis=1) * np.log(target)
-    found: Array = np.exp(np.clip(logs, 0, None))
-    return found
+    return cast(Array, np.exp(np.clip(logs, 0, None)))
 
 
 def _features(triples: Array, target: float) -> Array:
@@ -109,7 +96,7 @@ def _features(triples: Array, target: float) -> Array:
 
 
 def _prior(strength: float) -> Array:
-    # The level is not in question: any reward from 0 to 1 is as good as known beforehand.
+    # The intercept has a wide prior: any reward from 0 to 1 is as likely.
     return np.array([1.0, *[strength**2] * 9])
 
 
@@ -127,8 +114,7 @@ def _most_evident(features: Array, rewards: Array, variances: Array) -> tuple[fl
 def _posterior(features: Array, rewards: Array, variances: Array, strength: float) -> tuple[Array, Array]:
     precision = (features.T / variances) @ features + np.diag(1 / _prior(strength))
     covariance: Array = np.linalg.inv(precision).astype(np.float64)
-    mean: Array = covariance @ (features.T @ (rewards / variances))
-    return mean, covariance
+    return covariance @ (features.T @ (rewards / variances)), covariance
 
 
 def surface_chart(surface: Surface, rows: Sequence[Row], settings: GridSettings) -> Chart:

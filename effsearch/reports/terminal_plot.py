@@ -11,16 +11,12 @@ from effsearch.reports.text_table import console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Row
 
-WIDTH, HEIGHT = 100, 22
-"""Columns, as far as the window has them, and lines."""
-
-MARGIN = 0.04
-"""Of the range of the data, on either side."""
-
+WIDTH, HEIGHT = 100, 22  # columns, as far as the window has them, and lines
+MARGIN = 0.04  # of the range of the data, on either side
 TICKS = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10])
+# Characters and colours of the marks of a series, from the lowest layer up.
 MARKS = {"circle-open": ("·", "blue"), "circle": ("·", "blue"), "diamond": ("o", "red")}
 MARKS |= {"square": ("#", "green"), "star": ("@", "magenta")}
-"""Characters and colours of the marks of a series; what is later hides what is under it."""
 
 
 def print_front(run: Run, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from effsearch.evaluation import STANDARD
 from effsearch.evaluation.proxy import TIMED
 from effsearch.executors.local import child
 from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
-from effsearch.reports.coefficients import coefficients_document
+from effsearch.reports.coefficients import Answer
 from effsearch.reports.pictures import write_surface
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.folder import Run, environment
@@ -58,9 +58,8 @@ def search_coefficients(request: GridRequest, listener: Listener, stopping: Call
 
 
 def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
-    found = coefficients_document(run, rows)
-    if found is not None:
-        run.write_coefficients(found)
+    if answer := Answer.of(run.settings(GridSettings), rows):
+        run.write_coefficients(answer.document())
     return [] if stopped else write_surface(run, rows)
 
 
