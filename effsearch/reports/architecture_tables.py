@@ -36,7 +36,6 @@ def stage_table(rows: Sequence[StageCost], total: Cost) -> TextTable:
 
 
 def stage_caption(architecture: Architecture, resolution: int, classes: int, total: Cost) -> str:
-    """What the stage table's numbers are."""
     return (
         f"{format_count(total.flops)} FLOPs, {format_count(total.params)} parameters, "
         f"{format_count(total.activations)} activations\n"
@@ -127,21 +126,14 @@ PLAN_CAPTION = (
 
 def cells_json(cells: Sequence[Cell]) -> str:
     """The networks of a grid as a list of objects."""
-    documents = [
-        {
-            **asdict(cell.coefficients),
-            "product": cell.coefficients.product,
-            "role": cell.role,
-            "name": cell.name,
-            "triples": list(map(astuple, cell.triples)),
-            **{name: getattr(cell.architecture, name) for name in ("notation", "key", "resolution")},
-            "flops": cell.cost.flops,
-            "flops_ratio": cell.flops_ratio,
-            "params": cell.cost.params,
-        }
-        for cell in cells
-    ]
-    return json.dumps(documents, indent=2)
+
+    def document(cell: Cell) -> dict[str, Any]:
+        about = {"role": cell.role, "name": cell.name, "triples": list(map(astuple, cell.triples))}
+        network = {name: getattr(cell.architecture, name) for name in ("notation", "key", "resolution")}
+        costs = {"flops": cell.cost.flops, "flops_ratio": cell.flops_ratio, "params": cell.cost.params}
+        return asdict(cell.coefficients) | {"product": cell.coefficients.product} | about | network | costs
+
+    return json.dumps(list(map(document, cells)), indent=2)
 
 
 MARKS = "m/p: measured / published; = where measured rounds to published"
@@ -246,12 +238,6 @@ def imagenet_records(rows: Iterable[Classifier]) -> list[dict[str, Any]]:
 
 
 def _measured_record(row: Published) -> dict[str, Any]:
-    flops, params, side, by = row.measured or (None, None, None, None)
-    ratio = _ratio(row)
-    return {
-        "measured_flops": flops,
-        "measured_params": params,
-        "measured_at_px": side,
-        "measured_by": by,
-        "ratio": None if ratio is None else round(ratio, 4),
-    }
+    names, ratio = ("measured_flops", "measured_params", "measured_at_px", "measured_by"), _ratio(row)
+    measured = dict(zip(names, row.measured or [None] * len(names), strict=True))
+    return measured | {"ratio": None if ratio is None else round(ratio, 4)}

@@ -1,8 +1,8 @@
 """What `effsearch show` prints besides the ranking: failed trainings, and how well each rung told the final order."""
 
 import csv
-import io
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,9 +37,7 @@ def show_failed(run: Run, form: str, out: Path | None = None) -> None:
     if form == "json":
         print(to_json(failures), end="")
     elif form == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([table.headings, *table.cells])
-        print(text.getvalue(), end="")
+        csv.writer(sys.stdout, lineterminator="\n").writerows([table.headings, *table.cells])
     elif form == "markdown":
         print(table.markdown())
     elif not failures:
@@ -113,7 +111,7 @@ def rung_fidelity(records: Sequence[Record], rungs: Sequence[int], seed: int) ->
 def _kendall_tau(
     early: npt.NDArray[np.float64], late: npt.NDArray[np.float64]
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Tau and the ends of its 95 % interval."""
+    """Tau with the ends of its 95 % interval, by the bootstrap."""
     if len(early) < 3 or np.ptp(early) == 0 or np.ptp(late) == 0:
         return None, None, None
     rng = np.random.default_rng(0)

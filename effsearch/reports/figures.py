@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -84,13 +84,13 @@ class Field:
 
     @property
     def spans(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """What the axes of alpha and beta show."""
+        """The limits of the axes of alpha and beta."""
         margin = 0.02 * (self.alpha[-1] - 1)
         return (1 - margin, self.alpha[-1] + margin), (1 - margin / 2, self.beta[-1] + margin / 2)
 
     @property
     def beyond(self) -> tuple[list[float], list[float]]:
-        """Corners of what would need a gamma below 1, to be covered."""
+        """Alpha and beta of the corners of the area where gamma would be below 1, which is covered."""
         far = 2 * self.alpha[-1]
         return [*self.alpha, far, far, 1], [*self.border, 1, far, far]
 
@@ -112,17 +112,12 @@ class Chart:
 _UNITS = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
 
 
-def unit(values: Iterable[float]) -> tuple[float, str]:
-    """What to divide costs by so that few digits are left of the largest, and its name ("" for 1)."""
-    most = max(values, default=0.0)
-    return next(((scale, name) for scale, name in _UNITS if most >= scale), (1.0, ""))
-
-
 def axis_of(rows: Iterable[Row], measure: Measure) -> tuple[float, str]:
-    """What to divide the costs of rows by on an axis, and the label of that axis."""
+    """What to divide the costs of rows by on an axis so that few digits are left, and the label of that axis."""
     if measure == "latency":
         return 1e-3, "latency (ms)"
-    scale, name = unit(getattr(row, measure) for row in rows)
+    most = max((getattr(row, measure) for row in rows), default=0.0)
+    scale, name = next(((scale, name) for scale, name in _UNITS if most >= scale), (1.0, ""))
     if measure == "flops":
         return scale, f"FLOPs ({f'{name} of ' if name else ''}multiply-adds)"
     return scale, f"parameters{f' ({name})' if name else ''}"
@@ -146,9 +141,8 @@ def accuracy_label(manifest: Manifest) -> str:
 REFERENCES = {"b0": "EfficientNet-B0", "baseline": "baseline"}
 
 
-@dataclass(frozen=True)
-class Scatter:
-    """Networks with an accuracy: on the front, the first of the ranking, the reference, all others trained as long.
+class Scatter(NamedTuple):
+    """Networks with an accuracy: on the Pareto front, others trained as long, and the one to compare them to, if any.
 
     `shorter` are those that were trained for fewer epochs, which cannot be compared to the others.
     """
@@ -156,7 +150,6 @@ class Scatter:
     front: list[Row]
     others: list[Row]
     shorter: list[Row]
-    first: Row
     reference: Row | None
 
 
@@ -171,15 +164,11 @@ def finished(run: Run, rows: Sequence[Row]) -> list[Row]:
 def scatter(done: Sequence[Row], measure: Measure = "flops") -> Scatter:
     """Sorts the finished networks of a ranking, of which there is at least one."""
     longest = [row for row in done if row.epochs == done[0].epochs]
+    shorter = [row for row in done if row.epochs != done[0].epochs]
     on_front = front(longest, measure)
     keys = {row.key for row in on_front}
-    return Scatter(
-        front=on_front,
-        others=[row for row in longest if row.key not in keys],
-        shorter=[row for row in done if row.epochs != done[0].epochs],
-        first=done[0],
-        reference=next((row for row in longest if row.source in REFERENCES), None),
-    )
+    others = [row for row in longest if row.key not in keys]
+    return Scatter(on_front, others, shorter, next((row for row in longest if row.source in REFERENCES), None))
 
 
 def _networks(
@@ -194,16 +183,16 @@ def _networks(
 
 def pareto_chart(manifest: Manifest, done: Sequence[Row], measure: Measure, noise: Noise | None = None) -> Chart:
     """Accuracy against a cost with the Pareto front, as in figure 1 of the paper."""
-    (scale, label), shown = axis_of(done, measure), scatter(done, measure)
+    (scale, label), (best, others, shorter, reference) = axis_of(done, measure), scatter(done, measure)
     axis, front_style = (measure, scale), {"mark": "diamond", "size": 8, "line": "solid"}
     series = [
-        _networks("networks", shown.others, axis, "blue", size=7, opacity=0.55),
-        _networks("Pareto front", shown.front, axis, "vermillion", noise, **front_style),
-        _networks("rank 1", [shown.first], axis, "purple", mark="star", size=15, outline="panel"),
+        _networks("networks", others, axis, "blue", size=7, opacity=0.55),
+        _networks("Pareto front", best, axis, "vermillion", noise, **front_style),
+        _networks("rank 1", [done[0]], axis, "purple", mark="star", size=15, outline="panel"),
     ]
-    if shown.shorter:
-        series.insert(0, _networks("fewer epochs", shown.shorter, axis, "grey", mark="circle-open"))
-    if (reference := shown.reference) is not None:
+    if shorter:
+        series.insert(0, _networks("fewer epochs", shorter, axis, "grey", mark="circle-open"))
+    if reference is not None:
         name = REFERENCES[reference.source]
         series.append(_networks(name, [reference], axis, "green", mark="square", size=11, outline="panel"))
     title = f"Accuracy against {NAMES[measure]}"
@@ -216,11 +205,9 @@ def growth_charts(points: Sequence[CurvePoint], noise: Noise | None) -> list[Cha
 
 
 def _growth_chart(title: str, points: Sequence[CurvePoint], noise: Noise | None) -> Chart:
-    curves: dict[str, list[Row]] = {}
-    for point in points:
-        if point.row is not None:
-            curves.setdefault(point.curve, []).append(point.row)
-    scale, label = axis_of([row for rows in curves.values() for row in rows], "flops")
+    trained = [(point.curve, point.row) for point in points if point.row is not None]
+    curves = {name: [row for curve, row in trained if curve == name] for name, _ in trained}
+    scale, label = axis_of([row for _, row in trained], "flops")
     looks = zip(cycle(CYCLE), cycle(SYMBOLS), cycle(DASHES), strict=False)
     series = [
         _networks(name, rows, ("flops", scale), colour, noise, mark=mark, line=dash, size=8)
@@ -231,12 +218,11 @@ def _growth_chart(title: str, points: Sequence[CurvePoint], noise: Noise | None)
 
 def progress_chart(steps: Sequence[ProgressPoint], manifest: Manifest) -> Chart:
     """The reward of each training in the order in which they ended, and the best until then."""
-    numbers = [step.number for step in steps]
-    rewards, best = [step.reward for step in steps], [step.best for step in steps]
-    one = Series("one network", numbers, rewards, "blue", opacity=0.55, keys=[step.key for step in steps])
-    series = [one, Series("best so far", numbers, best, "vermillion", mark="", line="steps")]
+    numbers, keys = [step.number for step in steps], [step.key for step in steps]
+    one = Series("one network", numbers, [step.reward for step in steps], "blue", opacity=0.55, keys=keys)
+    best = Series("best so far", numbers, [step.best for step in steps], "vermillion", mark="", line="steps")
     how = "looked up" if manifest.on_table else how_evaluated(manifest)
-    return Chart("Best so far", f"networks {how}", "reward", series, whole=True)
+    return Chart("Best so far", f"networks {how}", "reward", [one, best], whole=True)
 
 
 def training_charts(history: Sequence[EpochLine]) -> tuple[Chart, Chart]:
@@ -251,7 +237,6 @@ def training_charts(history: Sequence[EpochLine]) -> tuple[Chart, Chart]:
 
 
 def loss_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
-    """The training loss of each network, epoch by epoch."""
     series = _learning_series([(curve.key, list(enumerate(curve.losses, 1))) for curve in curves], index)
     caption = "one line a training, of the mean loss of an epoch"
     return Chart("Learning curves", "epoch", LOSS, series, caption, whole=True)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.console import Console
 
@@ -41,7 +40,6 @@ def print_training(run: Run, out: Console) -> None:
 
 
 def time_line(history: Sequence[EpochLine]) -> str:
-    """How long a training has taken."""
     return f"{counted(len(history), 'epoch')} in {format_duration(sum(line.seconds for line in history))}"
 
 
@@ -82,20 +80,18 @@ def read_metrics(run: Run) -> list[EpochLine]:
 
 
 def read_result(run: Run) -> dict[str, dict[str, float]] | None:
-    """Accuracies of the finished network by split, or None; raises RunError."""
+    """Accuracies (fractions) of the finished network and the number of images by split, or None; raises RunError."""
     file = run.path / "result.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {sanitize(split): _read_split(values) for split, values in found.items()}
+        return {
+            sanitize(split): {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}
+            for split, values in found.items()
+        }
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RunError(f"{file} cannot be read: {error}") from None
-
-
-def _read_split(values: dict[str, Any]) -> dict[str, float]:
-    """Accuracies, each a fraction, and the number of images."""
-    return {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}
 
 
 @dataclass(frozen=True)
@@ -137,12 +133,12 @@ class LearningCurve:
 def learning_curves(history: History, keys: Sequence[str]) -> list[LearningCurve]:
     """The trainings of these networks, in their order, each from its longest part, which holds those before it."""
     rank = {key: index for index, key in enumerate(keys)}
-    groups: dict[tuple[str, int], list[TrialHistory]] = {}
+    groups: dict[tuple[int, int], list[TrialHistory]] = {}
     for training in history.trainings:
         candidate = training.record.candidate
         if training.record.accuracy is not None and candidate.key in rank:
-            groups.setdefault((candidate.key, candidate.seed), []).append(training)
-    return sorted(map(_learning_curve, groups.values()), key=lambda curve: (rank[curve.key], curve.seed))
+            groups.setdefault((rank[candidate.key], candidate.seed), []).append(training)
+    return [_learning_curve(group) for _, group in sorted(groups.items(), key=lambda item: item[0])]
 
 
 def _learning_curve(group: Sequence[TrialHistory]) -> LearningCurve:

@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> Any:
-    """What the template puts into the page: its own text, and that of a run without what a terminal would obey."""
+    """What the template puts into the page: its own text, and that of a run without control characters."""
     return sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -151,7 +151,6 @@ class Results:
         return Answer.of(settings, self.rows) if isinstance(settings, GridSettings) else None
 
     def figures(self, *found: Chart) -> list[Figure]:
-        """Charts as the page draws them."""
         return [figure_of_chart(chart, self.index) for chart in found]
 
 
@@ -177,8 +176,7 @@ def page_of(run: Run) -> Page:
 
 def _subtitle(manifest: Manifest, what: str) -> str:
     about = manifest.run
-    parts = (f"effsearch {about.kind}", what, manifest.data.name, about.created[:10])
-    return " · ".join(part for part in parts if part)
+    return " · ".join(filter(None, (f"effsearch {about.kind}", what, manifest.data.name, about.created[:10])))
 
 
 def _cards(found: Results) -> list[Card]:
@@ -237,42 +235,38 @@ def _ranking_section(found: Results) -> Section:
 
 def _history_sections(found: Results, history: History | None) -> Iterator[Section]:
     """Progress, learning curves and the importance of decisions, as far as the journal tells."""
+    title = "Progress of the search"
     if history is None:
-        yield Section(
-            "Progress of the search", ["The run's folder has no journal, so the order of its trainings is not known."]
-        )
+        yield Section(title, ["The run's folder has no journal, so the order of its trainings is not known."])
         return
     steps = best_so_far(history)
-    progress = [charts.progress_chart(steps, found.manifest)] if steps else []
-    yield Section("Progress of the search", figures=found.figures(*progress))
+    yield Section(title, figures=found.figures(*([charts.progress_chart(steps, found.manifest)] if steps else [])))
     curves = learning_curves(history, [row.key for row in found.done[:SHOWN]])
     in_parts = [curve for curve in curves if curve.parts > 1]
     drawn = [charts.loss_chart(curves, found.index)] if any(curve.losses for curve in curves) else []
     drawn += [charts.rungs_chart(in_parts, found.index)] if in_parts else []
     if drawn:
-        more = len(found.done) > SHOWN
-        lines = [f"The trainings of the first {SHOWN} of {len(found.done):,} networks."] if more else []
+        count = len(found.done)
+        lines = [f"The trainings of the first {SHOWN} of {count:,} networks."] if count > SHOWN else []
         yield Section("Learning curves", lines, found.figures(*drawn))
-    shares = importances(history, longest(history.records))
+    shares, title = importances(history, longest(history.records)), "Which decisions matter"
     if isinstance(shares, str):
-        yield Section("Which decisions matter", [_capital(f"{shares}.")])
+        yield Section(title, [_capital(f"{shares}.")])
     else:
-        yield Section("Which decisions matter", figures=[importances_figure(shares)])
+        yield Section(title, figures=[importances_figure(shares)])
 
 
 def _training_page(run: Run, manifest: Manifest) -> Page:
     history, result = read_metrics(run), read_result(run)
-    assert isinstance(manifest.settings, TrainSettings)
     cards = []
     for split, found in (result or {}).items():
         first, *others = [name for name in found if name.startswith("top")]
         rest = ", ".join(f"top-{name[3:]} {100 * found[name]:.2f} %" for name in others)
         cards.append(Card(f"{_capital(split)} top-{first[3:]}", f"{100 * found[first]:.2f} %", rest))
-    lines = [_capital(line) for line in result_lines(history, result)]
     figures = [figure_of_chart(chart, {}) for chart in charts.training_charts(history)]
     sections = [
-        Section("Learning curve", lines, figures),
-        Section("Network", code=manifest.settings.notation),
+        Section("Learning curve", list(map(_capital, result_lines(history, result))), figures),
+        Section("Network", code=run.settings(TrainSettings).notation),
         _origin_section(manifest),
     ]
     return Page(run.name, _subtitle(manifest, time_line(history)), cards, sections)
@@ -281,9 +275,8 @@ def _training_page(run: Run, manifest: Manifest) -> Page:
 def _origin_section(manifest: Manifest) -> Section:
     """How a run was made: everything that run.toml says."""
     document = manifest.to_document()
-    about, command = document["run"], manifest.run.command
-    document["versions"] = about.pop("versions", {})
-    about.pop("command", None)
+    document["versions"] = document["run"].pop("versions", {})
+    command = document["run"].pop("command", "")
     names = ("run", "versions", "settings", "limits", "data")
     tables = [(name, _listing(document.get(name, {}))) for name in names]
     return Section("How the run was made", tables=[pair for pair in tables if pair[1].cells], code=command)

@@ -36,7 +36,6 @@ class Column:
     unknown: Literal["kept", "not printed", "left out"] = "kept"
 
     def is_known(self, rows: Sequence[Row]) -> bool:
-        """Whether any row has a value."""
         return any(getattr(row, self.name) is not None for row in rows)
 
 
@@ -90,11 +89,8 @@ def _marks(row: Row) -> str:
 
 
 def marks_caption(measure: Measure) -> str:
-    """What the marks of a ranking mean."""
-    return (
-        f"* on the Pareto front of accuracy and {NAMES[measure]}; "
-        f"= tied with rank 1 ({TIE:g} standard errors of the seeds)"
-    )
+    tied = f"= tied with rank 1 ({TIE:g} standard errors of the seeds)"
+    return f"* on the Pareto front of accuracy and {NAMES[measure]}; {tied}"
 
 
 def _printed(rows: Sequence[Row], noise: Noise | None, measure: Measure) -> list[Column]:
@@ -152,25 +148,23 @@ def select_rows(rows: list[Row], top: int | None = None, sort: str = "rank", par
         raise ReportError(f"cannot sort by {sort!r}; columns are {listed(COLUMNS)}")
     chosen = [row for row in rows if row.pareto or not pareto]
     known = [row for row in chosen if getattr(row, sort) is not None]
-    unknown = [row for row in chosen if getattr(row, sort) is None]
-    return [*sorted(known, key=attrgetter(sort), reverse=by.best_last), *unknown][:top]
+    known.sort(key=attrgetter(sort), reverse=by.best_last)
+    return [*known, *(row for row in chosen if getattr(row, sort) is None)][:top]
 
 
-def file_columns(rows: Sequence[Row]) -> list[str]:
-    """The attributes of Row that files hold, in its order."""
+def _file_columns(rows: Sequence[Row]) -> list[str]:
     missing = {column.name for column in columns() if column.unknown == "left out" and not column.is_known(rows)}
     return [name for name in COLUMNS if name not in missing]
 
 
 def ranking_frame(rows: list[Row]) -> pd.DataFrame:
     """One line for each architecture, in nullable integer types where a whole number may be unknown."""
-    table = pd.DataFrame([asdict(row) for row in rows], columns=file_columns(rows))
+    table = pd.DataFrame(list(map(asdict, rows)), columns=_file_columns(rows))
     return table.astype({"rank": "Int64", "epochs": "Int64", "flops": "int64", "params": "int64"})
 
 
 def ranking_json(rows: list[Row]) -> str:
-    """A list of objects, one for each row; unknown values are null."""
-    names = file_columns(rows)
+    names = _file_columns(rows)
     return json.dumps([{name: getattr(row, name) for name in names} for row in rows], indent=2)
 
 
@@ -190,10 +184,7 @@ def noise_line(rows: Sequence[Row]) -> str:
     noise = measure_noise(rows)
     if noise is None:
         return "noise: not measured, since no network was trained under two seeds; small differences mean nothing"
-    points = 100 * noise.sd
-    pair = TIE * 2**0.5 * points
-    basis = f"pooled over {counted(noise.networks, 'network')}, {counted(noise.freedom, 'degree')} of freedom"
-    return (
-        f"noise: seed sd {points:.1f} points ({basis}); two networks of one seed each must differ by {pair:.1f} points "
-        "to count"
-    )
+    points, networks = 100 * noise.sd, counted(noise.networks, "network")
+    basis = f"pooled over {networks}, {counted(noise.freedom, 'degree')} of freedom"
+    count = f"two networks of one seed each must differ by {TIE * 2**0.5 * points:.1f} points to count"
+    return f"noise: seed sd {points:.1f} points ({basis}); {count}"

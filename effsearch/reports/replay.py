@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +11,30 @@ import matplotlib.ticker
 from matplotlib.figure import Figure
 
 from effsearch.reports.pictures import SIZE, save_figure
-from effsearch.reports.text_table import TextTable
-from effsearch.runs.regret import MARKS, REGRETS, Reached, Replay
+from effsearch.reports.text_table import Columns, TextTable, cell
+from effsearch.runs.regret import MARKS, REGRETS, Replay
 
 FLOOR = 1e-4  # regrets below this are drawn as this: the axis is logarithmic
 
 
 def replay_table(replays: Sequence[Replay]) -> TextTable:
     """A line for each sampler."""
-    regrets = [f"to {100 * regret:g} %" for regret in REGRETS]
-    shown = [mark for mark in MARKS if mark <= max(replay.trials for replay in replays)]
-    marks = [f"at {mark}" for mark in shown]
-    cells = []
-    for replay in replays:
-        reached = [_reached(replay.evaluations[regret]) for regret in REGRETS]
-        after = ["" if (v := replay.regret[mark]) is None else f"{100 * v:.2f}" for mark in shown]
-        cells.append((replay.sampler, *reached, *after, f"{1000 * replay.seconds:.1f}"))
-    return TextTable(("sampler", *regrets, *marks, "ms"), "l" + "r" * (len(REGRETS) + len(marks) + 1), cells)
+    most = max(replay.trials for replay in replays)
+    columns: Columns[Replay] = (
+        ("sampler", "l", lambda row: row.sampler),
+        *((f"to {100 * regret:g} %", "r", partial(_reached, regret)) for regret in REGRETS),
+        *((f"at {mark}", "r", partial(_regret, mark)) for mark in MARKS if mark <= most),
+        ("ms", "r", lambda row: f"{1000 * row.seconds:.1f}"),
+    )
+    return TextTable.of(columns, replays)
 
 
-def _reached(reached: Reached) -> str:
+def _regret(mark: int, replay: Replay) -> str:
+    return cell(replay.regret[mark], ".2f", 100)
+
+
+def _reached(regret: float, replay: Replay) -> str:
+    reached = replay.evaluations[regret]
     middle, most = ("-" if value is None else f"{value:g}" for value in (reached.median, reached.p90))
     share = "" if reached.success == 1 else f" ({100 * reached.success:.0f} %)"
     return f"{middle} / {most}{share}"
@@ -48,14 +54,9 @@ def replay_json(replays: Sequence[Replay]) -> str:
 
 def _document(replay: Replay) -> dict[str, Any]:
     return {
-        "sampler": replay.sampler,
-        "seeds": replay.seeds,
-        "trials": replay.trials,
-        "evaluations": {
-            f"{regret:g}": {"median": reached.median, "p90": reached.p90, "success": reached.success}
-            for regret, reached in replay.evaluations.items()
-        },
-        "regret": {str(mark): value for mark, value in replay.regret.items()},
+        **{name: getattr(replay, name) for name in ("sampler", "seeds", "trials")},
+        "evaluations": {f"{regret:g}": asdict(reached) for regret, reached in replay.evaluations.items()},
+        "regret": replay.regret,
         "seconds_per_proposal": replay.seconds,
     }
 

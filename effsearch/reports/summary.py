@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from effsearch.costs import CONVENTION
-from effsearch.errors import RunError
+from effsearch.errors import RunError, listed
 from effsearch.evaluation import Proxy
 from effsearch.prior import load
 from effsearch.reports.ranking_table import marks_caption, noise_line, ranking_table, read_rows
@@ -36,7 +36,6 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
 
 
 def within(score: Reward) -> str:
-    """The label of the best network within the target cost."""
     what = NAMES[score.measure]
     return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
 
@@ -101,8 +100,10 @@ def _latency_captions(settings: NasSettings) -> list[str]:
     if by is not None:
         where = f"{counted(by.threads, 'thread')}, float32" if by.device == "cpu" else "bf16 if the GPU has it"
         lines.append(f"ms: latency of a batch of {by.batch} on {by.name}, {where}: median, no training beside it")
-    found = [f"at most {format_cost(limit, measure)}" for measure, limit in settings.limits.items()]
-    return lines + ([f"limits: {', '.join(found)}"] if found else [])
+    if settings.limits:
+        found = listed(f"at most {format_cost(limit, measure)}" for measure, limit in settings.limits.items())
+        lines.append(f"limits: {found}")
+    return lines
 
 
 def how_evaluated(manifest: Manifest) -> str:
@@ -139,7 +140,7 @@ def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:
 def runs_table(found: Sequence[Run]) -> TextTable:
     """One line for each run: what it searched and how far it came."""
     headings = ("run", "command", "data", "target", "trained", "failed", "best reward", "acc %", "created (UTC)")
-    return TextTable(headings, "lllrrrrrl", [_run_cells(run) for run in found])
+    return TextTable(headings, "lllrrrrrl", list(map(_run_cells, found)))
 
 
 def _run_cells(run: Run) -> tuple[str, ...]:
