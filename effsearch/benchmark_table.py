@@ -104,7 +104,6 @@ class Table:
             raise SpaceError(f"table {self.name} has no row {text}") from None
 
     def sample(self, rng: random.Random) -> Values:
-        """The values of a random network."""
         if self.pool:
             return self._values(rng.choice(self._rows))
         return {decision.name: rng.choice(decision.choices) for decision in self.decisions}

@@ -91,9 +91,8 @@ def cells(baseline: Architecture, grid: CoefficientGrid, classes: int = 1000) ->
     grown = _on_formula(baseline, grid) if grid.constraint == "formula" else _on_flops(baseline, grid, classes)
     for count, (triple, network) in enumerate(grown, 1):
         if count > MOST_TRIPLES:
-            raise QuantityError(
-                f"the grid has more than {MOST_TRIPLES:,} triples; take a larger step than {grid.step:g}"
-            )
+            more = f"the grid has more than {MOST_TRIPLES:,} triples"
+            raise QuantityError(f"{more}; take a larger step than {grid.step:g}")
         found.setdefault(network.key, []).append((triple, network))
     if not found:
         raise QuantityError(_nothing(grid))

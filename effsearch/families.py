@@ -27,14 +27,13 @@ RESNET50 = parse(  # 1512.03385, table 1, with the stride in the 3x3 convolution
     "head_c0-relu"
 )
 
-FAMILIES: dict[str, Architecture] = {
+FAMILIES: dict[str, Architecture] = {  # baselines, each the smallest of its family
     "b0": EFFICIENTNET_B0,
     "mnasnet_a1": MNASNET_A1,
     "mobilenet_v1": MOBILENET_V1,
     "mobilenet_v2": MOBILENET_V2,
     "resnet50": RESNET50,
 }
-"""The baselines from which families grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,6 @@ class Published:
 
     @property
     def architecture(self) -> Architecture:
-        """B0 grown by these multipliers."""
         return grow(EFFICIENTNET_B0, self.multipliers)
 
 
@@ -83,5 +81,4 @@ def find(name: str) -> Architecture | None:
 
 
 def name_of(architecture: Architecture) -> str | None:
-    """The name of a known architecture or None."""
     return next((name for name, known in _KNOWN.items() if known.key == architecture.key), None)

@@ -139,7 +139,6 @@ def grow(architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PU
 
 
 def widen(architecture: Architecture, width: float, divisor: int = 8) -> Architecture:
-    """Grows the channels of stem, stages and head alone."""
     return grow(architecture, Multipliers(width=width), Rounding(divisor=divisor))
 
 
@@ -247,9 +246,8 @@ class Curve:
 def check_points(points: tuple[float, ...]) -> tuple[float, ...]:
     """The points in order, with 1 among them; raises QuantityError."""
     if not points or any(not 1 <= point <= 100 for point in points) or len(points) > MOST_POINTS:
-        raise QuantityError(
-            f"points must be 1 to {MOST_POINTS} growths of FLOPs from 1 to 100 such as 1,2,4; got {listed(points)}"
-        )
+        allowed = f"1 to {MOST_POINTS} growths of FLOPs from 1 to 100 such as 1,2,4"
+        raise QuantityError(f"points must be {allowed}; got {listed(points)}")
     return tuple(sorted({1.0, *points}))
 
 

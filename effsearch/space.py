@@ -77,20 +77,13 @@ class Space:
         return self._build({**self._fixed, **values})
 
     def decode_all(self, points: Sequence[Mapping[str, Value]]) -> list[Architecture | None]:
-        """The architectures that take these values."""
         return [self.decode(point) for point in points]
 
     def _build(self, values: Mapping[str, Any]) -> Architecture:
-        return Architecture(
-            stem=Stem(values["stem_channels"], values["stem_kernel"], values["stem_stride"]),
-            stages=tuple(
-                by_row[tuple(values[name] for name in names)]
-                for names, by_row in zip(self._stage_names, self._stages, strict=True)
-            ),
-            head=values["head_channels"],
-            resolution=values["resolution"],
-            activation=values["activation"],
-        )
+        stem = Stem(values["stem_channels"], values["stem_kernel"], values["stem_stride"])
+        rows = (tuple(values[name] for name in names) for names in self._stage_names)
+        stages = tuple(by_row[row] for by_row, row in zip(self._stages, rows, strict=True))
+        return Architecture(stem, stages, values["head_channels"], values["resolution"], values["activation"])
 
     @cached_property
     def _stage_names(self) -> tuple[tuple[str, ...], ...]:
@@ -134,7 +127,6 @@ class Space:
         return {decision.name: values[decision.name] for decision in self.decisions}
 
     def contains(self, architecture: Architecture) -> bool:
-        """Whether the architecture lies in the space."""
         try:
             self.encode(architecture)
         except SpaceError:
@@ -151,7 +143,6 @@ class Space:
         return math.prod(map(len, others)) * math.prod(map(len, self.stage_options))
 
     def sample(self, rng: random.Random) -> Values:
-        """A uniformly random choice for each decision."""
         return {decision.name: rng.choice(decision.choices) for decision in self.decisions}
 
     def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
@@ -159,7 +150,7 @@ class Space:
         return mutated(self.decisions, values, changes, rng)
 
     def neighbours(self, values: Mapping[str, Value]) -> Iterator[Values]:
-        """All values that differ in one decision, but not those that spell the same architecture."""
+        """All values that differ in one decision and give another architecture."""
         here = self.decode(values)
         for decision in self.decisions:
             for choice in decision.choices:
@@ -203,7 +194,6 @@ def folder() -> Path:
 
 
 def shipped() -> tuple[str, ...]:
-    """The names of the spaces that ship."""
     return tuple(sorted(path.stem for path in folder().glob("*.toml")))
 
 

@@ -74,7 +74,6 @@ def figure_of(run: Run, kind: str) -> Figure:
 
 
 def _pareto(run: Run, rows: Sequence[Row]) -> Figure:
-    """Accuracy against each cost that is known, with the Pareto fronts."""
     manifest, done = run.manifest(), charts.finished(run, rows)
     noise = measure_noise(rows) if manifest.trains else None
     return draw([charts.pareto_chart(manifest, done, cost, noise) for cost in charts.measures(done)], COLUMN)
@@ -173,10 +172,8 @@ def _plot(axes: Any, series: Series, field: Field | None, layer: int) -> None:
     style: dict[str, Any] = {"color": LIGHT.get(series.colour, series.colour), "alpha": series.opacity, "zorder": layer}
     style |= {"marker": MARKERS[series.mark], "markersize": POINTS * series.size, "linewidth": 1.3}
     style["linestyle"] = "-" if series.line else ""
-    if series.line == "steps":
-        style["drawstyle"] = "steps-post"
-    if series.mark == "circle-open":
-        style["fillstyle"] = "none"
+    style["drawstyle"] = "steps-post" if series.line == "steps" else "default"
+    style["fillstyle"] = "none" if series.mark == "circle-open" else "full"
     if series.outline:
         edge = style["color"] if series.outline == "panel" else series.outline
         style |= {"markeredgecolor": edge, "markeredgewidth": 0.7}
