@@ -63,8 +63,6 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     """Says what would be searched and how, and how long that may take; raises EffsearchError as the search would."""
     request.check_limits()
     common.check_sampler(request)
-    if request.table is not None:
-        raise QuantityError("--dry-run is for trainings; a search of a table trains nothing: leave it out")
     if request.existing() is not None:
         raise QuantityError("--dry-run plans a new search: give another --run name, or leave out --resume")
     _, space, settings = _checked(request)
