@@ -16,17 +16,10 @@ from effsearch.executors.local import LocalExecutor, call
 from effsearch.files import write_atomically
 from effsearch.runs.settings import LatencyConditions
 
-SECONDS = 1.0
-"""Of runs that are timed, for one network (at least 20 runs)."""
-
-MOST_SECONDS = 300.0
-"""That one network may take."""
-
-SHORTEST = 1e-9
-"""Below which nothing is the latency of a network."""
-
-FAILURES = 3
-"""Networks in a row that cannot be measured before that is taken for what the machine is."""
+SECONDS = 1.0  # of runs that are timed, for one network (at least 20 runs)
+MOST_SECONDS = 300.0  # that one network may take
+SHORTEST = 1e-9  # below which nothing is the latency of a network
+FAILURES = 3  # networks in a row that cannot be measured before that is taken for what the machine is
 
 
 class LatencyProfiler:

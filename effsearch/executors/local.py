@@ -17,12 +17,10 @@ from effsearch.evaluation.hardware import ContextLost, keep_freed_memory
 
 T = TypeVar("T")
 
-MOST_WORKERS = 16
-"""Unless more are asked for: each takes about 0.7 GB."""
+MOST_WORKERS = 16  # unless more are asked for: each takes about 0.7 GB
 
 
-ENDING_SECONDS = 10
-"""What the processes of a pool that was replaced may take to end."""
+ENDING_SECONDS = 10  # what the processes of a pool that was replaced may take to end
 
 
 class WorkerLost(Exception):

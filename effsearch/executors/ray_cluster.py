@@ -22,21 +22,11 @@ from effsearch.executors.local import WorkerLost, cores
 
 T = TypeVar("T")
 
-RETRIES = 3
-"""Times that Ray itself tries a training again whose worker or node has died."""
-
-CALLS = 100
-"""Trainings on a GPU after which their process is replaced; of itself Ray begins one for each."""
-
-POLL = 0.1
-"""Seconds between two looks at what has ended."""
-
-SECONDS_TO_ANSWER = 10
-"""Within which a cluster answers."""
-
-LOCAL = "local"
-"""The address of a cluster that is begun here, and ends with the executor."""
-
+RETRIES = 3  # times that Ray itself tries a training again whose worker or node has died
+CALLS = 100  # trainings on a GPU after which their process is replaced; of itself Ray begins one for each
+POLL = 0.1  # seconds between two looks at what has ended
+SECONDS_TO_ANSWER = 10  # within which a cluster answers
+LOCAL = "local"  # the address of a cluster that is begun here, and ends with the executor
 LOST = (
     exceptions.WorkerCrashedError,
     exceptions.NodeDiedError,

@@ -113,8 +113,7 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-Names = Iterator[tuple[str, str]]
-"""Our name and torchvision's of each convolution and norm whose names differ."""
+Names = Iterator[tuple[str, str]]  # our name and torchvision's of each convolution and norm whose names differ
 
 
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

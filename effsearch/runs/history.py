@@ -17,8 +17,7 @@ from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
 from effsearch.runs.trial_store import STUDY
 from effsearch.runs.trials import read_record
 
-LEAST_TRAININGS = 20
-"""Trainings below which nothing is said of what mattered: the best tenth would be a single one."""
+LEAST_TRAININGS = 20  # trainings below which nothing is said of what mattered: the best tenth would be a single one
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from effsearch.runs.schema import check_numbers, convert
 from effsearch.scaling import Coefficients
 from effsearch.text import sanitize
 
-TIE = 2.0
-"""Standard errors of a difference within which two accuracies are a tie."""
+TIE = 2.0  # standard errors of a difference within which two accuracies are a tie
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ State = Literal["complete", "failed", "interrupted", "running", "queued"]
 FailureKind = Literal["diverged", "memory", "lost", "hung", "error"]
 """Why a training failed: its loss, memory, its worker or node, its time, or an exception in the code."""
 
-CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"
-"""Names of the user attributes of a trial."""
-
+CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"  # names of the user attributes of a trial
 INTERRUPTED = "interrupted"
 PREDICTED = " (predicted)"
 """What a reason may be, and what the source of a network ends with that no table has a row for."""
@@ -75,8 +73,7 @@ def epochs_alone(until: int, rungs: Sequence[int]) -> int:
     return until - max((rung for rung in rungs if rung < until), default=0)
 
 
-TrainingId = tuple[str, int, int | None]
-"""A network under a seed to so many epochs; it may take several attempts."""
+TrainingId = tuple[str, int, int | None]  # A network under a seed to so many epochs; it may take several attempts
 
 
 def training_of(record: Record) -> TrainingId:

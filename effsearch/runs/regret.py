@@ -5,11 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-REGRETS = (0.01, 0.001, 0.0)
-"""Relative regrets whose evaluations are counted."""
-
-MARKS = (25, 50, 100, 200)
-"""Evaluations after which the regret is told."""
+REGRETS = (0.01, 0.001, 0.0)  # relative regrets whose evaluations are counted
+MARKS = (25, 50, 100, 200)  # evaluations after which the regret is told
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import msgspec
 
 T = TypeVar("T")
 
-LARGEST = 2.0**63
-"""No number in a run comes near it; larger ones can neither be printed nor calculated with."""
+LARGEST = 2.0**63  # no number in a run comes near it; larger ones can neither be printed nor calculated with
 
 
 def convert(values: Any, kind: type[T], strict: bool = True) -> T:

@@ -23,9 +23,7 @@ from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
 EVALUATORS = ("training", "prior")
-FUNCTION = "function"
-"""The evaluator of the library that the command line cannot name: a function of one's own."""
-
+FUNCTION = "function"  # the evaluator of the library that the command line cannot name: a function of one's own
 Method = Literal["grid", "halving", "tpe", "evolution"]
 METHODS: tuple[Method, ...] = get_args(Method)
 

@@ -20,8 +20,7 @@ from effsearch.runs.manifest import Database
 from effsearch.runs.single_writer import SingleWriter
 from effsearch.text import SECRETS
 
-VARIABLE = "EFFSEARCH_STORAGE"
-"""The environment variable that gives a storage's URL where no option does."""
+VARIABLE = "EFFSEARCH_STORAGE"  # the environment variable that gives a storage's URL where no option does
 
 
 def without_password(url: str) -> str:

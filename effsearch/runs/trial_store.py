@@ -32,8 +32,7 @@ from effsearch.runs.records import (
 from effsearch.runs.storage import close_storage, end_trial, open_storage
 from effsearch.runs.trials import FIXED, check_decisions, fitting, read_candidate, read_record
 
-STUDY = "effsearch"
-"""The name of the study in a run's own journal."""
+STUDY = "effsearch"  # the name of the study in a run's own journal
 
 
 class TrialStore:

@@ -11,9 +11,7 @@ from effsearch.errors import EffsearchError, RunError
 from effsearch.runs.records import CANDIDATE, EVALUATION, FAILURE, INTERRUPTED, Candidate, Record, State
 from effsearch.runs.schema import LARGEST, convert
 
-FIXED = "fixed_params"
-"""The system attribute with the decisions of a trial that was not asked for, as Optuna names it."""
-
+FIXED = "fixed_params"  # the system attribute with the decisions of a trial that was not asked for, as Optuna names it
 NOTE = "effsearch:"
 """How the system attributes begin that samplers note on a trial: whole numbers, or whether something is so."""
 

@@ -102,8 +102,7 @@ SHORT = Recipe(
     augmentation=Augmentation(crop="resized", scale_min=0.35),
 )
 
-RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30)}
-"""Recipes by name, each with its epochs."""
+RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30)}  # recipes by name, each with its epochs
 
 
 def read_recipe(path: Path) -> tuple[Recipe, int | None]:
