@@ -30,8 +30,7 @@ from effsearch.runs.folder import Run
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import Candidate, Record, RecordIndex, to_json
 from effsearch.runs.storage import scrubbed
-from effsearch.runs.trial_store import TrialStore
-from effsearch.runs.trials import read_candidate
+from effsearch.runs.trial_store import TrialStore, read_candidate
 from effsearch.training.epoch import CorruptCheckpoint
 
 Evaluator = Callable[..., Evaluation]

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from effsearch.errors import SpaceError
 from effsearch.reward import Reward
-from effsearch.runs.trials import FIXED
+from effsearch.runs.trial_store import FIXED
 from effsearch.space import Decision, Value, Values
 
 

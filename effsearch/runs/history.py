@@ -1,4 +1,4 @@
-"""What a run's journal tells beyond its ranking: every training with its course, and which decisions mattered."""
+"""What a run's journal has beyond its ranking: the learning curve of every training, and which decisions mattered."""
 
 import warnings
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.importance import get_param_importances
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,18 +15,14 @@ from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import ReadOnlyJournal
 from effsearch.runs.records import EVALUATION, Record
 from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
-from effsearch.runs.trial_store import STUDY
-from effsearch.runs.trials import read_record
+from effsearch.runs.trial_store import STUDY, read_record
 
-LEAST_TRAININGS = 20  # trainings below which nothing is said of what mattered: the best tenth would be a single one
+LEAST_TRAININGS = 20  # for importances, which compare the best tenth with the rest
 
 
 @dataclass(frozen=True)
 class TrialHistory:
-    """One trial: its record, the mean training loss (nats) of each epoch, and the validation accuracies between.
-
-    `accuracies` are (epoch, fraction), only of those epochs after which the network was validated.
-    """
+    """One training: its record, the mean loss (nats) of each epoch, and (epoch, fraction) of each validation."""
 
     record: Record
     losses: tuple[float, ...] = ()
@@ -34,7 +31,7 @@ class TrialHistory:
 
 @dataclass(frozen=True)
 class History:
-    """The trainings of a run, in the order in which they were begun, and the trials that they are read from."""
+    """The trainings of a run, in the order in which they began, and the trials they are read from."""
 
     trainings: tuple[TrialHistory, ...]
     trials: tuple[FrozenTrial, ...] = ()
@@ -45,10 +42,10 @@ class History:
 
 
 def read_history(run: Run) -> History | None:
-    """All trainings of a run, or None where its folder has no journal; raises RunError for what is not one.
+    """All trainings of a run, or None where its folder has no journal; raises RunError for an invalid one.
 
-    Nothing is written, so that the journal may be read-only, or be written by a driver meanwhile. The trials of some
-    runs are in a database, whose password the environment gives.
+    Nothing is written: the journal may be read-only, or a driver may be writing it. The password of a database comes
+    from the environment.
     """
     found = stored(run, run.manifest().storage, None)
     if found.storage is not None:
@@ -57,9 +54,7 @@ def read_history(run: Run) -> History | None:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = optuna.storages.JournalStorage(ReadOnlyJournal(run.journal))
-        trials = optuna.load_study(study_name=STUDY, storage=storage).get_trials(deepcopy=False)
-        return History(tuple(filter(None, map(_training, trials))), tuple(trials))
+        return _history(optuna.storages.JournalStorage(ReadOnlyJournal(run.journal)), STUDY)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError) as error:
         raise RunError(f"{run.journal} is not the journal of a run: {error!r}") from None
 
@@ -67,11 +62,15 @@ def read_history(run: Run) -> History | None:
 def _of_database(run: Run) -> History:
     storage = open_storage(run)
     try:
-        trials = optuna.load_study(study_name=run.study, storage=storage).get_trials(deepcopy=False)
+        return _history(storage, run.study)
     except (KeyError, SQLAlchemyError) as error:
         raise RunError(f"the trials of run {run.name} cannot be read: {scrubbed(str(error), run.storage)}") from None
     finally:
         close_storage(storage)
+
+
+def _history(storage: BaseStorage, study: str | None) -> History:
+    trials = optuna.load_study(study_name=study, storage=storage).get_trials(deepcopy=False)
     return History(tuple(filter(None, map(_training, trials))), tuple(trials))
 
 
@@ -80,24 +79,18 @@ def _training(trial: FrozenTrial) -> TrialHistory | None:
     if record is None:
         return None
     history = trial.user_attrs.get(EVALUATION, {}).get("history", ())
+    losses = tuple(float(epoch["loss"]) for epoch in history)
     validated = [epoch for epoch in history if epoch["accuracy"] is not None]
-    return TrialHistory(
-        record,
-        tuple(float(epoch["loss"]) for epoch in history),
-        tuple((int(epoch["epoch"]), float(epoch["accuracy"])) for epoch in validated),
-    )
+    return TrialHistory(record, losses, tuple((int(epoch["epoch"]), float(epoch["accuracy"])) for epoch in validated))
 
 
 def importances(history: History, longest: int) -> dict[str, float] | str:
-    """How much each decision told the best tenth from the rest (PED-ANOVA, 2304.10255), or why that cannot be said.
+    """How well each decision tells the best tenth from the rest (PED-ANOVA, 2304.10255), or why that cannot be said.
 
     Shares of 1, the largest first, from trainings of `longest` epochs alone: shorter ones have other rewards.
     """
-    done = [
-        trial
-        for trial in history.trials
-        if trial.state == TrialState.COMPLETE and trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest
-    ]
+    complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
+    done = [trial for trial in complete if trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest]
     if len(done) < LEAST_TRAININGS:
         return f"{len(done)} trainings are too few to say which decisions matter; it takes {LEAST_TRAININGS}"
     study = optuna.create_study(direction="maximize")

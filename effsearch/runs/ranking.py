@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -24,11 +24,11 @@ TIE = 2.0  # standard errors of a difference within which two accuracies are a t
 class Row:
     """One architecture of a ranking.
 
-    `accuracy` is the mean over `seeds` trainings of `epochs` epochs, as a fraction, and `accuracy_sd` their standard
-    deviation; `reward` that of the mean; `target_ratio` is the cost that the reward weighs over its target; `pareto`
-    says that none has more accuracy for as little of that cost, `tie` that the seeds do not tell it from the first,
-    both among networks trained for as long. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what
-    a baseline was grown by, in a run that grows one; `latency` is in seconds, in a run that measures it.
+    `accuracy` (a fraction) and `accuracy_sd` are mean and standard deviation over `seeds` trainings of `epochs` epochs;
+    `reward` is that of the mean, `target_ratio` the cost it weighs over its target. Among networks trained for as long,
+    `pareto` says that none is more accurate at that cost or less, `tie` that its difference from the first is within
+    the noise of seeds. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what a baseline was grown
+    by; `latency` is in seconds.
     """
 
     rank: int | None
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Noise:
-    """The standard deviation of accuracy (a fraction) between seeds, pooled over networks trained more than once."""
+    """The standard deviation of accuracy (a fraction) between seeds, pooled over `networks` trained more than once."""
 
     sd: float
     networks: int
@@ -90,8 +90,8 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
     seconds = [_seconds(reached, record.candidate.seed) for record in done]
     first = group[0].candidate
     accuracies = [_number(record.accuracy) for record in done]
-    grown = first.coefficients
-    accuracy = _mean(accuracies) if accuracies else None
+    # Most networks have one accuracy, and statistics.mean is exact but slow.
+    accuracy = (mean(accuracies) if len(accuracies) > 1 else accuracies[0]) if accuracies else None
     return Row(
         rank=None,
         key=first.key,
@@ -110,20 +110,13 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         tie=False,
         source=first.source,
         reason=None if done else group[-1].reason,
-        alpha=None if grown is None else grown.alpha,
-        beta=None if grown is None else grown.beta,
-        gamma=None if grown is None else grown.gamma,
         latency=first.latency,
+        **({} if first.coefficients is None else asdict(first.coefficients)),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    # Exact, so that seeds which agree give what one of them does; most networks have one, and it takes its time.
-    return values[0] if len(values) == 1 else mean(values)
-
-
 def _seconds(group: Iterable[Record], seed: int) -> float:
-    """Of the training under a seed, all its parts together."""
+    """The time of all parts of the training under a seed."""
     return sum(record.seconds or 0.0 for record in group if record.candidate.seed == seed)
 
 
@@ -133,7 +126,7 @@ def _number(value: float | None) -> float:
 
 
 def front(rows: Iterable[Row], measure: Measure = "flops") -> list[Row]:
-    """Those that are more accurate than all that cost as little, the cheapest first; each has an accuracy."""
+    """The Pareto front of rows that have an accuracy, the cheapest first."""
     found: list[Row] = []
     for row in sorted(rows, key=lambda row: (getattr(row, measure), -_number(row.accuracy))):
         if not found or _number(row.accuracy) > _number(found[-1].accuracy):
@@ -151,7 +144,7 @@ def measure_noise(rows: Sequence[Row]) -> Noise | None:
 
 
 def is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
-    """Whether a row's reward is less than TIE standard errors of the seeds below the first's, trained as long."""
+    """Whether a row, trained as long as the first, is below it by at most TIE standard errors between seeds."""
     if noise is None or not row.accuracy or row.epochs != first.epochs:
         return False
     lead = (_number(first.reward) - _number(row.reward)) * row.accuracy / max(_number(row.reward), 1e-9)
@@ -171,7 +164,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def read_ranking(file: Path) -> list[Row]:
-    """The ranking that a run keeps in a file, with no rows where it has none yet; raises RunError for what is none."""
+    """The ranking that a run keeps in a file, empty where there is none yet; raises RunError for an invalid one."""
     try:
         return from_csv(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -203,5 +196,4 @@ def _parse_row(cells: dict[str, str]) -> Row:
     return row
 
 
-_UNKNOWN = {name: None for name, kind in get_type_hints(Row).items() if get_args(kind)}
-"""The columns whose cells may be empty."""
+_UNKNOWN = {name: None for name, kind in get_type_hints(Row).items() if get_args(kind)}  # columns that may be empty
