@@ -31,7 +31,7 @@ from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import Candidate, Record, RecordIndex, to_json
 from effsearch.runs.storage import scrubbed
 from effsearch.runs.trial_store import TrialStore, read_candidate
-from effsearch.training.epoch import CorruptCheckpoint
+from effsearch.training import CorruptCheckpoint
 
 Evaluator = Callable[..., Evaluation]
 """(architecture, seed), or (architecture, seed, epochs, checkpoint) for a training in parts; picklable.
