@@ -14,8 +14,7 @@ from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import CoefficientGrid, solve_gamma
 from effsearch.engine.samplers import SpaceExhausted
 from effsearch.errors import QuantityError
-from effsearch.runs.records import CANDIDATE
-from effsearch.runs.trial_store import FIXED
+from effsearch.runs.trial_store import CANDIDATE, FIXED
 from effsearch.scaling import Coefficients, grow
 
 ASKS, TRIES = 8, 400

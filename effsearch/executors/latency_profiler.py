@@ -55,7 +55,6 @@ class LatencyProfiler:
         return profiler
 
     def close(self) -> None:
-        """Ends the process that measures."""
         if self._executor is not None:
             self._executor.stop()
             self._executor = None

@@ -69,7 +69,6 @@ class LocalExecutor:
         return future
 
     def stop(self) -> None:
-        """Kills the workers."""
         for pool in self._pools:
             pool.stop()  # type: ignore[no-untyped-call]
         for pool in self._pools:
@@ -102,7 +101,6 @@ class InlineExecutor:
         self.workers, self.shared = workers, False
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
-        """Runs function(*args); the future is done when this returns."""
         future: Future[T] = Future()
         try:
             future.set_result(function(*args))
@@ -131,10 +129,7 @@ def _begin(gpu: int | None) -> None:
 
 
 def single_thread() -> None:
-    """Limits linear algebra to one thread in this process and its children, unless it is already imported.
-
-    Threads of several processes on the same cores wait for one another, many times slower than one thread each.
-    """
+    """Limits linear algebra to one thread, much faster for several processes, in children and what is not imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
 

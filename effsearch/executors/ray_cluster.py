@@ -72,7 +72,6 @@ class RayExecutor:
         self._watcher.start()
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
-        """Runs function(*args) on some node."""
         if self._folder is not None and self._images is None:
             self._images = ray.put(ship(self._folder))
         future: Future[T] = Future()

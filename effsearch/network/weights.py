@@ -28,14 +28,13 @@ class Weights:
     trained: str = ""
 
     def network(self) -> Network:
-        """The network, in evaluation mode."""
         made = build(self.architecture, len(self.classes), dropout=0.0, drop_path=0.0)
         made.load_state_dict(dict(self.tensors))
         return made.eval()
 
 
 def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weights:
-    """Fresh weights, with numbers for names of classes."""
+    """Initial weights, with numbers for names of classes."""
     torch.manual_seed(seed)
     return Weights(architecture, tuple(map(str, range(classes))), build(architecture, classes).state_dict())
 
@@ -155,7 +154,7 @@ def _resnet(architecture: Architecture) -> Names:
 
 
 def _mobilenet_v2(architecture: Architecture) -> Names:
-    """Their blocks are numbered throughout, and the projection's convolution and norm have no module of their own."""
+    """Its blocks are numbered throughout; the last convolution and norm of a block have no module around them."""
     number = 0
     for number, (ours, stage, _) in enumerate(_blocks(architecture), 1):
         theirs, last = f"features.{number}.conv", len(architecture.stages[stage - 1].parts) - 1

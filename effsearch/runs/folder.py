@@ -138,18 +138,14 @@ class Run:
         return self.about().kind
 
     def _document(self) -> dict[str, Any]:
-        file = self.path / "run.toml"
         try:
-            return read_toml(file)
+            return read_toml(self.path / "run.toml")
         except (OSError, ValueError) as error:
-            raise RunError(f"{file} cannot be read: {error}") from None
+            raise RunError(f"{self.path / 'run.toml'} cannot be read: {error}") from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes this process the only driver of the run; raises RunError that says who holds it.
-
-        The system drops the lock when its process dies, however it dies.
-        """
+        """Makes this process the only driver of the run, by a file lock; raises RunError that says who holds it."""
         holder, lock = self.path / ".driver", FileLock(self.path / ".lock")
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         try:
@@ -174,10 +170,8 @@ class Run:
 def check_name(name: str) -> str:
     """Returns a run's name; raises RunError for one that could leave the results folder."""
     if not _NAME.fullmatch(name):
-        raise RunError(
-            f"a run's name has letters, digits, dots, dashes and underscores and begins with a letter or digit, "
-            f"got {name!r}"
-        )
+        allowed = "letters, digits, dots, dashes and underscores and begins with a letter or digit"
+        raise RunError(f"a run's name has {allowed}, got {name!r}")
     return name
 
 

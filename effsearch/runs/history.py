@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import ReadOnlyJournal
-from effsearch.runs.records import EVALUATION, Record
+from effsearch.runs.records import Record
 from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
-from effsearch.runs.trial_store import STUDY, read_record
+from effsearch.runs.trial_store import EVALUATION, STUDY, read_record
 
 LEAST_TRAININGS = 20  # for importances, which compare the best tenth with the rest
 
@@ -85,9 +85,9 @@ def _training(trial: FrozenTrial) -> TrialHistory | None:
 
 
 def importances(history: History, longest: int) -> dict[str, float] | str:
-    """How well each decision tells the best tenth from the rest (PED-ANOVA, 2304.10255), or why that cannot be said.
+    """The share of each decision in telling the best tenth from the rest (PED-ANOVA, 2304.10255), or why there is none.
 
-    Shares of 1, the largest first, from trainings of `longest` epochs alone: shorter ones have other rewards.
+    The largest first, from trainings of `longest` epochs alone: shorter ones have other rewards.
     """
     complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
     done = [trial for trial in complete if trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest]
@@ -107,5 +107,4 @@ def importances(history: History, longest: int) -> dict[str, float] | str:
 
 
 def longest(records: Sequence[Record]) -> int:
-    """The epochs of the longest training of a run."""
     return max((record.epochs or 0 for record in records), default=0)

@@ -71,7 +71,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All of run.toml."""
+    """The contents of run.toml."""
 
     run: About
     settings: Settings
@@ -88,7 +88,6 @@ class Manifest:
 
     @property
     def on_table(self) -> bool:
-        """Whether networks are looked up in a benchmark table."""
         return isinstance(self.settings, TableSettings)
 
     @property
@@ -114,9 +113,10 @@ class Manifest:
             about = convert(document.get("run", {}), About)
             kinds = {"limits": Limits, "data": Data, "storage": Database}
             read: dict[str, Any] = {name: convert(document[name], kinds[name]) for name in kinds if name in document}
-            if not isinstance(document.get("settings"), Mapping):
+            settings = document.get("settings")
+            if not isinstance(settings, Mapping):
                 raise ValueError("there is no table of settings")
-            return cls(about, from_document(about.kind, document["settings"]), **{"data": Data(), **read})
+            return cls(about, from_document(about.kind, settings), **{"data": Data(), **read})
         except (ValueError, EffsearchError) as error:
             raise RunError(str(error)) from None
 

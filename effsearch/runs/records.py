@@ -19,8 +19,6 @@ State = Literal["complete", "failed", "interrupted", "running", "queued"]
 FailureKind = Literal["diverged", "memory", "lost", "hung", "error"]
 """Infinite loss, out of memory, its worker or node died, no answer in time, or another exception."""
 
-CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"  # names of the user attributes of a trial
-INTERRUPTED = "interrupted"  # the reason of a trial that was stopped
 PREDICTED = " (predicted)"  # the end of the source of a network that a benchmark table has no row of
 
 
@@ -201,7 +199,6 @@ class Failure:
 
 
 def to_json(failures: Sequence[Failure]) -> str:
-    """The text of failed.json."""
     return json.dumps([asdict(failure) for failure in failures], indent=1) + "\n"
 
 

@@ -124,11 +124,10 @@ class NasSettings:
 
     @property
     def timed(self) -> bool:
-        """Whether latency counts."""
         return self.measure == "latency" or self.max_latency is not None
 
     def allows(self, network: Costed) -> bool:
-        """Whether a network costs no more and no less than it may; what is not known is allowed."""
+        """Whether the costs of a network, as far as they are known, are within the window and the limits."""
         costs = {measure: getattr(network, measure) for measure in (self.measure, *self.limits)}
         if costs[self.measure] is not None and not self.score.within(self.window, costs[self.measure]):
             return False
@@ -143,7 +142,7 @@ def check_rungs(rungs: tuple[int, ...]) -> None:
 
 
 class _Growth:
-    """What the searches share that grow a `baseline` (a notation) and train each network under `repeats` seeds."""
+    """What searches share that grow a `baseline`, a notation that is called `name`."""
 
     baseline: str
     classes: int
@@ -161,22 +160,16 @@ class _Growth:
 
     @property
     def base_flops(self) -> int:
-        """FLOPs of the baseline."""
         return cost(self.architecture, classes=self.classes).flops
 
     @property
     def seeds(self) -> range:
-        """The training seeds, the same for all networks."""
         return range(self.seed, self.seed + self.repeats)
 
 
 @dataclass(frozen=True)
 class GridSettings(_Growth):
-    """A search for coefficients.
-
-    `baseline` is a notation and `name` what it is called. With `grid` every network is trained under `repeats` seeds;
-    with the other methods that is so for the best `finalists` and for the references.
-    """
+    """A search for coefficients; but by `grid`, only `finalists` and references are trained under `repeats` seeds."""
 
     baseline: str
     name: str
@@ -202,7 +195,6 @@ class GridSettings(_Growth):
 
     @property
     def score(self) -> Reward:
-        """Accuracy at equal FLOPs, the reward that is maximised."""
         return Reward(self.target_flops, "soft", self.exponent)
 
     @property
@@ -222,10 +214,7 @@ class GridSettings(_Growth):
 
 @dataclass(frozen=True)
 class CurvesSettings(_Growth):
-    """Growth along one axis at a time, from a `baseline` (a notation) that is called `name`.
-
-    `points` are growths of FLOPs; `under` adds width under other depths and resolutions.
-    """
+    """Growth of one axis at a time by `points`, factors of FLOPs; `under` adds width at other depth and resolution."""
 
     baseline: str
     name: str
@@ -249,11 +238,10 @@ class CurvesSettings(_Growth):
 
     @property
     def score(self) -> Reward:
-        """Accuracy at the FLOPs of the baseline."""
         return Reward(self.base_flops, "soft", self.exponent)
 
     def networks(self) -> dict[str, tuple[Architecture, Multipliers]]:
-        """The distinct networks of all curves, by key."""
+        """The networks of all curves with their multipliers, by key."""
         found: dict[str, tuple[Architecture, Multipliers]] = {}
         for by in chain.from_iterable(curve.points for curve in self.curves):
             network = grow(self.architecture, by, AS_PUBLISHED)
@@ -292,11 +280,9 @@ class TableSettings:
         return Reward(self.target, self.reward, self.exponent, self.measure)
 
     def feasible(self, entry: Entry) -> bool:
-        """Whether a network's cost is within the window."""
         return self.score.within(self.window, self.cost(entry))
 
     def cost(self, entry: Entry) -> float:
-        """What the reward weighs."""
         return entry.params if self.measure == "params" else entry.flops
 
 

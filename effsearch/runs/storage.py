@@ -56,15 +56,11 @@ def check_free(url: str, name: str) -> None:
 
 
 def describe(url: str | None, name: str) -> Database | None:
-    """The storage as run.toml has it."""
     return None if url is None else Database(without_password(url), name)
 
 
 def stored(run: Run, database: Database | None, asked: str | None) -> Run:
-    """The run with the storage it was made with, whose password comes from `asked` or the environment.
-
-    Raises RunError where another storage is asked for, or the study is not there.
-    """
+    """The run with its storage, whose password comes from `asked` or the environment; raises RunError for another."""
     if database is None and asked is not None:
         raise RunError(f"run {run.name} keeps its trials in its own folder; leave out --storage")
     if database is None:

@@ -17,31 +17,17 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from effsearch.errors import EffsearchError, RunError
 from effsearch.reward import Reward
 from effsearch.runs.folder import Run
-from effsearch.runs.records import (
-    CANDIDATE,
-    EVALUATION,
-    FAILURE,
-    INTERRUPTED,
-    Candidate,
-    Failure,
-    FailureKind,
-    Record,
-    RecordIndex,
-    State,
-    TrainingId,
-    training_of,
-)
+from effsearch.runs.records import Candidate, Failure, FailureKind, Record, RecordIndex, TrainingId, training_of
 from effsearch.runs.schema import LARGEST, convert
 from effsearch.runs.storage import close_storage, end_trial, open_storage
 
 STUDY = "effsearch"  # the name of the study in a run's own journal
 FIXED = "fixed_params"  # the system attribute, as Optuna names it, with the decisions of a trial that was enqueued
 NOTE = "effsearch:"  # the prefix of the system attributes that samplers set on a trial, which are whole numbers
-STATES: dict[TrialState, State] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "queued",
-}
+STATES = {TrialState.COMPLETE: "complete", TrialState.RUNNING: "running", TrialState.WAITING: "queued"}
+CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"  # names of the user attributes of a trial
+INTERRUPTED = "interrupted"  # the reason of a trial that was stopped
+Values = Mapping[str, Any]  # of decisions or attributes, by name
 
 
 class TrialStore:
@@ -54,7 +40,7 @@ class TrialStore:
 
     def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
         self.distributions = distributions
-        self.params: dict[str, Mapping[str, Any]] = {}
+        self.params: dict[str, Values] = {}
         self.records = RecordIndex()
         self.trials = 0
         self._queue: deque[FrozenTrial] = deque()
@@ -107,27 +93,21 @@ class TrialStore:
                 )
         return list(failures.values())
 
-    def queue(
-        self, candidate: Candidate, params: Mapping[str, Any], notes: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
+    def queue(self, candidate: Candidate, params: Values, notes: Values = MappingProxyType({})) -> None:
         """Queues a training ahead of proposals, in one write; `notes` are system attributes that a sampler reads."""
         self._queue.append(self._add(candidate, params, TrialState.WAITING, notes))
 
-    def begin(
-        self, candidate: Candidate, params: Mapping[str, Any], notes: Mapping[str, Any] = MappingProxyType({})
-    ) -> FrozenTrial:
+    def begin(self, candidate: Candidate, params: Values, notes: Values = MappingProxyType({})) -> FrozenTrial:
         return self._add(candidate, params, TrialState.RUNNING, notes)
 
     def begin_queued(self) -> FrozenTrial | None:
-        """Begins the training that has waited longest, if one has."""
+        """Begins the training that was queued first, if there is one."""
         if not self._queue:
             return None
-        trial = self._queue[0]
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        self._queue.popleft()
-        return self._reread(trial)
+        self._storage.set_trial_state_values(self._queue[0]._trial_id, TrialState.RUNNING)
+        return self._reread(self._queue.popleft())
 
-    def ask(self, sampler: BaseSampler, candidate_of: Callable[[Mapping[str, Any]], Candidate]) -> FrozenTrial:
+    def ask(self, sampler: BaseSampler, candidate_of: Callable[[Values], Candidate]) -> FrozenTrial:
         """Begins a training of what a sampler with its state in the study proposes; raises whatever that raises."""
         self.study.sampler = sampler
         try:
@@ -135,10 +115,9 @@ class TrialStore:
         except BaseException:
             self.recover_stale(candidate_of, None)
             raise
-        self._storage.set_trial_user_attr(asked._trial_id, CANDIDATE, asdict(candidate_of(asked.params)))
-        return self._reread(asked)
+        return self._set_candidate(asked, candidate_of)
 
-    def complete(self, trial: FrozenTrial, evaluation: Mapping[str, Any], value: float) -> Record:
+    def complete(self, trial: FrozenTrial, evaluation: Values, value: float) -> Record:
         """Ends a training with its evaluation and the reward of that."""
         notes = {EVALUATION: dict(evaluation)}
         ended = self._note(end_trial(self._storage, trial, notes, TrialState.COMPLETE, [value]))
@@ -171,7 +150,7 @@ class TrialStore:
             for record in group:
                 self.records.note(record.number, replace(record, state="interrupted"))
 
-    def recover_stale(self, candidate_of: Callable[[Mapping[str, Any]], Candidate], score: Reward | None) -> None:
+    def recover_stale(self, candidate_of: Callable[[Values], Candidate], score: Reward | None) -> None:
         """Ends trials that a dead driver left running: complete if they have an accuracy, else interrupted.
 
         Only the driver that holds the run may call this. It may itself be stopped at any point, and called again.
@@ -179,18 +158,14 @@ class TrialStore:
         """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if CANDIDATE not in trial.user_attrs and trial.params.keys() >= self.distributions.keys():
-                found = asdict(candidate_of(trial.params))
-                self._storage.set_trial_user_attr(trial._trial_id, CANDIDATE, found)
-                trial = self._reread(trial)
+                trial = self._set_candidate(trial, candidate_of)
             record = read_record(trial)
             if record is None or (score is not None and record.accuracy is None):
                 self.interrupt(trial)
             elif score is not None and record.accuracy is not None:
                 self.complete(trial, trial.user_attrs[EVALUATION], score.of(record.accuracy, record.candidate))
 
-    def _add(
-        self, candidate: Candidate, params: Mapping[str, Any], state: TrialState, notes: Mapping[str, Any]
-    ) -> FrozenTrial:
+    def _add(self, candidate: Candidate, params: Values, state: TrialState, notes: Values) -> FrozenTrial:
         chosen = fitting(self.distributions, params)
         trial = create_trial(
             state=state,
@@ -201,6 +176,10 @@ class TrialStore:
             system_attrs={**notes, FIXED: dict(params)},
         )
         return self._note(self._storage.get_trial(self._storage.create_new_trial(self._study_id, trial)))
+
+    def _set_candidate(self, trial: FrozenTrial | Trial, candidate_of: Callable[[Values], Candidate]) -> FrozenTrial:
+        self._storage.set_trial_user_attr(trial._trial_id, CANDIDATE, asdict(candidate_of(trial.params)))
+        return self._reread(trial)
 
     def _reread(self, trial: FrozenTrial | Trial) -> FrozenTrial:
         return self._note(self._storage.get_trial(trial._trial_id))
@@ -215,7 +194,7 @@ class TrialStore:
         return trial
 
 
-def fitting(kinds: Mapping[str, BaseDistribution], params: Mapping[str, Any]) -> dict[str, Any]:
+def fitting(kinds: Mapping[str, BaseDistribution], params: Values) -> dict[str, Any]:
     """The decisions that the distributions contain."""
     return {name: value for name, value in params.items() if _fits(kinds[name], value)}
 
@@ -282,14 +261,11 @@ def read_record(trial: FrozenTrial) -> Record | None:
     values = trial.values if isinstance(trial.values, list) else []
     if not isinstance(evaluation, dict) or not isinstance(failure, dict) or (complete and len(values) != 1):
         raise _invalid(trial, "says nothing of a training")
-    told = {
+    told = {name: evaluation.get(name) for name in ("accuracy", "epochs", "seconds")} | {
         "number": trial.number,
         "state": STATES.get(trial.state, ended),
         "candidate": trial.user_attrs[CANDIDATE],
-        "accuracy": evaluation.get("accuracy"),
         "reward": values[0] if complete else None,
-        "epochs": evaluation.get("epochs"),
-        "seconds": evaluation.get("seconds"),
         "reason": failure.get("reason"),
         "failure_kind": failure.get("kind", failure.get("fault")),  # fault: as 0.1 wrote it
         "finished": trial.datetime_complete,

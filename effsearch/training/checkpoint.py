@@ -37,10 +37,7 @@ def pack(
 def unpack(
     state: bytes, network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Restores the packed state of a training, and returns its epochs; raises CorruptCheckpoint.
-
-    On another kind of device than it was packed on, augmentation and dropout draw other random numbers.
-    """
+    """Restores the packed state of a training, and returns its epochs; raises CorruptCheckpoint."""
     try:
         tensors = _load(state)
         network.load_state_dict(_part(tensors, "network."))
@@ -53,7 +50,7 @@ def unpack(
         history = _epochs(tensors["history"])
         torch.set_rng_state(tensors["random.cpu"])
         if ("random.cuda" in tensors) != (generator.device.type == "cuda"):
-            # Another kind of device has another generator, which is seeded anew.
+            # Another kind of device has another generator: augmentation and dropout draw other random numbers.
             generator.manual_seed(generator.initial_seed() + len(history))
             return history
         generator.set_state(tensors["random.own"])
