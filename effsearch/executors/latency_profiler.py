@@ -77,10 +77,7 @@ class LatencyProfiler:
         return self._model.predict(architecture, self._classes)
 
     def measure(self, architecture: Architecture) -> float:
-        """The median latency, measured now unless that was done before; infinite for a network that cannot be measured.
-
-        Raises RunError after FAILURES of those in a row, or before the model is fitted.
-        """
+        """The median latency, or infinity if it cannot be measured; raises RunError where FAILURES in a row cannot."""
         key = architecture.key
         if key not in self._known:
             try:

@@ -33,11 +33,9 @@ class Executor(Protocol):
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
         """Runs function(*args) elsewhere; the future fails if that raises, dies or takes over `timeout` seconds."""
-        ...
 
     def stop(self) -> None:
         """Ends all work at once."""
-        ...
 
 
 class LocalExecutor:

@@ -145,17 +145,14 @@ def _nodes() -> list[dict[str, float]]:
 
 
 def _work(function: Callable[..., T], args: tuple[Any, ...], images: list[Any]) -> T:
-    """Runs function(*args) in a worker, on the images of its node.
-
-    A process whose CUDA context fails ends, so that Ray begins the training again in another one.
-    """
+    """Runs function(*args) in a worker, on the images of its node."""
     keep_freed_memory()
     if images:
         fetched: Callable[[], bytes] = lambda: ray.get(images[0])  # noqa: E731
         function = replace(function, folder=unpacked(function.folder, fetched))  # type: ignore[type-var, attr-defined]
     try:
         return function(*args)
-    except ContextLost as error:
+    except ContextLost as error:  # Ray begins the training again in another process.
         print(f"this worker ends, since its GPU failed: {error}", file=sys.stderr, flush=True)
         os._exit(1)
 

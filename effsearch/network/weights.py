@@ -14,7 +14,6 @@ from effsearch.architecture import Architecture, parse
 from effsearch.errors import NotationError, WeightsError
 from effsearch.network.build import Network, build
 
-NOTATION, CLASSES, TRAINED = "notation", "classes", "trained"
 LARGEST_STATE_DICT = 8 << 30
 
 
@@ -42,7 +41,7 @@ def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weight
 def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
     """The bytes of a weights file."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    about = {NOTATION: architecture.notation, CLASSES: json.dumps(list(classes)), TRAINED: trained}
+    about = {"notation": architecture.notation, "classes": json.dumps(list(classes)), "trained": trained}
     return save(tensors, metadata={"format": "pt", **about})
 
 
@@ -55,18 +54,22 @@ def read_weights(path: Path) -> Weights:
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from None
     try:
-        architecture = parse(about[NOTATION])
-        classes = tuple(str(name) for name in json.loads(about[CLASSES]))
+        architecture = parse(about["notation"])
+        classes = tuple(str(name) for name in json.loads(about["classes"]))
     except (KeyError, ValueError, TypeError, RecursionError, NotationError) as error:
         raise WeightsError(f"{path} does not say which network its weights are of: {error}") from None
     check_fit(architecture, len(classes), tensors, str(path))
-    return Weights(architecture, classes, tensors, about.get(TRAINED, ""))
+    return Weights(architecture, classes, tensors, about.get("trained", ""))
+
+
+def _wanted(architecture: Architecture, classes: int) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return build(architecture, max(1, classes)).state_dict()
 
 
 def check_fit(architecture: Architecture, classes: int, tensors: Mapping[str, Tensor], where: str) -> None:
     """Raises WeightsError that names the first tensor that is missing, of another shape, or too many."""
-    with torch.device("meta"):
-        wanted = build(architecture, max(1, classes)).state_dict()
+    wanted = _wanted(architecture, classes)
     for name, tensor in wanted.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             got = f"of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
@@ -81,10 +84,9 @@ def load(path: str | Path) -> Network:
 
 
 def start_from(network: Network, architecture: Architecture, path: Path) -> str:
-    """Loads a file into a network to be trained, and returns "with its classifier" or "with a new classifier".
+    """Loads a weights file, or a state dict saved by torch, and says whether its classifier fitted and was loaded too.
 
-    The file is one of ours, or a state dict as torch saves it (read without running code). A classifier of other
-    classes stays as it was. Raises WeightsError if the features do not fit.
+    Raises WeightsError if the features do not fit.
     """
     tensors = dict(read_weights(path).tensors if path.suffix == ".safetensors" else _read_state_dict(path))
     own = network.state_dict()
@@ -99,14 +101,14 @@ def start_from(network: Network, architecture: Architecture, path: Path) -> str:
 
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
-        too_large = path.stat().st_size > LARGEST_STATE_DICT
-        found = None if too_large else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch raises all kinds of errors for a wrong file, and each is the user's to correct.
+        if path.stat().st_size > LARGEST_STATE_DICT:
+            raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except Exception as error:  # torch raises all kinds of errors for a wrong file.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path} cannot be read as weights: {cause}") from None
-    if too_large:
-        raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{path} holds no state dict")
     return found
@@ -118,8 +120,7 @@ Names = Iterator[tuple[str, str]]  # our name and torchvision's of each convolut
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet to one for `build(architecture)`.
 
-    Raises WeightsError where it lacks a tensor, has one too many, or one of another shape. torchvision trains B5 and
-    larger with a batch norm epsilon of 0.001, where ours is 0.00001, so the logits of those differ a little.
+    Raises WeightsError unless it fits. Logits of B5 and larger differ a little: torchvision has another norm epsilon.
     """
     names: dict[str, str] = {}
     if "conv1.weight" in weights:
@@ -128,9 +129,7 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
         names |= _mobilenet_v2(architecture)
     classes = len(next((weights[key] for key in ("classifier.1.bias", "fc.bias") if key in weights), ()))
     theirs, renamed = dict(weights), {}
-    with torch.device("meta"):
-        wanted = build(architecture, max(1, classes)).state_dict()
-    for ours, tensor in wanted.items():
+    for ours, tensor in _wanted(architecture, classes).items():
         module, _, field = ours.rpartition(".")
         name = f"{names.get(module, module)}.{field}"
         if name not in theirs or theirs[name].shape != tensor.shape:

@@ -33,7 +33,7 @@ from effsearch import __version__
 from effsearch.errors import QuantityError, RunError
 from effsearch.files import new_folder, quarantine, read_toml, write_atomically
 from effsearch.runs.manifest import About, Manifest
-from effsearch.runs.schema import convert
+from effsearch.runs.schema import convert, flatten
 from effsearch.scaling import Coefficients
 from effsearch.text import sanitize, without_passwords
 
@@ -114,7 +114,7 @@ class Run:
         try:
             return Manifest.from_document(document)
         except RunError as error:
-            wrote = _version(document)
+            wrote = dict(flatten(document)).get("run.versions.effsearch", "")
             by = "" if wrote in ("", __version__) else f" (effsearch {wrote} wrote it, this is {__version__})"
             raise RunError(f"{self.path / 'run.toml'} is not what a run writes: {error}{by}") from None
 
@@ -212,13 +212,6 @@ def _created(run: Run) -> tuple[str, str]:
         return run.about().created, run.name
     except RunError:
         return "", run.name
-
-
-def _version(document: Mapping[str, Any]) -> str:
-    try:
-        return str(document["run"]["versions"]["effsearch"])
-    except (KeyError, TypeError):
-        return ""
 
 
 def find(results: Path, name: str | None) -> Run:

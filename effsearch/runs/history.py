@@ -42,11 +42,7 @@ class History:
 
 
 def read_history(run: Run) -> History | None:
-    """All trainings of a run, or None where its folder has no journal; raises RunError for an invalid one.
-
-    Nothing is written: the journal may be read-only, or a driver may be writing it. The password of a database comes
-    from the environment.
-    """
+    """All trainings of a run, or None where its folder has no journal; writes nothing; raises RunError."""
     found = stored(run, run.manifest().storage, None)
     if found.storage is not None:
         return _of_database(found)
@@ -85,10 +81,8 @@ def _training(trial: FrozenTrial) -> TrialHistory | None:
 
 
 def importances(history: History, longest: int) -> dict[str, float] | str:
-    """The share of each decision in telling the best tenth from the rest (PED-ANOVA, 2304.10255), or why there is none.
-
-    The largest first, from trainings of `longest` epochs alone: shorter ones have other rewards.
-    """
+    """The share of each decision in the best tenth (PED-ANOVA, 2304.10255), largest first, or why it is not known."""
+    # Trainings of fewer epochs have other rewards.
     complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
     done = [trial for trial in complete if trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest]
     if len(done) < LEAST_TRAININGS:

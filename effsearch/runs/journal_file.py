@@ -39,13 +39,11 @@ class JournalFile(BaseJournalBackend):
         yield from new
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Writes lines, within `together` at its end.
-
-        They are not synced to the disk: the end of a trial is, and all lines before it with it. A training that began
-        after that, and is lost in a power failure, is begun again.
-        """
+        """Writes lines, within `together` at its end."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        if self._waiting is None:
+        if (
+            self._waiting is None
+        ):  # Synced with the end of any trial; a training lost in a power failure is begun again.
             self._write(lines, sync=False)
         else:
             self._waiting += lines

@@ -15,10 +15,7 @@ Device = Literal["", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class About:
-    """The command that made a run, when, where, and with which versions; empty strings where that is not known.
-
-    `device` names the machine's processors, `trained_on` is their kind, `precision` what they compute in.
-    """
+    """How a run was made, with empty strings for what is not known; `device` names the processors of the machine."""
 
     kind: str = ""
     created: str = ""
@@ -41,10 +38,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Data:
-    """An image set, with how many of its images a proxy uses, or a benchmark table.
+    """An image set, of which a proxy uses `train` and `validation` images, or a benchmark table.
 
-    A table has `rows` of all `combinations`, `predicted` says how well the others are predicted, and `accuracy_std` is
-    the median standard deviation between trainings of one network (a fraction), where the table has it.
+    A table has `rows` of all `combinations`, `predicted` with that quality; `accuracy_std` is the median standard
+    deviation between trainings of one network (a fraction), where the table has it.
     """
 
     name: str = ""

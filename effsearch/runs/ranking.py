@@ -87,7 +87,9 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
     reached = [record for record in group if record.accuracy is not None]
     epochs = max((record.epochs or 0 for record in reached), default=0)
     done = [record for record in reached if (record.epochs or 0) == epochs]
-    seconds = [_seconds(reached, record.candidate.seed) for record in done]
+    spent: dict[int, float] = {}  # by seed, over all parts of its training
+    for record in reached:
+        spent[record.candidate.seed] = spent.get(record.candidate.seed, 0.0) + (record.seconds or 0.0)
     first = group[0].candidate
     accuracies = [_number(record.accuracy) for record in done]
     # Most networks have one accuracy, and statistics.mean is exact but slow.
@@ -105,7 +107,7 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         target_ratio=reward.cost(first) / reward.target,
         params=first.params,
         epochs=done[0].epochs if done else None,
-        seconds=median(seconds) if seconds else None,
+        seconds=median(spent[record.candidate.seed] for record in done) if done else None,
         pareto=False,
         tie=False,
         source=first.source,
@@ -113,11 +115,6 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         latency=first.latency,
         **({} if first.coefficients is None else asdict(first.coefficients)),
     )
-
-
-def _seconds(group: Iterable[Record], seed: int) -> float:
-    """The time of all parts of the training under a seed."""
-    return sum(record.seconds or 0.0 for record in group if record.candidate.seed == seed)
 
 
 def _number(value: float | None) -> float:

@@ -12,10 +12,9 @@ LARGEST = 2.0**63  # no number of a run comes near it; some larger ones Python c
 
 
 def convert(values: Any, kind: type[T], strict: bool = True) -> T:
-    """Makes a dataclass, nested ones and lists of them included; keys that it does not know are passed over.
+    """Makes a dataclass, also of nested ones, ignoring unknown keys; unless `strict`, strings serve as numbers.
 
-    Unless `strict`, strings are read as numbers where numbers belong. Raises ValueError that names the field for a
-    value of another type, and whatever the dataclass itself raises.
+    Raises ValueError that names the field for a value of another type, and whatever the dataclass itself raises.
     """
     check_numbers(values)
     try:

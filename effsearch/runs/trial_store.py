@@ -108,7 +108,7 @@ class TrialStore:
         return self._reread(self._queue.popleft())
 
     def ask(self, sampler: BaseSampler, candidate_of: Callable[[Values], Candidate]) -> FrozenTrial:
-        """Begins a training of what a sampler with its state in the study proposes; raises whatever that raises."""
+        """Begins a training that a sampler proposes from the trials of the study; raises whatever it raises."""
         self.study.sampler = sampler
         try:
             asked = self.study.ask(dict(self.distributions))
@@ -118,7 +118,7 @@ class TrialStore:
         return self._set_candidate(asked, candidate_of)
 
     def complete(self, trial: FrozenTrial, evaluation: Values, value: float) -> Record:
-        """Ends a training with its evaluation and the reward of that."""
+        """Ends a training with its evaluation and its reward, `value`."""
         notes = {EVALUATION: dict(evaluation)}
         ended = self._note(end_trial(self._storage, trial, notes, TrialState.COMPLETE, [value]))
         record = self.records.at(ended.number)
@@ -151,10 +151,10 @@ class TrialStore:
                 self.records.note(record.number, replace(record, state="interrupted"))
 
     def recover_stale(self, candidate_of: Callable[[Values], Candidate], score: Reward | None) -> None:
-        """Ends trials that a dead driver left running: complete if they have an accuracy, else interrupted.
+        """Ends trials left running by a driver that died: as complete if they have an accuracy, else as interrupted.
 
-        Only the driver that holds the run may call this. It may itself be stopped at any point, and called again.
-        Without `score`, only trials without a candidate are ended.
+        Only the driver that holds the run may call this, also repeatedly; without `score` it ends trials without a
+        candidate alone.
         """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if CANDIDATE not in trial.user_attrs and trial.params.keys() >= self.distributions.keys():
@@ -256,11 +256,11 @@ def read_record(trial: FrozenTrial) -> Record | None:
     evaluation = trial.user_attrs.get(EVALUATION, {})
     failure = trial.user_attrs.get(FAILURE, {})
     complete = trial.state == TrialState.COMPLETE
-    ended = "interrupted" if isinstance(failure, dict) and failure.get("reason") == INTERRUPTED else "failed"
     # A journal that was tampered with may have several values, or none.
     values = trial.values if isinstance(trial.values, list) else []
     if not isinstance(evaluation, dict) or not isinstance(failure, dict) or (complete and len(values) != 1):
         raise _invalid(trial, "says nothing of a training")
+    ended = "interrupted" if failure.get("reason") == INTERRUPTED else "failed"
     told = {name: evaluation.get(name) for name in ("accuracy", "epochs", "seconds")} | {
         "number": trial.number,
         "state": STATES.get(trial.state, ended),

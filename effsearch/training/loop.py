@@ -1,7 +1,7 @@
 """The training loop."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
@@ -146,15 +146,11 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = recipe.bn_momentum
-    groups = _decayed(network, recipe.weight_decay)
+    weights = [each for each in network.parameters() if each.ndim > 1]
+    others = [each for each in network.parameters() if each.ndim <= 1]  # norms and biases, which do not decay
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     # As in the paper's code for TensorFlow: decay 0.9 and a large epsilon.
     return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum, foreach=True)
-
-
-def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
-    """Groups of parameters: weights, which decay, and norms and biases, which do not."""
-    yield {"params": [each for each in network.parameters() if each.ndim > 1], "weight_decay": weight_decay}
-    yield {"params": [each for each in network.parameters() if each.ndim <= 1], "weight_decay": 0.0}
