@@ -114,9 +114,6 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-Names = Iterator[tuple[str, str]]  # our name and torchvision's of each convolution and norm whose names differ
-
-
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet to one for `build(architecture)`.
 
@@ -141,7 +138,8 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
     return renamed
 
 
-def _resnet(architecture: Architecture) -> Names:
+def _resnet(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    """Our name and torchvision's of each convolution and norm whose names differ."""
     yield from (("features.0.0", "conv1"), ("features.0.1", "bn1"), ("classifier.1", "fc"))
     for ours, stage, layer in _blocks(architecture):
         theirs = f"layer{stage}.{layer}"
@@ -152,7 +150,7 @@ def _resnet(architecture: Architecture) -> Names:
             yield f"{ours}.projection.{part}", f"{theirs}.downsample.{part}"
 
 
-def _mobilenet_v2(architecture: Architecture) -> Names:
+def _mobilenet_v2(architecture: Architecture) -> Iterator[tuple[str, str]]:
     """Its blocks are numbered throughout; the last convolution and norm of a block have no module around them."""
     number = 0
     for number, (ours, stage, _) in enumerate(_blocks(architecture), 1):

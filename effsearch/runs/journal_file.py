@@ -25,7 +25,6 @@ class JournalFile(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         repair(path)
-        self._path = path
         self._file = path.open("ab", buffering=0)
         sync_folder(path.parent)
         self._unread = _parsed(path)
@@ -41,9 +40,8 @@ class JournalFile(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Writes lines, within `together` at its end."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        if (
-            self._waiting is None
-        ):  # Synced with the end of any trial; a training lost in a power failure is begun again.
+        if self._waiting is None:
+            # Synced at the end of any trial; a training that is lost in a power failure is begun again.
             self._write(lines, sync=False)
         else:
             self._waiting += lines

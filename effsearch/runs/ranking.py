@@ -69,10 +69,8 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
     for record in records:
         groups.setdefault(record.candidate.key, []).append(record)
     rows = [_row(group, reward) for group in groups.values()]
-    done = sorted(
-        (row for row in rows if row.reward is not None),
-        key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops),
-    )
+    done = [row for row in rows if row.reward is not None]
+    done.sort(key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops))
     longest = [row for row in done if row.epochs == done[0].epochs]
     on_front = {row.key for row in front(longest, reward.measure)}
     noise = measure_noise(rows)
