@@ -26,10 +26,10 @@ class WorkerLost(Exception):
 
 
 class Executor(Protocol):
-    """Where trainings run: a search submits as many as there are `workers`; some may have `shared` memory."""
+    """Where trainings run; a search submits as many at a time as there are `workers`."""
 
     workers: int
-    shared: bool
+    shared: bool  # whether trainings compete for the memory of one device
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
         """Runs function(*args) elsewhere; the future fails if that raises, dies or takes over `timeout` seconds."""
@@ -127,7 +127,8 @@ def _begin(gpu: int | None) -> None:
 
 
 def single_thread() -> None:
-    """Limits linear algebra to one thread, much faster for several processes, in children and what is not imported."""
+    """Limits linear algebra to one thread in this process, if called before it is imported, and in its children."""
+    # Threads of several processes on the same cores wait for one another, many times slower than one thread each.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
 

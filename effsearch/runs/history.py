@@ -81,7 +81,7 @@ def _training(trial: FrozenTrial) -> TrialHistory | None:
 
 
 def importances(history: History, longest: int) -> dict[str, float] | str:
-    """The share of each decision in the best tenth (PED-ANOVA, 2304.10255), largest first, or why it is not known."""
+    """The importance of each decision (PED-ANOVA, 2304.10255), as shares of 1, largest first, or why it is unknown."""
     # Trainings of fewer epochs have other rewards.
     complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
     done = [trial for trial in complete if trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest]

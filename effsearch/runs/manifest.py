@@ -15,16 +15,16 @@ Device = Literal["", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class About:
-    """How a run was made, with empty strings for what is not known; `device` names the processors of the machine."""
+    """How a run was made, with empty strings for what is not known."""
 
     kind: str = ""
     created: str = ""
     command: str = ""
     python: str = ""
     platform: str = ""
-    device: str = ""
+    device: str = ""  # names of the processors
     trained_on: Device = ""
-    precision: str = ""
+    precision: str = ""  # in which trainings compute
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,8 +40,8 @@ class Limits:
 class Data:
     """An image set, of which a proxy uses `train` and `validation` images, or a benchmark table.
 
-    A table has `rows` of all `combinations`, `predicted` with that quality; `accuracy_std` is the median standard
-    deviation between trainings of one network (a fraction), where the table has it.
+    A table has `rows` of all `combinations`; `predicted` is the quality of predictions of the others, `accuracy_std`
+    the median standard deviation between trainings of one network (a fraction), where the table has it.
     """
 
     name: str = ""

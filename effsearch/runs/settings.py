@@ -169,7 +169,10 @@ class _Growth:
 
 @dataclass(frozen=True)
 class GridSettings(_Growth):
-    """A search for coefficients; but by `grid`, only `finalists` and references are trained under `repeats` seeds."""
+    """A search for coefficients.
+
+    With `method` grid every network is trained under `repeats` seeds, else the best `finalists` and the references.
+    """
 
     baseline: str
     name: str
