@@ -23,8 +23,7 @@ from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
 from effsearch.text import counted, format_count
-from effsearch.training import Epoch, Recipe
-from effsearch.training.epoch import CorruptCheckpoint
+from effsearch.training import CorruptCheckpoint, Epoch, Recipe
 from effsearch.training.recipe import RECIPES, read_recipe
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
