@@ -230,7 +230,7 @@ def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> Non
     if not outcome.ranked:
         out.print(f"no training has finished in {took}", style="red")
         raise typer.Exit(1)
-    if not outcome.finished:
+    if not outcome.finished and outcome.status.problem is None:
         out.print(f"the time was up; {go_on}", style="yellow")
     out.print(f"took {took}; next:")
     for line in _next(command, outcome):
