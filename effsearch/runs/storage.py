@@ -35,7 +35,7 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise RunError(f"--storage (or {VARIABLE}) must be {allowed}; what was given is none") from None
+        raise RunError(f"--storage (or {VARIABLE}) must be {allowed}; what was given is not such a URL") from None
     if parsed.drivername.startswith("sqlite"):
         if not parsed.database or parsed.database == ":memory:":
             raise RunError(f"--storage must be {allowed}; sqlite was given without a file")

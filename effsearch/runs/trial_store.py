@@ -212,7 +212,7 @@ def check_decisions(trial: FrozenTrial, kinds: Mapping[str, BaseDistribution]) -
     whole = fixed is not None or trial.state == TrialState.COMPLETE
     for found in (trial.params,) if fixed is None else (fixed, trial.params):
         if unknown := found.keys() - kinds.keys():
-            raise _invalid(trial, f"has decisions that are none: {sorted(unknown, key=str)!r:.80}")
+            raise _invalid(trial, f"has decisions that the search does not have: {sorted(unknown, key=str)!r:.80}")
         for name, kind in kinds.items():
             value: Any = found.get(name)
             categorical = isinstance(kind, CategoricalDistribution)
