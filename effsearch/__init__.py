@@ -10,7 +10,10 @@ into; `scale` grows it by d = alpha^phi, w = beta^phi, r = gamma^phi; `train` an
 are in `effsearch.api`, imported when first asked for, since torch takes seconds.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # For editors and type checkers: at run time names are imported when first asked for.
+    from effsearch.api import *
 
 __version__ = "0.2.0"
 

@@ -1,4 +1,4 @@
-"""The lines of Python in the README and in the docs that use `effsearch.api`, run as they stand there."""
+"""The lines of Python in the README and in the docs that use `effsearch`, run as they stand there."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,13 @@ BLOCKS = [
     (page, block)
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    if "effsearch.api" in block
+    if "import effsearch\n" in block or "from effsearch import" in block
 ]
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=[page.name for page, _ in BLOCKS])
-def test_the_lines_of_a_page_run(page, block):
+def test_the_lines_of_a_page_run(page, block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(block, page.name, "exec"), names)
     assert "network" in names

@@ -183,45 +183,31 @@ def search(command: str, request: Request, dry_run: bool) -> None:
     """Plans or drives a search, and prints what it found; exits with 130 where it was stopped, 1 if nothing trained."""
     out, stop = console(wide=not dry_run), StopRequest()
     listener = TerminalListener(out, stop)
+    drive, plan = _workflow(request)
     if dry_run:
-        _plan(request, listener)
-        return
-    conclude(command, _search(request, listener, stop), request.results, out)
+        plan(request, listener)
+    else:
+        conclude(command, drive(request, listener, stop), request.results, out)
 
 
-def _search(request: Request, listener: Listener, stop: StopRequest) -> Outcome:
-    # Each by itself: a search of a table does without torch.
+def _workflow(request: Request) -> tuple[Callable[..., Outcome], Callable[..., None]]:
+    """What drives such a request and what plans it, each imported by itself: a search of a table needs no torch."""
     if isinstance(request, GridRequest):
-        from effsearch.workflows.grid import search_coefficients
+        from effsearch.workflows import grid
 
-        return search_coefficients(request, listener, stop)
+        return grid.search_coefficients, grid.plan_coefficients
     if isinstance(request, GrowthRequest):
-        from effsearch.workflows.curves import train_curves
+        from effsearch.workflows import curves
 
-        return train_curves(request, listener, stop)
+        return curves.train_curves, curves.plan_curves
     assert isinstance(request, SearchRequest)
-    from effsearch.workflows.table import is_on_table, search_table
+    from effsearch.workflows import table
 
-    if is_on_table(request):
-        return search_table(request, listener, stop)
-    from effsearch.workflows.nas import search_networks
+    if table.is_on_table(request):
+        return table.search_table, table.refuse_plan
+    from effsearch.workflows import nas
 
-    return search_networks(request, listener, stop)
-
-
-def _plan(request: Request, listener: Listener) -> None:
-    if isinstance(request, GridRequest):
-        from effsearch.workflows.grid import plan_coefficients
-
-        plan_coefficients(request, listener)
-    elif isinstance(request, GrowthRequest):
-        from effsearch.workflows.curves import plan_curves
-
-        plan_curves(request, listener)
-    elif isinstance(request, SearchRequest):
-        from effsearch.workflows.nas import plan_networks
-
-        plan_networks(request, listener)
+    return nas.search_networks, nas.plan_networks
 
 
 def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> None:
@@ -244,7 +230,7 @@ def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> Non
     if not outcome.ranked:
         out.print(f"no training has finished in {took}", style="red")
         raise typer.Exit(1)
-    if not outcome.finished:
+    if not outcome.finished and outcome.status.problem is None:
         out.print(f"the time was up; {go_on}", style="yellow")
     out.print(f"took {took}; next:")
     for line in _next(command, outcome):

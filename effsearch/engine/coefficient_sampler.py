@@ -14,8 +14,7 @@ from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import CoefficientGrid, solve_gamma
 from effsearch.engine.space_sampler import SpaceExhausted
 from effsearch.errors import QuantityError
-from effsearch.runs.records import CANDIDATE
-from effsearch.runs.trials import FIXED
+from effsearch.runs.trial_store import CANDIDATE, FIXED
 from effsearch.scaling import Coefficients, grow
 
 ASKS, TRIES = 8, 400  # proposals of the inner sampler, then random ones, before no new network is taken to be left

@@ -25,9 +25,8 @@ from effsearch.runs.folder import Run
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import Record, RecordIndex, to_json
 from effsearch.runs.storage import scrubbed
-from effsearch.runs.trial_store import TrialStore
-from effsearch.runs.trials import read_candidate
-from effsearch.training.epoch import CorruptCheckpoint
+from effsearch.runs.trial_store import TrialStore, read_candidate
+from effsearch.training import CorruptCheckpoint
 
 Evaluator = Callable[..., Evaluation]
 """(architecture, seed), or (architecture, seed, epochs, checkpoint) for a training in parts; picklable.

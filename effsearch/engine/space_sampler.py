@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from effsearch.benchmark_table import Table
 from effsearch.errors import SpaceError
 from effsearch.reward import Reward
-from effsearch.runs.trials import FIXED
+from effsearch.runs.trial_store import FIXED
 from effsearch.space import Space, Value, Values
 
 TRIES = 20_000  # infeasible or tried proposals in a row before a sampler turns to random ones, and then gives up

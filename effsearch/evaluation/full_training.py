@@ -15,7 +15,7 @@ from effsearch.network import Network, build
 from effsearch.network.weights import pack_weights, start_from
 from effsearch.training import Epoch, Recipe
 from effsearch.training.checkpoint import history_of
-from effsearch.training.loop import images_at_once, top_accuracy, train
+from effsearch.training.loop import accuracy, images_at_once, train
 
 FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
 
@@ -104,5 +104,5 @@ def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, floa
     classes = len(trained.network.state_dict()["classifier.1.bias"])
     device, side = torch.device(whole.device), whole.architecture.resolution
     tops = (1, 5) if classes >= FIVE_FROM else (1,)
-    found = {f"top{top}": top_accuracy(trained.network, split, side, device, top, trained.at_once) for top in tops}
+    found = {f"top{top}": accuracy(trained.network, split, side, device, trained.at_once, top) for top in tops}
     return found | {"images": len(split)}

@@ -1,4 +1,4 @@
-"""Latencies of the networks of a search, each measured once and with no training beside it, and kept with the run."""
+"""Latencies of the networks of a search, each measured once while no training runs, and kept with the run."""
 
 import json
 import math
@@ -16,31 +16,23 @@ from effsearch.executors.local import LocalExecutor, call
 from effsearch.files import write_atomically
 from effsearch.runs.settings import LatencyConditions
 
-SECONDS = 1.0
-"""Of runs that are timed, for one network (at least 20 runs)."""
-
-MOST_SECONDS = 300.0
-"""That one network may take."""
-
-SHORTEST = 1e-9
-"""Below which nothing is the latency of a network."""
-
-FAILURES = 3
-"""Networks in a row that cannot be measured before that is taken for what the machine is."""
+SECONDS = 1.0  # for which each network is timed (at least 20 runs)
+MOST_SECONDS = 300.0  # timeout of one measurement
+SHORTEST = 1e-9  # seconds below which a latency in a file is invalid
+FAILURES = 3  # networks in a row that cannot be measured, after which the machine is at fault
 
 
 class LatencyProfiler:
-    """Measures latencies in seconds in a process of its own, while the workers of this process are made to rest.
+    """Measures latencies in seconds in a process of its own, while the workers of this process are paused.
 
-    What a search may propose is predicted by a model of a first sample; what it proposes is measured. With a `file`
-    what it measures is kept there. Raises RunError where that cannot be read, or nothing can be measured.
+    A model fitted to a first sample predicts the latency of what may be proposed; what is proposed is measured, and
+    written to `file` if that is set. Raises RunError where the file cannot be read, or nothing can be measured.
     """
 
     def __init__(self, conditions: LatencyConditions, classes: int) -> None:
         self.conditions, self._classes = conditions, classes
         self.file: Path | None = None
-        self._known: dict[str, tuple[str, float]] = {}
-        """Notations and seconds, by key."""
+        self._known: dict[str, tuple[str, float]] = {}  # notation and seconds, by key
         self._sample: list[str] = []
         self._failed = 0
         self._model: LatencyModel | None = None
@@ -48,7 +40,7 @@ class LatencyProfiler:
 
     @classmethod
     def read(cls, conditions: LatencyConditions, classes: int, file: Path) -> "LatencyProfiler":
-        """A profiler that knows what an earlier one of the same run has measured; raises RunError."""
+        """A profiler with the measurements of an earlier one of the same run; raises RunError."""
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             profiler = cls(conditions, classes)
@@ -56,40 +48,36 @@ class LatencyProfiler:
                 profiler._known[parse(text).key] = text, math.inf if seconds is None else _latency(seconds)
             if any(document["latencies"].get(text) is None for text in document["sample"]):
                 raise ValueError("the sample was not measured")
-            profiler.learn([parse(text) for text in document["sample"]])
+            profiler.learn(list(map(parse, document["sample"])))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, EffsearchError) as error:
             raise RunError(f"{file} does not hold the latencies of a run: {error}") from None
         profiler.file = file
         return profiler
 
     def close(self) -> None:
-        """Ends the process that measures."""
         if self._executor is not None:
             self._executor.stop()
             self._executor = None
 
     def learn(self, architectures: Sequence[Architecture]) -> None:
-        """Measures a sample, those of it that were not before, and fits the model to it."""
+        """Measures a sample, unless that was done before, and fits the model to it."""
         seconds = [self.measure(architecture) for architecture in architectures]
         self._sample = [architecture.notation for architecture in architectures]
         self._model = fit_latency(architectures, seconds, self._classes)
 
     @property
     def error(self) -> float:
-        """The relative error of predictions (root mean square, for networks left out)."""
+        """The relative error of predictions (root mean square of cross-validation)."""
         assert self._model is not None
         return self._model.error
 
     def expect(self, architecture: Architecture) -> float:
-        """The latency as it is predicted, whether or not it was measured."""
+        """The predicted latency, also of a network that was measured."""
         assert self._model is not None
         return self._model.predict(architecture, self._classes)
 
     def measure(self, architecture: Architecture) -> float:
-        """The median latency, measured now unless that was done before; infinite for a network that cannot be measured.
-
-        Raises RunError where several in a row cannot, which is not for what the networks are.
-        """
+        """The median latency, or infinity if it cannot be measured; raises RunError where FAILURES in a row cannot."""
         key = architecture.key
         if key not in self._known:
             try:
@@ -104,7 +92,7 @@ class LatencyProfiler:
         return self._known[key][1]
 
     def document(self) -> str:
-        """What is kept with the run: seconds by notation, null where a network cannot be measured."""
+        """The text of the file: seconds by notation, null where a network cannot be measured."""
         found = {text: None if math.isinf(seconds) else seconds for text, seconds in self._known.values()}
         return json.dumps({"sample": self._sample, "latencies": found}, indent=1) + "\n"
 
@@ -115,8 +103,7 @@ class LatencyProfiler:
         beside: list[int] = []
         try:
             own = self._executor.submit(call, "os", "getpid").result()
-            processes = (process.pid for process in multiprocessing.active_children())
-            beside = [process for process in processes if process not in (None, own)]
+            beside = [child.pid for child in multiprocessing.active_children() if child.pid not in (None, own)]
             where = ("effsearch.evaluation.timing", "measure_alone")
             task = (beside, architecture, how.device, how.batch, how.threads, None, self._classes, SECONDS)
             found = self._executor.submit(call, *where, *task, timeout=MOST_SECONDS).result()
@@ -124,8 +111,7 @@ class LatencyProfiler:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise RunError(f"the latency of {architecture.notation} cannot be measured: {reason}") from error
         finally:
-            # The process that measures wakes them, unless it was killed.
-            send(beside, signal.SIGCONT)
+            send(beside, signal.SIGCONT)  # as the process that measures has done, unless it was killed
         return float(found.median)
 
 

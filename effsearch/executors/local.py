@@ -17,12 +17,8 @@ from effsearch.evaluation.hardware import ContextLost, keep_freed_memory
 
 T = TypeVar("T")
 
-MOST_WORKERS = 16
-"""Unless more are asked for: each takes about 0.7 GB."""
-
-
-ENDING_SECONDS = 10
-"""What the processes of a pool that was replaced may take to end."""
+MOST_WORKERS = 16  # unless more are asked for: each takes about 0.7 GB
+ENDING_SECONDS = 10  # timeout for the processes of a pool that was replaced
 
 
 class WorkerLost(Exception):
@@ -30,19 +26,16 @@ class WorkerLost(Exception):
 
 
 class Executor(Protocol):
-    """Where trainings run: a search submits as many as there are `workers` and does not know where they are."""
+    """Where trainings run; a search submits as many at a time as there are `workers`."""
 
     workers: int
-    shared: bool
-    """Whether what one training leaves of the memory that it uses is what another one gets."""
+    shared: bool  # whether trainings compete for the memory of one device
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
         """Runs function(*args) elsewhere; the future fails if that raises, dies or takes over `timeout` seconds."""
-        ...
 
     def stop(self) -> None:
         """Ends all work at once."""
-        ...
 
 
 class LocalExecutor:
@@ -58,23 +51,22 @@ class LocalExecutor:
         self.shared = None in slots or len(set(slots)) < len(slots)
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
-        """Runs function(*args) in a free slot, or behind the work of the first."""
+        """Runs function(*args) in a free slot, or after the work of the first."""
         free = [slot for slot in range(self.workers) if slot not in self._busy or self._busy[slot].done()]
-        # All of them, since one that lost its GPU's context still has its memory there.
+        # All that are lost, since one whose CUDA context failed still holds memory of its GPU.
         for lost in [slot for slot in free if slot in self._busy and _lost_worker(self._busy[slot])]:
             self._replace(lost)
             del self._busy[lost]
         slot = free[0] if free else 0
         try:
             future: Future[T] = self._pools[slot].schedule(function, args=args, timeout=timeout)
-        except RuntimeError:  # Its worker has died while it had nothing to do.
+        except RuntimeError:  # The worker has died while idle.
             self._replace(slot)
             future = self._pools[slot].schedule(function, args=args, timeout=timeout)
         self._busy[slot] = future
         return future
 
     def stop(self) -> None:
-        """Kills the workers."""
         for pool in self._pools:
             pool.stop()  # type: ignore[no-untyped-call]
         for pool in self._pools:
@@ -83,10 +75,10 @@ class LocalExecutor:
             thread.join(ENDING_SECONDS)
 
     def _replace(self, slot: int) -> None:
-        """Gives a slot a new pool: a process may die with the lock of its pool's pipe, or between two trainings."""
+        """Gives a slot a new pool: a process that dies may hold the lock of its pool's pipe."""
         broken, self._pools[slot] = self._pools[slot], _pool(self._slots[slot])
         broken.stop()  # type: ignore[no-untyped-call]
-        # Whatever it has started anew is ended beside the work, which need not wait for that.
+        # Processes that the old pool has restarted are ended in the background.
         thread = Thread(target=broken.join, daemon=True)
         thread.start()
         self._ending = [*filter(Thread.is_alive, self._ending), thread]
@@ -97,19 +89,16 @@ def _pool(gpu: int | None) -> ProcessPool:
 
 
 def _lost_worker(future: "Future[Any]") -> bool:
-    lost = ProcessExpired | BrokenProcessPool | ContextLost
-    return not future.cancelled() and isinstance(future.exception(), lost)
+    return not future.cancelled() and isinstance(future.exception(), ProcessExpired | BrokenProcessPool | ContextLost)
 
 
 class InlineExecutor:
-    """Works at once, in this process, as if there were so many workers: for what is only looked up."""
+    """Runs everything at once in this process, whatever the number of `workers`: for evaluations that take no time."""
 
     def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
-        self.shared = False
+        self.workers, self.shared = workers, False
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
-        """Runs function(*args); the future is done when this returns."""
         future: Future[T] = Future()
         try:
             future.set_result(function(*args))
@@ -122,8 +111,8 @@ class InlineExecutor:
 
 
 def _begin(gpu: int | None) -> None:
-    """Sets a worker's surroundings, before it imports torch."""
-    # Ctrl-C reaches every process of the terminal: the driver alone decides what becomes of the workers.
+    """Sets the environment of a worker, before it imports torch."""
+    # Ctrl-C reaches every process of the terminal, but it is the driver that stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     single_thread()
     if gpu is not None:
@@ -138,23 +127,21 @@ def _begin(gpu: int | None) -> None:
 
 
 def single_thread() -> None:
-    """Gives linear algebra one thread in this process and its children, if it is not imported yet.
-
-    Two threads in each of two processes wait for one another at every barrier, many times slower than one thread.
-    """
+    """Limits linear algebra to one thread in this process, if called before it is imported, and in its children."""
+    # Threads of several processes on the same cores wait for one another, many times slower than one thread each.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
 
 
 @contextmanager
 def child() -> Iterator[Callable[..., Any]]:
-    """Gives a function that calls MODULE, NAME, *args in one other process: what torch tells, without importing it."""
+    """Gives `call` in another process, so that this one need not import torch."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         yield lambda module, name, *args: pool.submit(call, module, name, *args).result()
 
 
 def call(module: str, name: str, *args: Any) -> Any:
-    """Calls a function by its name, so that only the process which runs it imports its module."""
+    """Calls a function by name, so that only the process that runs it imports its module."""
     return getattr(importlib.import_module(module), name)(*args)
 
 

@@ -11,24 +11,16 @@ from effsearch.costs import squeeze_channels
 from effsearch.network.layers import Layer, SqueezeExcitation
 from effsearch.operators import SHORTCUT_PROJECTION, Part
 
-ACTIVATION_LAYERS: dict[Activation, type[nn.Module]] = {
-    "silu": nn.SiLU,
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "hardswish": nn.Hardswish,
-}
+ACTIVATION_LAYERS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish}
 
 
 def activation_layer(activation: Activation) -> Callable[[], nn.Module]:
-    """Makes an activation; one that overwrites its input, but for those whose input autograd would copy first."""
+    """Makes an activation; in place only where autograd needs no copy of the input."""
     return partial(ACTIVATION_LAYERS[activation], inplace=activation in ("relu", "relu6"))
 
 
 class Block(nn.Module):
-    """One layer of a stage: the parts of its operator in turn, with a shortcut where it has one.
-
-    `drop_path` is the probability with which training skips the residual branch for one image (1603.09382).
-    """
+    """One layer of a stage; training skips its residual branch with probability `drop_path` an image (1603.09382)."""
 
     def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
         super().__init__()
@@ -57,7 +49,6 @@ class Block(nn.Module):
 
 
 def _module(part: Part, stage: Stage, channels: int, stride: int, act: Callable[[], nn.Module]) -> nn.Module:
-    """One part of a block that gets `channels` channels."""
     widths = stage.widths(channels)
     given, gives = widths[part.given], widths[part.gives]
     if part.kind == "excitation":

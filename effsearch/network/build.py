@@ -30,9 +30,8 @@ def build(
 ) -> Network:
     """Makes the network, initialised from torch's global generator.
 
-    `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code. With `zero_init`
-    layers with a shortcut start as the identity (1706.02677, section 5.1) and the classifier at zero, so that a short
-    training learns from its first steps.
+    `drop_path` grows linearly over the blocks from 0 to (almost) its value, as in the paper's code. `zero_init` starts
+    layers with a shortcut as the identity (1706.02677, section 5.1) and the classifier at zero, for short trainings.
     """
     stem, channels, done = architecture.stem, architecture.stem.channels, 0
     layer = partial(Layer, activation_layer=activation_layer(architecture.activation), inplace=None)
@@ -57,10 +56,7 @@ def build(
 
 
 def _zero_init(network: Network) -> None:
-    """Zeroes the last norm of every residual branch, and the classifier.
-
-    But not a norm right before an activation: a rectifier has no gradient at zero, and the branch would never learn.
-    """
+    # Not a norm right before an activation: a rectifier has no gradient at zero, and the branch would never learn.
     for module in network.modules():
         if isinstance(module, Block) and module.shortcut and module.last_norm is not None:
             nn.init.zeros_(module.last_norm.weight)
@@ -69,9 +65,8 @@ def _zero_init(network: Network) -> None:
 
 
 def _initialise(module: nn.Module) -> None:
-    """Convolutions fan-out normal, the classifier uniform, as in the paper's code."""
+    """As in the paper's code, where fan-out of a depthwise filter is its own outputs, not all as in kaiming_normal_."""
     if isinstance(module, nn.Conv2d):
-        # The paper's code counts a depthwise filter's own outputs only, where kaiming_normal_ counts all channels.
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0.0, math.sqrt(2 / fan_out))
     elif isinstance(module, nn.Linear):

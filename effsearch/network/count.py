@@ -37,7 +37,7 @@ def count(network: nn.Module, resolution: int) -> Count:
 
 
 def count_torchvision(name: str, resolution: int) -> Count:
-    """Counts a network of torchvision by its name there, such as resnet152, with 1000 classes and no auxiliary ones."""
+    """Counts a network of torchvision by its name there, such as resnet152, with 1000 classes."""
     options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
     with torch.no_grad():
         return count(models.get_model(name, weights=None, **options), resolution)

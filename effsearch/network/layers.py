@@ -17,8 +17,6 @@ from effsearch.network.convolution import convolve
 
 
 class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
-    """A convolution, its norm, and an activation if there is one."""
-
     fast = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,8 +34,7 @@ class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
 
 
 def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """The output of a norm; in training without its module's call, unless the module refuses (one value a channel)."""
-    if not norm.training or x.numel() == x.shape[1]:
+    if not norm.training or x.numel() == x.shape[1]:  # One value a channel, which the module refuses.
         return norm.forward(x)
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
@@ -65,7 +62,7 @@ class SqueezeExcitation(ops.SqueezeExcitation):  # type: ignore[misc]
 
 @contextmanager
 def fast(network: nn.Module) -> Iterator[None]:
-    """Within it a network computes by algorithms that are fast on a CPU, with the same results but for rounding."""
+    """Lets a network compute by algorithms that are fast on a CPU, with the same results but for rounding."""
     layers = [module for module in network.modules() if isinstance(module, Layer | SqueezeExcitation)]
     for layer in layers:
         layer.fast = True
@@ -78,7 +75,7 @@ def fast(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def folded(network: nn.Module) -> Iterator[None]:
-    """Within it the batch norms of a network in evaluation mode are folded into the convolutions before them."""
+    """Folds the batch norms of a network in evaluation mode into the convolutions before them."""
     layers = [module for module in network.modules() if isinstance(module, Layer)]
     pairs = [(layer, layer[0], layer[1]) for layer in layers if isinstance(layer[1], nn.BatchNorm2d)]
     try:

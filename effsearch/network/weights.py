@@ -14,7 +14,6 @@ from effsearch.architecture import Architecture, parse
 from effsearch.errors import NotationError, WeightsError
 from effsearch.network.build import Network, build
 
-NOTATION, CLASSES, TRAINED = "notation", "classes", "trained"
 LARGEST_STATE_DICT = 8 << 30
 
 
@@ -28,14 +27,13 @@ class Weights:
     trained: str = ""
 
     def network(self) -> Network:
-        """The network, in evaluation mode."""
         made = build(self.architecture, len(self.classes), dropout=0.0, drop_path=0.0)
         made.load_state_dict(dict(self.tensors))
         return made.eval()
 
 
 def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weights:
-    """Fresh weights, with numbers for names of classes."""
+    """Initial weights, with numbers for names of classes."""
     torch.manual_seed(seed)
     return Weights(architecture, tuple(map(str, range(classes))), build(architecture, classes).state_dict())
 
@@ -43,7 +41,7 @@ def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weight
 def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
     """The bytes of a weights file."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    about = {NOTATION: architecture.notation, CLASSES: json.dumps(list(classes)), TRAINED: trained}
+    about = {"notation": architecture.notation, "classes": json.dumps(list(classes)), "trained": trained}
     return save(tensors, metadata={"format": "pt", **about})
 
 
@@ -56,18 +54,22 @@ def read_weights(path: Path) -> Weights:
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a safetensors file: {error}") from None
     try:
-        architecture = parse(about[NOTATION])
-        classes = tuple(str(name) for name in json.loads(about[CLASSES]))
+        architecture = parse(about["notation"])
+        classes = tuple(str(name) for name in json.loads(about["classes"]))
     except (KeyError, ValueError, TypeError, RecursionError, NotationError) as error:
         raise WeightsError(f"{path} does not say which network its weights are of: {error}") from None
     check_fit(architecture, len(classes), tensors, str(path))
-    return Weights(architecture, classes, tensors, about.get(TRAINED, ""))
+    return Weights(architecture, classes, tensors, about.get("trained", ""))
+
+
+def _wanted(architecture: Architecture, classes: int) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return build(architecture, max(1, classes)).state_dict()
 
 
 def check_fit(architecture: Architecture, classes: int, tensors: Mapping[str, Tensor], where: str) -> None:
     """Raises WeightsError that names the first tensor that is missing, of another shape, or too many."""
-    with torch.device("meta"):
-        wanted = build(architecture, max(1, classes)).state_dict()
+    wanted = _wanted(architecture, classes)
     for name, tensor in wanted.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             got = f"of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
@@ -82,10 +84,9 @@ def load(path: str | Path) -> Network:
 
 
 def start_from(network: Network, architecture: Architecture, path: Path) -> str:
-    """Loads a file into a network to be trained, and returns "with its classifier" or "with a new classifier".
+    """Loads a weights file, or a state dict saved by torch, and says whether its classifier fitted and was loaded too.
 
-    The file is one of ours, or a state dict as torch saves it (read without running code). A classifier of other
-    classes stays as it was. Raises WeightsError if the features do not fit.
+    Raises WeightsError if the features do not fit.
     """
     tensors = dict(read_weights(path).tensors if path.suffix == ".safetensors" else _read_state_dict(path))
     own = network.state_dict()
@@ -100,28 +101,23 @@ def start_from(network: Network, architecture: Architecture, path: Path) -> str:
 
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
-        too_large = path.stat().st_size > LARGEST_STATE_DICT
-        found = None if too_large else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch raises all kinds of errors for a wrong file, and each is the user's to correct.
+        if path.stat().st_size > LARGEST_STATE_DICT:
+            raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except Exception as error:  # torch raises all kinds of errors for a wrong file.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path} cannot be read as weights: {cause}") from None
-    if too_large:
-        raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{path} holds no state dict")
     return found
 
 
-Names = Iterator[tuple[str, str]]
-"""Our name and torchvision's of each convolution and norm whose names differ."""
-
-
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet to one for `build(architecture)`.
 
-    Raises WeightsError where it lacks a tensor, has one too many, or one of another shape. torchvision trains B5 and
-    larger with a batch norm epsilon of 0.001, where ours is 0.00001, so the logits of those differ a little.
+    Raises WeightsError unless it fits. Logits of B5 and larger differ a little: torchvision has another norm epsilon.
     """
     names: dict[str, str] = {}
     if "conv1.weight" in weights:
@@ -130,9 +126,7 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
         names |= _mobilenet_v2(architecture)
     classes = len(next((weights[key] for key in ("classifier.1.bias", "fc.bias") if key in weights), ()))
     theirs, renamed = dict(weights), {}
-    with torch.device("meta"):
-        wanted = build(architecture, max(1, classes)).state_dict()
-    for ours, tensor in wanted.items():
+    for ours, tensor in _wanted(architecture, classes).items():
         module, _, field = ours.rpartition(".")
         name = f"{names.get(module, module)}.{field}"
         if name not in theirs or theirs[name].shape != tensor.shape:
@@ -144,7 +138,8 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
     return renamed
 
 
-def _resnet(architecture: Architecture) -> Names:
+def _resnet(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    """Our name and torchvision's of each convolution and norm whose names differ."""
     yield from (("features.0.0", "conv1"), ("features.0.1", "bn1"), ("classifier.1", "fc"))
     for ours, stage, layer in _blocks(architecture):
         theirs = f"layer{stage}.{layer}"
@@ -155,8 +150,8 @@ def _resnet(architecture: Architecture) -> Names:
             yield f"{ours}.projection.{part}", f"{theirs}.downsample.{part}"
 
 
-def _mobilenet_v2(architecture: Architecture) -> Names:
-    """Their blocks are numbered throughout, and the projection's convolution and norm have no module of their own."""
+def _mobilenet_v2(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    """Its blocks are numbered throughout; the last convolution and norm of a block have no module around them."""
     number = 0
     for number, (ours, stage, _) in enumerate(_blocks(architecture), 1):
         theirs, last = f"features.{number}.conv", len(architecture.stages[stage - 1].parts) - 1

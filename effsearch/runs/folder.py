@@ -4,8 +4,8 @@ results/nas-400M-20261124-101530/
   run.toml      command, every option with its value, versions, device, image set and its hash
   space.toml    the search space as it was
   journal.log   Optuna's journal, the only truth about trials
-  ranking.csv   written anew as trials finish; what `show` prints
-  failed.json   the same for trainings that failed; what `show --failed` prints
+  ranking.csv   rewritten as trials finish; what `show` prints
+  failed.json   the trainings that failed; what `show --failed` prints
   coefficients.json  alpha, beta and gamma that a grid found
   latency.json  latencies that were measured, where they count
   checkpoints/  KEY-seedN.safetensors, trainings that were stopped before their end
@@ -18,7 +18,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -33,7 +33,7 @@ from effsearch import __version__
 from effsearch.errors import QuantityError, RunError
 from effsearch.files import building, quarantine, read_toml, write_atomically
 from effsearch.runs.manifest import About, Manifest
-from effsearch.runs.schema import convert
+from effsearch.runs.schema import convert, flatten
 from effsearch.scaling import Coefficients
 from effsearch.text import sanitize, without_passwords
 
@@ -45,10 +45,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run; its name is the folder's.
-
-    `storage` is the URL of a database that holds its trials as `study`, if its own journal does not.
-    """
+    """The folder of one run; `storage` is the URL of the database that holds its trials as `study`, if one does."""
 
     path: Path
     storage: str | None = field(default=None, repr=False)
@@ -75,24 +72,24 @@ class Run:
         return self.path / "space.toml"
 
     def read_checkpoint(self, key: str, seed: int) -> bytes | None:
-        """The state of a training that was stopped before its end, or None; raises RunError for what is no key."""
+        """The state of a training that was stopped before its end, or None; raises RunError for an invalid key."""
         file = self._checkpoint(key, seed)
         return file.read_bytes() if file.is_file() else None
 
     def write_checkpoint(self, key: str, seed: int, state: bytes) -> None:
-        """Keeps the state of a training, whole or not at all; raises RunError for what is no key."""
+        """Writes the state of a training, whole or not at all; raises RunError for an invalid key."""
         file = self._checkpoint(key, seed)
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, state)
 
     def quarantine_checkpoint(self, key: str, seed: int) -> None:
-        """Renames a damaged checkpoint, and says so; its training then begins anew. Raises RunError for no key."""
+        """Renames a damaged checkpoint, with a warning, so that its training starts over; raises RunError."""
         file = self._checkpoint(key, seed)
         if file.is_file():
             _log.warning("%s is corrupt: quarantined as %s; its training begins anew", file, quarantine(file).name)
 
     def read_coefficients(self) -> Coefficients | None:
-        """What a search for coefficients found, or None; raises RunError for what is not that."""
+        """The coefficients that a grid found, or None; raises RunError for a file that holds none."""
         file = self.path / "coefficients.json"
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
@@ -103,7 +100,7 @@ class Run:
             raise RunError(f"{file} holds no coefficients: {error}") from None
 
     def write_coefficients(self, document: Mapping[str, Any]) -> None:
-        """Keeps what a search for coefficients found: alpha, beta, gamma, and how."""
+        """Writes what a grid found: alpha, beta, gamma, and how."""
         write_atomically(self.path / "coefficients.json", json.dumps(document, indent=2) + "\n")
 
     def _checkpoint(self, key: str, seed: int) -> Path:
@@ -112,24 +109,24 @@ class Run:
         return self.path / "checkpoints" / f"{key}-seed{seed}.safetensors"
 
     def manifest(self) -> Manifest:
-        """What run.toml says; raises RunError, which names the version that wrote it, if it cannot be read."""
+        """The contents of run.toml; raises RunError, which names the version that wrote it, if it is invalid."""
         document = self._document()
         try:
             return Manifest.from_document(document)
         except RunError as error:
-            wrote = _version(document)
+            wrote = dict(flatten(document)).get("run.versions.effsearch", "")
             by = "" if wrote in ("", __version__) else f" (effsearch {wrote} wrote it, this is {__version__})"
             raise RunError(f"{self.path / 'run.toml'} is not what a run writes: {error}{by}") from None
 
     def settings(self, kind: type[S]) -> S:
-        """Its settings, which are of that kind; raises RunError for a run of another command."""
+        """Its settings, as that class; raises RunError for a run of another command."""
         found = self.manifest().settings
         if not isinstance(found, kind):
             raise RunError(f"run {self.name} is of effsearch {self.kind}, which has no {kind.__name__}")
         return found
 
     def about(self) -> About:
-        """The command that made it, and when; raises RunError if run.toml does not say."""
+        """How and when it was made; raises RunError if run.toml does not say."""
         try:
             return convert(self._document().get("run", {}), About)
         except ValueError as error:
@@ -141,58 +138,45 @@ class Run:
         return self.about().kind
 
     def _document(self) -> dict[str, Any]:
-        file = self.path / "run.toml"
         try:
-            return read_toml(file)
+            return read_toml(self.path / "run.toml")
         except (OSError, ValueError) as error:
-            raise RunError(f"{file} cannot be read: {error}") from None
+            raise RunError(f"{self.path / 'run.toml'} cannot be read: {error}") from None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes this process the only driver of the run; raises RunError that says who holds it.
-
-        The system drops the lock when its process dies, however it dies.
-        """
-        holder = self.path / ".driver"
-        lock = FileLock(self.path / ".lock")
+        """Makes this process the only driver of the run, by a file lock; raises RunError that says who holds it."""
+        holder, lock = self.path / ".driver", FileLock(self.path / ".lock")
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         try:
             lock.acquire(timeout=0)
+            write_atomically(holder, f"process {os.getpid()} on {platform.node()} since {since}\n")
         except Timeout:
-            who = _first_line(holder) or "another process"
+            who = ""
+            with suppress(OSError, UnicodeDecodeError):
+                who = holder.read_text(encoding="utf-8").partition("\n")[0].strip()
+            who = who or "another process"
             raise RunError(f"run {self.name} is being driven by {who}; wait for it or stop it") from None
         except OSError as error:
+            lock.release()
             raise RunError(f"run {self.name} cannot be written: {error}") from None
         try:
-            since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-            try:
-                write_atomically(holder, f"process {os.getpid()} on {platform.node()} since {since}\n")
-            except OSError as error:
-                raise RunError(f"run {self.name} cannot be written: {error}") from None
             yield
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
 
 
-def _first_line(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
 def check_name(name: str) -> str:
     """Returns a run's name; raises RunError for one that could leave the results folder."""
     if not _NAME.fullmatch(name):
-        raise RunError(
-            f"a run's name has letters, digits, dots, dashes and underscores and begins with a letter or digit, "
-            f"got {name!r}"
-        )
+        allowed = "letters, digits, dots, dashes and underscores and begins with a letter or digit"
+        raise RunError(f"a run's name has {allowed}, got {name!r}")
     return name
 
 
 def check_names(run: str | None, resume: str | None) -> None:
-    """Raises RunError where a run is both to be named and to be continued, or has no proper name."""
+    """Raises RunError where both a new name and a run to continue are given, or the name is invalid."""
     if run is not None and resume is not None:
         raise RunError("give --run or --resume, not both")
     if run is not None:
@@ -214,28 +198,20 @@ def create(
 
 
 def toml_text(document: Mapping[str, Any]) -> str:
-    """The text of a TOML file; raises TypeError for what that cannot hold."""
+    """The text of a TOML file; raises TypeError for a value that TOML cannot hold."""
     return tomli_w.dumps(document)
 
 
 def runs(results: Path) -> list[Run]:
-    """All runs of a results folder, the latest last."""
-    found = [Run(path.parent) for path in results.glob("*/run.toml")]
-    return sorted(found, key=lambda run: (_created(run), run.name))
+    """All runs of a results folder, the latest last; those that cannot be read come first."""
+    return sorted((Run(path.parent) for path in results.glob("*/run.toml")), key=_created)
 
 
-def _created(run: Run) -> str:
+def _created(run: Run) -> tuple[str, str]:
     try:
-        return run.about().created
+        return run.about().created, run.name
     except RunError:
-        return ""
-
-
-def _version(document: Mapping[str, Any]) -> str:
-    try:
-        return str(document["run"]["versions"]["effsearch"])
-    except (KeyError, TypeError):
-        return ""
+        return "", run.name
 
 
 def find(results: Path, name: str | None) -> Run:
@@ -255,7 +231,7 @@ def find(results: Path, name: str | None) -> Run:
 
 
 def environment(kind: str) -> About:
-    """What a result may depend on besides its options."""
+    """What the results of a run may depend on besides its settings."""
     packages = ("torch", "torchvision", "optuna", "numpy")
     return About(
         kind=kind,

@@ -1,4 +1,4 @@
-"""What a run's journal tells beyond its ranking: every training with its course, and which decisions mattered."""
+"""What a run's journal has beyond its ranking: the learning curve of every training, and which decisions mattered."""
 
 import warnings
 from collections.abc import Sequence
@@ -6,27 +6,23 @@ from dataclasses import dataclass
 
 import optuna
 from optuna.importance import get_param_importances
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.journal_file import ReadOnlyJournal
-from effsearch.runs.records import EVALUATION, Record
+from effsearch.runs.records import Record
 from effsearch.runs.storage import close_storage, open_storage, scrubbed, stored
-from effsearch.runs.trial_store import STUDY
-from effsearch.runs.trials import read_record
+from effsearch.runs.trial_store import EVALUATION, STUDY, read_record
 
-LEAST_TRAININGS = 20
-"""Trainings below which nothing is said of what mattered: the best tenth would be a single one."""
+LEAST_TRAININGS = 20  # for importances, which compare the best tenth with the rest
 
 
 @dataclass(frozen=True)
 class TrialHistory:
-    """One trial: its record, the mean training loss (nats) of each epoch, and the validation accuracies between.
-
-    `accuracies` are (epoch, fraction), only of those epochs after which the network was validated.
-    """
+    """One training: its record, the mean loss (nats) of each epoch, and (epoch, fraction) of each validation."""
 
     record: Record
     losses: tuple[float, ...] = ()
@@ -35,7 +31,7 @@ class TrialHistory:
 
 @dataclass(frozen=True)
 class History:
-    """The trainings of a run, in the order in which they were begun, and the trials that they are read from."""
+    """The trainings of a run, in the order in which they began, and the trials they are read from."""
 
     trainings: tuple[TrialHistory, ...]
     trials: tuple[FrozenTrial, ...] = ()
@@ -46,11 +42,7 @@ class History:
 
 
 def read_history(run: Run) -> History | None:
-    """All trainings of a run, or None where its folder has no journal; raises RunError for what is not one.
-
-    Nothing is written, so that the journal may be read-only, or be written by a driver meanwhile. The trials of some
-    runs are in a database, whose password the environment gives.
-    """
+    """All trainings of a run, or None where its folder has no journal; writes nothing; raises RunError."""
     found = stored(run, run.manifest().storage, None)
     if found.storage is not None:
         return _of_database(found)
@@ -58,9 +50,7 @@ def read_history(run: Run) -> History | None:
         return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = optuna.storages.JournalStorage(ReadOnlyJournal(run.journal))
-        trials = optuna.load_study(study_name=STUDY, storage=storage).get_trials(deepcopy=False)
-        return History(tuple(filter(None, map(_training, trials))), tuple(trials))
+        return _history(optuna.storages.JournalStorage(ReadOnlyJournal(run.journal)), STUDY)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError) as error:
         raise RunError(f"{run.journal} is not the journal of a run: {error!r}") from None
 
@@ -68,11 +58,15 @@ def read_history(run: Run) -> History | None:
 def _of_database(run: Run) -> History:
     storage = open_storage(run)
     try:
-        trials = optuna.load_study(study_name=run.study, storage=storage).get_trials(deepcopy=False)
+        return _history(storage, run.study)
     except (KeyError, SQLAlchemyError) as error:
         raise RunError(f"the trials of run {run.name} cannot be read: {scrubbed(str(error), run.storage)}") from None
     finally:
         close_storage(storage)
+
+
+def _history(storage: BaseStorage, study: str | None) -> History:
+    trials = optuna.load_study(study_name=study, storage=storage).get_trials(deepcopy=False)
     return History(tuple(filter(None, map(_training, trials))), tuple(trials))
 
 
@@ -81,24 +75,16 @@ def _training(trial: FrozenTrial) -> TrialHistory | None:
     if record is None:
         return None
     history = trial.user_attrs.get(EVALUATION, {}).get("history", ())
+    losses = tuple(float(epoch["loss"]) for epoch in history)
     validated = [epoch for epoch in history if epoch["accuracy"] is not None]
-    return TrialHistory(
-        record,
-        tuple(float(epoch["loss"]) for epoch in history),
-        tuple((int(epoch["epoch"]), float(epoch["accuracy"])) for epoch in validated),
-    )
+    return TrialHistory(record, losses, tuple((int(epoch["epoch"]), float(epoch["accuracy"])) for epoch in validated))
 
 
 def importances(history: History, longest: int) -> dict[str, float] | str:
-    """How much each decision told the best tenth from the rest (PED-ANOVA, 2304.10255), or why that cannot be said.
-
-    Shares of 1, the largest first, from trainings of `longest` epochs alone: shorter ones have other rewards.
-    """
-    done = [
-        trial
-        for trial in history.trials
-        if trial.state == TrialState.COMPLETE and trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest
-    ]
+    """The importance of each decision (PED-ANOVA, 2304.10255), as shares of 1, largest first, or why it is unknown."""
+    # Trainings of fewer epochs have other rewards.
+    complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
+    done = [trial for trial in complete if trial.user_attrs.get(EVALUATION, {}).get("epochs") == longest]
     if len(done) < LEAST_TRAININGS:
         return f"{len(done)} trainings are too few to say which decisions matter; it takes {LEAST_TRAININGS}"
     study = optuna.create_study(direction="maximize")
@@ -115,5 +101,4 @@ def importances(history: History, longest: int) -> dict[str, float] | str:
 
 
 def longest(records: Sequence[Record]) -> int:
-    """The epochs of the longest training of a run."""
     return max((record.epochs or 0 for record in records), default=0)

@@ -1,10 +1,11 @@
-"""Optuna's journal in a file with one writer: a line is whole or is taken back, and damage is found."""
+"""Optuna's journal in a file with one writer: no line stays half written, and damaged ones are set aside."""
 
 import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +17,31 @@ _log = logging.getLogger(__name__)
 
 
 class JournalFile(BaseJournalBackend):
-    """A journal that no one else writes while it is open, so that nothing is read but what was there and what is new.
+    """A journal that only this process writes, which reads the file once and then what it has appended itself.
 
-    It has no lock of its own: the run's is dropped by the system with its process, Optuna's would stay. Raises OSError
+    It needs no lock besides the run's, which the system drops when its process dies, unlike Optuna's. Raises OSError
     where a line cannot be written; the file then ends with the line before.
     """
 
     def __init__(self, path: Path) -> None:
         repair(path)
-        self._path = path
         self._file = path.open("ab", buffering=0)
         sync_folder(path.parent)
-        self._unread: Iterator[dict[str, Any]] = _parsed(path)
+        self._unread = _parsed(path)
         self._new: list[dict[str, Any]] = []
         self._waiting: list[str] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The lines that were not read yet; the one reader asks for them in order."""
+        """The lines since the last call: the one reader asks for all of them in order."""
         yield from self._unread
         new, self._new = self._new, []
         yield from new
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Writes lines, or lets them wait for others that belong `together` with them.
-
-        They need not have reached the disk itself: the end of any trial, which does, brings there what is before it,
-        and what begins is begun again where the power fails before that.
-        """
+        """Writes lines, within `together` at its end."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         if self._waiting is None:
+            # Synced at the end of any trial; a training that is lost in a power failure is begun again.
             self._write(lines, sync=False)
         else:
             self._waiting += lines
@@ -52,7 +49,7 @@ class JournalFile(BaseJournalBackend):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What is appended within it is brought to the disk at its end, at once: a disk takes its time for each."""
+        """Collects what is appended within it, to write and sync it to the disk once, at its end."""
         waiting: list[str] = []
         self._waiting = waiting
         try:
@@ -74,7 +71,7 @@ class JournalFile(BaseJournalBackend):
             raise
 
     def close(self) -> None:
-        """Brings to the disk what was written, and closes the file."""
+        """Syncs the file to the disk, and closes it."""
         try:
             os.fsync(self._file.fileno())
         finally:
@@ -82,21 +79,17 @@ class JournalFile(BaseJournalBackend):
 
 
 class ReadOnlyJournal(BaseJournalBackend):
-    """A journal that is looked at, and may be written by its driver meanwhile.
-
-    Optuna's own backend makes the file if there is none, and opens it for writing.
-    """
+    """A journal that its driver may be writing meanwhile; Optuna's own backend would open it for writing."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-        """The lines from a number on; what has no end yet is a line that the driver is just writing."""
+        """The lines from a number on, without one that the driver is just writing."""
         lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines[log_number_from:] if line.endswith("\n")]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Raises NotImplementedError."""
         raise NotImplementedError("a journal that is only looked at")
 
 
@@ -107,19 +100,16 @@ def _parsed(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def repair(path: Path) -> None:
-    """Sets aside what follows the last sound line of a journal, as JOURNAL.corrupt, and says so; raises OSError."""
-    try:
-        with path.open("rb") as file:
-            sound, lines = 0, 0
-            for line in file:
-                if not is_sound(line):
-                    break
-                sound, lines = sound + len(line), lines + 1
-            else:
-                return
-            file.seek(sound)
-            rest = file.read()
-    except FileNotFoundError:
+    """Moves what follows the last sound line of a journal to JOURNAL.corrupt, with a warning; raises OSError."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        sound, lines = 0, 0
+        for line in takewhile(is_sound, file):
+            sound, lines = sound + len(line), lines + 1
+        file.seek(sound)
+        rest = file.read()
+    if not rest:
         return
     aside = beside(path)
     with aside.open("xb") as file:

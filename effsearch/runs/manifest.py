@@ -8,35 +8,23 @@ from effsearch.benchmark_table import Quality
 from effsearch.errors import EffsearchError, RunError
 from effsearch.reward import Reward
 from effsearch.runs.schema import convert, to_plain
-from effsearch.runs.settings import (
-    FUNCTION,
-    NasSettings,
-    Settings,
-    TableSettings,
-    TrainSettings,
-    from_document,
-    to_document,
-)
+from effsearch.runs.settings import Settings, TableSettings, TrainSettings, from_document, to_document
 
 Device = Literal["", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
 class About:
-    """The command that made a run, when, where, and with which versions.
-
-    `device` names the machine's processors, `trained_on` is their kind, `precision` what they compute in; empty for
-    what is not known.
-    """
+    """How a run was made, with empty strings for what is not known."""
 
     kind: str = ""
     created: str = ""
     command: str = ""
     python: str = ""
     platform: str = ""
-    device: str = ""
+    device: str = ""  # names of the processors
     trained_on: Device = ""
-    precision: str = ""
+    precision: str = ""  # in which trainings compute
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -50,10 +38,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Data:
-    """An image set, with how many of its images a proxy uses, or a benchmark table.
+    """An image set, of which a proxy uses `train` and `validation` images, or a benchmark table.
 
-    Of a table `rows` of `combinations` are there, `predicted` says how well the others are predicted, and
-    `accuracy_std` is the median deviation between trainings of one network (a fraction), where the table has it.
+    A table has `rows` of all `combinations`; `predicted` is the quality of predictions of the others, `accuracy_std`
+    the median standard deviation between trainings of one network (a fraction), where the table has it.
     """
 
     name: str = ""
@@ -72,7 +60,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Database:
-    """Where the trials of a run are that its own journal does not hold: a URL without its password, and a name."""
+    """The database that holds the trials of a run in place of its journal: its URL without the password, the study."""
 
     url: str
     study: str
@@ -80,7 +68,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All of run.toml."""
+    """The contents of run.toml."""
 
     run: About
     settings: Settings
@@ -97,44 +85,39 @@ class Manifest:
 
     @property
     def on_table(self) -> bool:
-        """Whether networks are looked up in a benchmark table."""
         return isinstance(self.settings, TableSettings)
 
     @property
     def trains(self) -> bool:
         """Whether networks are trained, rather than looked up, predicted, or given by a function."""
-        asked = isinstance(self.settings, NasSettings) and self.settings.evaluator != "training"
-        return not self.on_table and not asked
+        return not self.on_table and getattr(self.settings, "evaluator", "training") == "training"
 
     @property
     def by_function(self) -> bool:
-        """Whether a function of one's own gives accuracies."""
-        return isinstance(self.settings, NasSettings) and self.settings.evaluator == FUNCTION
+        """Whether a function of the caller gives accuracies."""
+        return getattr(self.settings, "evaluator", "") == "function"
 
     def to_document(self) -> dict[str, Any]:
         """The tables of run.toml, without what is empty."""
-        plain = {"run": self.run, "limits": self.limits, "data": self.data, "storage": self.storage}
-        tables = {name: _filled(to_plain(value)) for name, value in plain.items() if value is not None}
-        return {"run": tables.pop("run"), "settings": to_document(self.settings)} | {
-            k: v for k, v in tables.items() if v
-        }
+        document = {"run": _filled(self.run), "settings": to_document(self.settings)}
+        others = {"limits": _filled(self.limits), "data": _filled(self.data), "storage": _filled(self.storage)}
+        return document | _filled(others)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Manifest":
         """Reads what `to_document` of this version or of 0.1 wrote; raises RunError for anything else."""
         try:
             about = convert(document.get("run", {}), About)
-            tables = {"limits": Limits, "data": Data, "storage": Database}
-            read: dict[str, Any] = {
-                name: convert(document[name], kind) for name, kind in tables.items() if name in document
-            }
-            if "settings" not in document or not isinstance(document["settings"], Mapping):
+            kinds = {"limits": Limits, "data": Data, "storage": Database}
+            read: dict[str, Any] = {name: convert(document[name], kinds[name]) for name in kinds if name in document}
+            settings = document.get("settings")
+            if not isinstance(settings, Mapping):
                 raise ValueError("there is no table of settings")
-            return cls(about, from_document(about.kind, document["settings"]), **{"data": Data(), **read})
+            return cls(about, from_document(about.kind, settings), **{"data": Data(), **read})
         except (ValueError, EffsearchError) as error:
             raise RunError(str(error)) from None
 
 
-def _filled(table: dict[str, Any]) -> dict[str, Any]:
-    """Without empty texts, lists and tables, zeros and False: what is so is not written, and read back as it was."""
-    return {name: value for name, value in table.items() if value}
+def _filled(table: Any) -> dict[str, Any]:
+    """A table without its empty texts, lists and tables, zeros and False, which are what a reader takes by default."""
+    return {name: value for name, value in (to_plain(table) or {}).items() if value}

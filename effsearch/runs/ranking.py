@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -17,19 +17,18 @@ from effsearch.runs.schema import check_numbers, convert
 from effsearch.scaling import Coefficients
 from effsearch.text import sanitize
 
-TIE = 2.0
-"""Standard errors of a difference within which two accuracies are a tie."""
+TIE = 2.0  # standard errors of a difference within which two accuracies are a tie
 
 
 @dataclass(frozen=True)
 class Row:
     """One architecture of a ranking.
 
-    `accuracy` is the mean over `seeds` trainings of `epochs` epochs, as a fraction, and `accuracy_sd` their standard
-    deviation; `reward` that of the mean; `target_ratio` is the cost that the reward weighs over its target; `pareto`
-    says that none has more accuracy for as little of that cost, `tie` that the seeds do not tell it from the first,
-    both among networks trained for as long. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what
-    a baseline was grown by, in a run that grows one; `latency` is in seconds, in a run that measures it.
+    `accuracy` (a fraction) and `accuracy_sd` are mean and standard deviation over `seeds` trainings of `epochs` epochs;
+    `reward` is that of the mean, `target_ratio` the cost it weighs over its target. Among networks trained for as long,
+    `pareto` says that none is more accurate at that cost or less, `tie` that its difference from the first is within
+    the noise of seeds. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what a baseline was grown
+    by; `latency` is in seconds.
     """
 
     rank: int | None
@@ -57,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Noise:
-    """The standard deviation of accuracy (a fraction) between seeds, pooled over networks trained more than once."""
+    """The standard deviation of accuracy (a fraction) between seeds, pooled over `networks` trained more than once."""
 
     sd: float
     networks: int
@@ -70,10 +69,8 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
     for record in records:
         groups.setdefault(record.candidate.key, []).append(record)
     rows = [_row(group, reward) for group in groups.values()]
-    done = sorted(
-        (row for row in rows if row.reward is not None),
-        key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops),
-    )
+    done = [row for row in rows if row.reward is not None]
+    done.sort(key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops))
     longest = [row for row in done if row.epochs == done[0].epochs]
     on_front = {row.key for row in front(longest, reward.measure)}
     noise = measure_noise(rows)
@@ -88,11 +85,13 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
     reached = [record for record in group if record.accuracy is not None]
     epochs = max((record.epochs or 0 for record in reached), default=0)
     done = [record for record in reached if (record.epochs or 0) == epochs]
-    seconds = [_seconds(reached, record.candidate.seed) for record in done]
+    spent: dict[int, float] = {}  # by seed, over all parts of its training
+    for record in reached:
+        spent[record.candidate.seed] = spent.get(record.candidate.seed, 0.0) + (record.seconds or 0.0)
     first = group[0].candidate
     accuracies = [_number(record.accuracy) for record in done]
-    grown = first.coefficients
-    accuracy = _mean(accuracies) if accuracies else None
+    # Most networks have one accuracy, and statistics.mean is exact but slow.
+    accuracy = (mean(accuracies) if len(accuracies) > 1 else accuracies[0]) if accuracies else None
     return Row(
         rank=None,
         key=first.key,
@@ -106,26 +105,14 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         target_ratio=reward.cost(first) / reward.target,
         params=first.params,
         epochs=done[0].epochs if done else None,
-        seconds=median(seconds) if seconds else None,
+        seconds=median(spent[record.candidate.seed] for record in done) if done else None,
         pareto=False,
         tie=False,
         source=first.source,
         reason=None if done else group[-1].reason,
-        alpha=None if grown is None else grown.alpha,
-        beta=None if grown is None else grown.beta,
-        gamma=None if grown is None else grown.gamma,
         latency=first.latency,
+        **({} if first.coefficients is None else asdict(first.coefficients)),
     )
-
-
-def _mean(values: Sequence[float]) -> float:
-    # Exact, so that seeds which agree give what one of them does; most networks have one, and it takes its time.
-    return values[0] if len(values) == 1 else mean(values)
-
-
-def _seconds(group: Iterable[Record], seed: int) -> float:
-    """Of the training under a seed, all its parts together."""
-    return sum(record.seconds or 0.0 for record in group if record.candidate.seed == seed)
 
 
 def _number(value: float | None) -> float:
@@ -134,7 +121,7 @@ def _number(value: float | None) -> float:
 
 
 def front(rows: Iterable[Row], measure: Measure = "flops") -> list[Row]:
-    """Those that are more accurate than all that cost as little, the cheapest first; each has an accuracy."""
+    """The Pareto front of rows that have an accuracy, the cheapest first."""
     found: list[Row] = []
     for row in sorted(rows, key=lambda row: (getattr(row, measure), -_number(row.accuracy))):
         if not found or _number(row.accuracy) > _number(found[-1].accuracy):
@@ -152,7 +139,7 @@ def measure_noise(rows: Sequence[Row]) -> Noise | None:
 
 
 def is_tie(first: Row, row: Row, noise: Noise | None) -> bool:
-    """Whether a row's reward is less than TIE standard errors of the seeds below the first's, trained as long."""
+    """Whether a row, trained as long as the first, is below it by at most TIE standard errors between seeds."""
     if noise is None or not row.accuracy or row.epochs != first.epochs:
         return False
     lead = (_number(first.reward) - _number(row.reward)) * row.accuracy / max(_number(row.reward), 1e-9)
@@ -172,7 +159,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def read_ranking(file: Path) -> list[Row]:
-    """The ranking that a run keeps in a file, with no rows where it has none yet; raises RunError for what is none."""
+    """The ranking that a run keeps in a file, empty where there is none yet; raises RunError for an invalid one."""
     try:
         return from_csv(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -204,5 +191,4 @@ def _parse_row(cells: dict[str, str]) -> Row:
     return row
 
 
-_UNKNOWN = {name: None for name, kind in get_type_hints(Row).items() if get_args(kind)}
-"""The columns whose cells may be empty."""
+_UNKNOWN = {name: None for name, kind in get_type_hints(Row).items() if get_args(kind)}  # columns that may be empty

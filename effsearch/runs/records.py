@@ -17,23 +17,17 @@ from effsearch.text import sanitize
 
 State = Literal["complete", "failed", "interrupted", "running", "queued"]
 FailureKind = Literal["diverged", "memory", "lost", "hung", "error"]
-"""Why a training failed: its loss, memory, its worker or node, its time, or an exception in the code."""
+"""Infinite loss, out of memory, its worker or node died, no answer in time, or another exception."""
 
-CANDIDATE, EVALUATION, FAILURE = "candidate", "evaluation", "failure"
-"""Names of the user attributes of a trial."""
-
-INTERRUPTED = "interrupted"
-PREDICTED = " (predicted)"
-"""What a reason may be, and what the source of a network ends with that no table has a row for."""
+PREDICTED = " (predicted)"  # the end of the source of a network that a benchmark table has no row of
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is trained: an architecture with its cost, under a training seed, and who proposed it.
+    """What is trained: an architecture with its cost, a training seed, and the `source` that proposed it.
 
-    `latency` is in seconds, where it was measured. `epochs` is where the training stops, if not at its end;
-    `coefficients` (of phi) or `multipliers` are what a baseline was grown by. A batch is trained in `accumulation`
-    parts, where the whole of it has run out of memory.
+    `latency` is in seconds. The training pauses after `epochs`, if given; `coefficients` (of phi) or `multipliers` are
+    what a baseline was grown by; gradients are accumulated over `accumulation` parts of a batch, to save memory.
     """
 
     key: str
@@ -51,7 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Record:
-    """One training: its candidate, its state and what it gave. `reward` and `accuracy` are None unless complete."""
+    """One training; `accuracy` and `reward` are None unless it is complete."""
 
     number: int
     state: State
@@ -66,26 +60,24 @@ class Record:
 
     @property
     def diverged(self) -> bool:
-        """Whether a training failed for what its network is, not for what befell it."""
+        """Whether a training failed because of its network, which would fail again."""
         return self.failure_kind == "diverged"
 
 
 def epochs_alone(until: int, rungs: Sequence[int]) -> int:
-    """The epochs of the part of a training that ends on a rung."""
+    """The epochs from the rung before to the rung `until`."""
     return until - max((rung for rung in rungs if rung < until), default=0)
 
 
-TrainingId = tuple[str, int, int | None]
-"""A network under a seed to so many epochs; it may take several attempts."""
+TrainingId = tuple[str, int, int | None]  # key, seed and last epoch, the same for all attempts at a training
 
 
 def training_of(record: Record) -> TrainingId:
-    """What was trained in an attempt."""
     return record.candidate.key, record.candidate.seed, record.candidate.epochs
 
 
 class RecordIndex(Sequence[Record]):
-    """Records in the order of their trials: nothing that is asked at every step walks all of them."""
+    """Records in the order of their trials, indexed so that no query of a search step walks through all of them."""
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self._records: dict[int, Record] = {}
@@ -101,25 +93,24 @@ class RecordIndex(Sequence[Record]):
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "RecordIndex":
-        """The same records, if they are not such already; numbered by their order."""
+        """An index of the records, numbered by their order, unless they are one already."""
         return records if isinstance(records, cls) else cls(records)
 
     def note(self, number: int, record: Record) -> None:
-        """Takes what is now known of a trial, in place of what was."""
+        """Sets the record of a trial, in place of an earlier one."""
         before = self._records.get(number)
+        late = before is None and self._records and number < next(reversed(self._records))
         if before is not None:
             self._count(number, before, -1)
-        elif self._records and number < next(reversed(self._records)):
-            self._records[number] = record
-            self._records = dict(sorted(self._records.items()))
         self._records[number] = record
+        if late:
+            self._records = dict(sorted(self._records.items()))
         self._count(number, record, 1)
         training = training_of(record)
         attempts = self._attempts[training]
+        attempts[number] = record
         if record.state == "interrupted":
-            attempts.pop(number, None)
-        else:
-            attempts[number] = record
+            del attempts[number]
         failing = bool(attempts) and all(attempt.state == "failed" for attempt in attempts.values())
         (self._failing.add if failing else self._failing.discard)(training)
 
@@ -144,43 +135,40 @@ class RecordIndex(Sequence[Record]):
                 del self._seconds[bisect_left(self._seconds, record.seconds)]
 
     def at(self, number: int) -> Record | None:
-        """What is known of a trial."""
         return self._records.get(number)
 
     def numbered(self, state: State) -> list[tuple[int, Record]]:
-        """The records in a state with the numbers of their trials, in that order."""
+        """Numbers and records of the trials in a state, by number."""
         return sorted(self._states[state].items(), key=lambda item: item[0])
 
     def last_complete(self, seed: int | None = None) -> int | None:
-        """The last trial that is complete, perhaps of those under a seed."""
+        """The number of the last complete trial, of all or of those under a seed."""
         return max(self._last.values(), default=None) if seed is None else self._last.get(seed)
 
     def count(self, state: State) -> int:
-        """How many records are in a state."""
         return len(self._states[state])
 
     def keys(self, state: State, seed: int) -> Collection[str]:
-        """The networks that have a record in a state under a seed."""
+        """The keys of the networks that have a record in a state under a seed."""
         return self._keys[state, seed].keys()
 
     def proposed(self, source: str) -> int:
-        """How many networks are of a source, other than those that were only interrupted."""
+        """The number of networks of a source, without those that were only interrupted."""
         return len(self._proposed[source])
 
     def failing(self) -> list[list[Record]]:
-        """All attempts of each training of which every attempt has failed, the first begun first."""
+        """The attempts at each training whose attempts have all failed, the first begun first."""
         return [self.attempts(training) for training in sorted(self._failing, key=lambda t: min(self._attempts[t]))]
 
     def attempts(self, training: TrainingId) -> list[Record]:
-        """All attempts of a training, the first begun first; one that was interrupted is none."""
+        """The attempts at a training that were not interrupted, the first begun first."""
         group = self._attempts.get(training, {})
         return [group[number] for number in sorted(group)]
 
     @property
     def typical(self) -> float:
         """Median seconds of a training, or 0 before the first has ended."""
-        # Sorted already, which is what takes the time of a median.
-        return median(self._seconds) if self._seconds else 0.0
+        return median(self._seconds) if self._seconds else 0.0  # kept sorted, so that this is fast
 
     def __len__(self) -> int:
         return len(self._records)
@@ -198,10 +186,7 @@ class RecordIndex(Sequence[Record]):
 
 @dataclass(frozen=True)
 class Failure:
-    """A training that failed, its reason and stack trace those of its last attempt.
-
-    `epochs` is where it was to stop, if not at its end.
-    """
+    """A training that failed, with reason and stack trace of its last attempt; `epochs` as in a Candidate."""
 
     key: str
     notation: str
@@ -214,15 +199,13 @@ class Failure:
 
 
 def to_json(failures: Sequence[Failure]) -> str:
-    """A list of objects, one a training."""
     return json.dumps([asdict(failure) for failure in failures], indent=1) + "\n"
 
 
 def read_failures(run: Run) -> list[Failure]:
-    """The failed trainings of a run; raises RunError for a file that a run does not write."""
+    """The failed trainings of a run; raises RunError for an invalid file."""
     try:
-        rows = json.loads(run.failed.read_text(encoding="utf-8"))
-        return [_failure(row) for row in rows]
+        return [_failure(row) for row in json.loads(run.failed.read_text(encoding="utf-8"))]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -231,6 +214,6 @@ def read_failures(run: Run) -> list[Failure]:
 
 def _failure(row: dict[str, Any]) -> Failure:
     found = convert({"kind": row.get("fault"), **row}, Failure)  # fault: as 0.1 wrote it
-    # A stack trace has lines; it is only shown as JSON, which escapes what a terminal would obey.
+    # Not the stack trace, whose lines stay: it is only shown as JSON, which escapes control characters.
     shown: dict[str, Any] = {name: sanitize(getattr(found, name)) for name in ("key", "notation", "reason", "kind")}
     return replace(found, **shown)

@@ -1,20 +1,17 @@
-"""What replayed searches of a benchmark table were like: how soon each sampler came how near to the best."""
+"""The regret of replayed searches of a benchmark table, by sampler."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-REGRETS = (0.01, 0.001, 0.0)
-"""Relative regrets whose evaluations are counted."""
-
-MARKS = (25, 50, 100, 200)
-"""Evaluations after which the regret is told."""
+REGRETS = (0.01, 0.001, 0.0)  # relative to the best reward; evaluations until each is reached are counted
+MARKS = (25, 50, 100, 200)  # evaluations after which the regret is reported
 
 
 @dataclass(frozen=True)
 class SearchCurve:
-    """One search: the best reward after each evaluation, and the seconds of CPU that each proposal took."""
+    """One search: the best reward after each evaluation, and the mean CPU seconds of a proposal."""
 
     sampler: str
     seed: int
@@ -24,10 +21,7 @@ class SearchCurve:
 
 @dataclass(frozen=True)
 class Reached:
-    """Evaluations until a regret was reached, over seeds.
-
-    `median` is None where less than half of the seeds got there, `p90` where less than nine in ten did.
-    """
+    """Evaluations until a regret was reached, over seeds: None where too few of them did; `success` is their share."""
 
     median: float | None
     p90: float | None
@@ -36,10 +30,10 @@ class Reached:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a sampler did on a table under `seeds` seeds of `trials` evaluations each.
+    """The searches of a sampler under `seeds` seeds, of `trials` evaluations each.
 
     `evaluations` are those to each of REGRETS; `regret` is the mean after MARKS evaluations (None beyond `trials`);
-    `curve` the mean regret after each evaluation; `seconds` those of CPU for a proposal in the mean.
+    `curve`, `low` and `high` are mean and quartiles of the regret after each; `seconds` is CPU time for a proposal.
     """
 
     sampler: str

@@ -8,15 +8,13 @@ import msgspec
 
 T = TypeVar("T")
 
-LARGEST = 2.0**63
-"""No number in a run comes near it; larger ones can neither be printed nor calculated with."""
+LARGEST = 2.0**63  # no number of a run comes near it; some larger ones Python can neither print nor make a float of
 
 
 def convert(values: Any, kind: type[T], strict: bool = True) -> T:
-    """Makes a dataclass, nested ones and lists of them included; keys that it does not know are passed over.
+    """Makes a dataclass, also of nested ones, ignoring unknown keys; unless `strict`, strings serve as numbers.
 
-    Where it need not be `strict`, texts serve as the numbers that they spell. Raises ValueError that names the field
-    for a value of another type, and whatever the dataclass itself raises.
+    Raises ValueError that names the field for a value of another type, and whatever the dataclass itself raises.
     """
     check_numbers(values)
     try:
@@ -28,7 +26,7 @@ def convert(values: Any, kind: type[T], strict: bool = True) -> T:
 
 
 def to_plain(value: Any) -> Any:
-    """The dictionaries, lists, strings and numbers of a dataclass, without what is None: TOML has no word for that."""
+    """The dictionaries, lists, strings and numbers of a dataclass, without what is None, which TOML cannot hold."""
     plain = msgspec.to_builtins(value)
     return _without_none(plain) if is_dataclass(value) else plain
 
@@ -44,11 +42,8 @@ def check_numbers(value: Any) -> None:
     if isinstance(value, int | float):
         if abs(value) >= LARGEST:
             raise ValueError("a number is too large")
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            check_numbers(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
             check_numbers(item)
 
 

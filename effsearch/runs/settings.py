@@ -1,12 +1,9 @@
-"""What defines a run, as values: everything that gives its trials their meaning.
-
-A run is continued only under equal settings. All of them raise QuantityError for a value out of range.
-"""
+"""The settings of a run, all of which must be equal to continue it; values out of range raise QuantityError."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Literal, get_args
 
 from effsearch.architecture import Architecture, parse
@@ -21,20 +18,14 @@ from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, gr
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
-EVALUATORS = ("training", "prior")
-FUNCTION = "function"
-"""The evaluator of the library that the command line cannot name: a function of one's own."""
-
+EVALUATORS = ("training", "prior")  # besides "function", one of the caller's that the command line cannot name
 Method = Literal["grid", "halving", "tpe", "evolution"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
 class LatencyConditions:
-    """How latency is measured: on the CPU, with so many threads, or the GPU of that `name`, `batch` images at a time.
-
-    Raises QuantityError for a value out of range.
-    """
+    """How latency is measured: `batch` images at a time, on the GPU called `name` or on `threads` CPU threads."""
 
     device: str = "cpu"
     name: str = ""
@@ -46,12 +37,21 @@ class LatencyConditions:
 
 
 def check_conditions(device: str, batch: int, threads: int, option: str) -> None:
-    """Raises QuantityError for conditions out of range, by the names of options that begin with `option`."""
+    """Raises QuantityError for conditions out of range; `option` is how the names of their options begin."""
     if device not in DEVICES:
         raise QuantityError(f"{option}device must be one of {listed(DEVICES)}, got {device!r}")
-    for name, value, most in (("batch", batch, 4096), ("threads", threads, 256)):
-        if not 1 <= value <= most:
-            raise QuantityError(f"{option}{name} must be from 1 to {most:,}, got {value}")
+    _check_range(f"{option}batch", batch, 1, 4096)
+    _check_range(f"{option}threads", threads, 1, 256)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise QuantityError(f"{name} must be from {low} to {high:,}, got {value}")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**31:
+        raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class NasSettings:
     seconds; the window is of factors of it, or None. No network may cost more than `max_flops`, `max_params` or
     `max_latency` (seconds); where latency counts, `latency` says how it is measured. The best `finalists` and the
     baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them the proxy's) only the
-    best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted; `function`
-    asks a function of one's own for them.
-    `prior` lets the auto sampler begin from such predictions. `start` are notations that are trained first.
+    best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted; with
+    `function` a function of the caller gives them. `prior` lets the auto sampler begin from such predictions. `start`
+    are notations that are trained first.
     """
 
     space: str
@@ -92,12 +92,12 @@ class NasSettings:
     prior: bool = False
 
     def __post_init__(self) -> None:
-        if self.evaluator not in (*EVALUATORS, FUNCTION):
+        if self.evaluator not in (*EVALUATORS, "function"):
             raise QuantityError(f"--evaluator must be one of {listed(EVALUATORS)}, got {self.evaluator!r}")
         if self.prior and (self.evaluator, self.sampler) != ("training", "auto"):
             got = f"sampler {self.sampler}" if self.sampler != "auto" else f"evaluator {self.evaluator}"
             raise QuantityError(f"--prior is what the auto sampler learns trainings from, got {got}")
-        _check_seeds(self.seed)
+        _check_seed(self.seed)
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
         if self.rungs:
@@ -108,12 +108,11 @@ class NasSettings:
 
     @property
     def score(self) -> Reward:
-        """The reward that is maximised."""
         return Reward(self.target, self.reward, self.exponent, self.measure)
 
     @property
     def limits(self) -> dict[Measure, float]:
-        """What no network may exceed, of the measures that have a limit."""
+        """The largest cost allowed, by measure, where there is a limit."""
         return {measure: limit for measure in NAMES if (limit := getattr(self, f"max_{measure}")) is not None}
 
     @property
@@ -124,46 +123,54 @@ class NasSettings:
 
     @property
     def timed(self) -> bool:
-        """Whether latency counts."""
         return self.measure == "latency" or self.max_latency is not None
 
     def allows(self, network: Costed) -> bool:
-        """Whether a network costs no more and no less than it may; what is not known is allowed."""
+        """Whether the costs of a network, as far as they are known, are within the window and the limits."""
         costs = {measure: getattr(network, measure) for measure in (self.measure, *self.limits)}
         if costs[self.measure] is not None and not self.score.within(self.window, costs[self.measure]):
             return False
         return all(costs[measure] is None or costs[measure] <= limit for measure, limit in self.limits.items())
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much and how fast: `trials` finished architectures, `seconds` of this call (None: no limit)."""
-
-    trials: int
-    seconds: float | None = None
-
-
-def _check_seeds(seed: int, repeats: int = 1) -> None:
-    if not 1 <= repeats <= 100:
-        raise QuantityError(f"--repeats must be from 1 to 100, got {repeats}")
-    if not 0 <= seed < 2**31:
-        raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
-
-
 def check_rungs(rungs: tuple[int, ...]) -> None:
     """Raises QuantityError unless rungs are at least two numbers of epochs that rise."""
-    rising = all(low < high for low, high in pairwise(rungs))
-    if len(rungs) < 2 or not rising or rungs[0] < 1:
+    if len(rungs) < 2 or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs)):
         shown = ",".join(map(str, rungs))
         raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
 
 
+class _Growth:
+    """What searches share that grow a `baseline`, a notation that is called `name`."""
+
+    baseline: str
+    classes: int
+    repeats: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _check_range("--repeats", self.repeats, 1, 100)
+        _check_seed(self.seed)
+        self.architecture  # noqa: B018 - checks it
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        return parse(self.baseline)
+
+    @property
+    def base_flops(self) -> int:
+        return cost(self.architecture, classes=self.classes).flops
+
+    @property
+    def seeds(self) -> range:
+        return range(self.seed, self.seed + self.repeats)
+
+
 @dataclass(frozen=True)
-class GridSettings:
+class GridSettings(_Growth):
     """A search for coefficients.
 
-    `baseline` is a notation and `name` what it is called. With `grid` every network is trained under `repeats` seeds;
-    with the other methods that is so for the best `finalists` and for the references.
+    With `method` grid every network is trained under `repeats` seeds, else the best `finalists` and the references.
     """
 
     baseline: str
@@ -181,13 +188,7 @@ class GridSettings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise QuantityError(f"--method must be one of {listed(METHODS)}, got {self.method!r}")
-        _check_seeds(self.seed, self.repeats)
-        self.architecture  # noqa: B018 - checks it
-
-    @cached_property
-    def architecture(self) -> Architecture:
-        """The baseline."""
-        return parse(self.baseline)
+        super().__post_init__()
 
     @property
     def target_flops(self) -> float:
@@ -195,19 +196,8 @@ class GridSettings:
         return float(self.grid.target**self.grid.phi * self.base_flops)
 
     @property
-    def base_flops(self) -> int:
-        """FLOPs of the baseline."""
-        return cost(self.architecture, classes=self.classes).flops
-
-    @property
     def score(self) -> Reward:
-        """Accuracy at equal FLOPs, the reward that is maximised."""
         return Reward(self.target_flops, "soft", self.exponent)
-
-    @property
-    def seeds(self) -> range:
-        """The training seeds, the same for all networks."""
-        return range(self.seed, self.seed + self.repeats)
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -225,11 +215,8 @@ class GridSettings:
 
 
 @dataclass(frozen=True)
-class CurvesSettings:
-    """Growth along one axis at a time, from a `baseline` (a notation) that is called `name`.
-
-    `points` are growths of FLOPs; `under` adds width under other depths and resolutions.
-    """
+class CurvesSettings(_Growth):
+    """Growth of one axis at a time by `points`, factors of FLOPs; `under` adds width at other depth and resolution."""
 
     baseline: str
     name: str
@@ -244,36 +231,23 @@ class CurvesSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_seeds(self.seed, self.repeats)
-        self.architecture, self.curves  # noqa: B018 - checks them
-
-    @cached_property
-    def architecture(self) -> Architecture:
-        """The baseline."""
-        return parse(self.baseline)
+        super().__post_init__()
+        self.curves  # noqa: B018 - checks axes and points
 
     @property
     def curves(self) -> list[Curve]:
-        """What is drawn."""
         return one_axis(self.axes, self.points) + (width_under(self.points) if self.under else [])
 
     @property
-    def seeds(self) -> range:
-        """The training seeds, the same for all networks."""
-        return range(self.seed, self.seed + self.repeats)
-
-    @property
     def score(self) -> Reward:
-        """Accuracy at the FLOPs of the baseline."""
-        return Reward(cost(self.architecture, classes=self.classes).flops, "soft", self.exponent)
+        return Reward(self.base_flops, "soft", self.exponent)
 
     def networks(self) -> dict[str, tuple[Architecture, Multipliers]]:
-        """The distinct networks of all curves, by key."""
+        """The networks of all curves with their multipliers, by key."""
         found: dict[str, tuple[Architecture, Multipliers]] = {}
-        for curve in self.curves:
-            for by in curve.points:
-                network = grow(self.architecture, by, AS_PUBLISHED)
-                found.setdefault(network.key, (network, by))
+        for by in chain.from_iterable(curve.points for curve in self.curves):
+            network = grow(self.architecture, by, AS_PUBLISHED)
+            found.setdefault(network.key, (network, by))
         return found
 
 
@@ -281,8 +255,8 @@ class CurvesSettings:
 class TableSettings:
     """A search of a benchmark table.
 
-    `table` is its name and `digest` that of its rows; with `pool` only they are searched, else what is missing is
-    predicted. FLOPs and parameters are the table's; the target is of either, by `measure`; `window` are factors of it,
+    `table` is its name and `digest` that of its rows; with `pool` only they are searched, else the accuracies of other
+    networks are predicted. The target is of the table's FLOPs or parameters, by `measure`; `window` are factors of it,
     or None.
     """
 
@@ -298,22 +272,19 @@ class TableSettings:
     measure: Measure = "flops"
 
     def __post_init__(self) -> None:
-        _check_seeds(self.seed)
+        _check_seed(self.seed)
         if self.measure == "latency":
             raise QuantityError("a table holds no latency to aim at: use --target-flops or --target-params")
         self.score  # noqa: B018 - checks target and exponent
 
     @property
     def score(self) -> Reward:
-        """The reward that is maximised."""
         return Reward(self.target, self.reward, self.exponent, self.measure)
 
     def feasible(self, entry: Entry) -> bool:
-        """Whether a network's cost is within the window."""
         return self.score.within(self.window, self.cost(entry))
 
     def cost(self, entry: Entry) -> float:
-        """What the reward weighs."""
         return entry.params if self.measure == "params" else entry.flops
 
 
@@ -331,13 +302,9 @@ class TrainSettings:
     weights: str = ""
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("--resolution", self.resolution, 8, 2048),
-            ("--epochs", self.epochs, 1, 100_000),
-            ("--seed", self.seed, 0, 2**31 - 1),
-        ):
-            if not low <= value <= high:
-                raise QuantityError(f"{name} must be from {low} to {high:,}, got {value}")
+        _check_range("--resolution", self.resolution, 8, 2048)
+        _check_range("--epochs", self.epochs, 1, 100_000)
+        _check_range("--seed", self.seed, 0, 2**31 - 1)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property
@@ -357,7 +324,7 @@ KINDS: dict[str, type[Settings]] = {
 
 
 def to_document(settings: Settings) -> dict[str, Any]:
-    """Settings as run.toml has them."""
+    """The table `settings` of run.toml."""
     unlimited = {"window": "none"} if getattr(settings, "window", ()) is None else {}
     return to_plain(settings) | unlimited  # type: ignore[no-any-return]
 
@@ -367,20 +334,22 @@ def from_document(kind: str, values: Mapping[str, Any]) -> Settings:
     if kind not in KINDS:
         raise RunError(f"its kind must be one of {listed(KINDS)}, got {kind!r:.40}")
     settings: type[Settings] = TableSettings if "table" in values and kind == "nas" else KINDS[kind]
-    read = {**values, "window": None} if values.get("window") == "none" else dict(values)
-    if isinstance(read.get("recipe"), dict):
-        read["recipe"] = _recipe(read["recipe"])
-    if isinstance(read.get("proxy"), dict) and isinstance(read["proxy"].get("recipe"), dict):
-        read["proxy"] = {**read["proxy"], "recipe": _recipe(read["proxy"]["recipe"])}
+    read = _with_recipe(values)
+    if read.get("window") == "none":
+        read["window"] = None
+    if isinstance(read.get("proxy"), dict):
+        read["proxy"] = _with_recipe(read["proxy"])
     try:
         return convert(read, settings)
     except (ValueError, EffsearchError) as error:
         raise RunError(f"its settings cannot be read: {error}") from None
 
 
-def _recipe(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A dropout of None, which follows from the size, cannot be written; 0.1 had another name for bn_momentum."""
-    found = {"dropout": None, **values}
-    if "norm_momentum" in found:
-        found["bn_momentum"] = found.pop("norm_momentum")
-    return found
+def _with_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy whose recipe has a dropout, as None is not written, and no norm_momentum, which is 0.1's bn_momentum."""
+    if not isinstance(values.get("recipe"), dict):
+        return dict(values)
+    recipe = {"dropout": None, **values["recipe"]}
+    if "norm_momentum" in recipe:
+        recipe["bn_momentum"] = recipe.pop("norm_momentum")
+    return {**values, "recipe": recipe}

@@ -1,8 +1,8 @@
-"""A database with one writer, faster than Optuna's own storage by what that must do for many.
+"""A database with one writer, faster than Optuna's own storage, which allows for many.
 
-This alone reaches into Optuna's private modules: `tests/runs/test_single_writer.py` fails at an Optuna that changed
-them. Optuna reads all unfinished trials at every look, and writes a trial in a transaction a parameter, so that with
-hundreds of workers the driver could not keep them busy (docs/faults.md has the measurements).
+This alone uses private modules of Optuna: `tests/runs/test_single_writer.py` fails where they have changed. Optuna
+reads all unfinished trials again each time, and writes each parameter of a trial in a transaction, so that the driver
+could not keep hundreds of workers busy (docs/faults.md has the measurements).
 """
 
 import copy
@@ -40,14 +40,13 @@ class SingleWriter(_CachedStorage):
             of_study = select(models.TrialModel.number).where(models.TrialModel.study_id == study_id)
             last = session.execute(of_study.order_by(models.TrialModel.trial_id.desc()).limit(1)).scalar()
             made.number = 0 if last is None else last + 1
-            row = models.TrialModel(
-                study_id=study_id, number=made.number, state=made.state, datetime_start=made.datetime_start
-            )
+            about = {"number": made.number, "state": made.state, "datetime_start": made.datetime_start}
+            row = models.TrialModel(study_id=study_id, **about)
             session.add(row)
             session.flush()
             if made.state == TrialState.RUNNING and self._backend.engine.name == "postgresql":
-                # It need not wait for the disk: the end of any trial, which does, brings it there before itself, and
-                # if the server dies before that, the training is begun again.
+                # Does not wait for the disk: the end of any trial does, and writes this before itself; if the server
+                # dies earlier, the training is begun again.
                 session.execute(text("SET LOCAL synchronous_commit TO OFF"))
             made._trial_id = int(row.trial_id)
             session.add_all(_parts(made))
@@ -114,12 +113,8 @@ def _parts(trial: FrozenTrial) -> Iterator[object]:
     number = trial._trial_id
     for name, value in trial.params.items():
         kind = trial.distributions[name]
-        yield models.TrialParamModel(
-            trial_id=number,
-            param_name=name,
-            param_value=kind.to_internal_repr(value),
-            distribution_json=distribution_to_json(kind),
-        )
+        found = {"param_value": kind.to_internal_repr(value), "distribution_json": distribution_to_json(kind)}
+        yield models.TrialParamModel(trial_id=number, param_name=name, **found)
     yield from _attributes(models.TrialUserAttributeModel, number, trial.user_attrs)
     yield from _attributes(models.TrialSystemAttributeModel, number, trial.system_attrs)
 

@@ -20,12 +20,11 @@ from effsearch.runs.manifest import Database
 from effsearch.runs.single_writer import SingleWriter
 from effsearch.text import SECRETS
 
-VARIABLE = "EFFSEARCH_STORAGE"
-"""The environment variable that gives a storage's URL where no option does."""
+VARIABLE = "EFFSEARCH_STORAGE"  # the environment variable that gives a storage's URL where no option does
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown and kept; raises RunError for what is none."""
+    """The URL as it may be shown and kept; raises RunError for an invalid one."""
     parsed = _parse(url)
     query = {name: value for name, value in parsed.query.items() if name.lower() not in SECRETS}
     return parsed.set(password=None, query=query).render_as_string(hide_password=True)
@@ -36,7 +35,7 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise RunError(f"--storage (or {VARIABLE}) must be {allowed}; what was given is none") from None
+        raise RunError(f"--storage (or {VARIABLE}) must be {allowed}; what was given is not such a URL") from None
     if parsed.drivername.startswith("sqlite"):
         if not parsed.database or parsed.database == ":memory:":
             raise RunError(f"--storage must be {allowed}; sqlite was given without a file")
@@ -57,18 +56,14 @@ def check_free(url: str, name: str) -> None:
 
 
 def describe(url: str | None, name: str) -> Database | None:
-    """What run.toml says of the storage."""
     return None if url is None else Database(without_password(url), name)
 
 
 def stored(run: Run, database: Database | None, asked: str | None) -> Run:
-    """The run with the storage that it was made with; a password comes from `asked` or the environment.
-
-    Raises RunError where another storage is asked for, or the study is not there.
-    """
+    """The run with its storage, whose password comes from `asked` or the environment; raises RunError for another."""
+    if database is None and asked is not None:
+        raise RunError(f"run {run.name} keeps its trials in its own folder; leave out --storage")
     if database is None:
-        if asked is not None:
-            raise RunError(f"run {run.name} keeps its trials in its own folder; leave out --storage")
         return run
     url = choose(asked) or database.url
     if without_password(url) != database.url and database.study not in _names(url):
@@ -84,14 +79,13 @@ def open_storage(run: Run) -> BaseStorage:
     file = JournalFile(run.journal)
     try:
         return JournalStorage(file)
-    except OSError:
+    except Exception as error:
         file.close()
-        raise
-    except Exception as error:  # Lines that are JSON and yet no journal may fail in any way.
-        file.close()
-        raise RunError(
-            f"{run.journal} is not a journal that effsearch wrote: {type(error).__name__}: {error}"
-        ) from None
+        if isinstance(error, OSError):
+            raise
+        # Lines of JSON that are no journal may raise anything.
+        what = f"{type(error).__name__}: {error}"
+        raise RunError(f"{run.journal} is not a journal that effsearch wrote: {what}") from None
 
 
 def dashboard_storage(run: Run) -> BaseStorage:
@@ -128,9 +122,8 @@ def _connect(url: str) -> RDBStorage:
         return RDBStorage(parsed.render_as_string(hide_password=False))
     except ImportError as error:
         extra = " (python -m pip install 'effsearch[postgresql]')" if "psycopg" in str(error) else ""
-        raise RunError(
-            f"{without_password(url)} needs a package that is not installed: {_line(error)}{extra}"
-        ) from None
+        needs = f"needs a package that is not installed: {_line(error)}{extra}"
+        raise RunError(f"{without_password(url)} {needs}") from None
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
         raise RunError(f"the storage {without_password(url)} cannot be used: {scrubbed(_line(error), url)}") from None
 
@@ -148,7 +141,7 @@ def scrubbed(text: str, url: str | None) -> str:
 def end_trial(
     storage: BaseStorage, trial: FrozenTrial, notes: Mapping[str, Any], state: TrialState, values: Sequence[float] = ()
 ) -> FrozenTrial:
-    """Ends a trial, with what is noted on it, in one write; raises what the storage raises."""
+    """Ends a trial and sets user attributes, `notes`, in one write; raises what the storage raises."""
     new = {key: value for key, value in notes.items() if trial.user_attrs.get(key) != value}
     if isinstance(storage, SingleWriter):
         for key in new.keys() & trial.user_attrs.keys():

@@ -1,6 +1,25 @@
-"""One plain training loop (`loop`) and the recipe it follows."""
+"""One plain training loop (`loop`), the recipe it follows, and what it gives for each epoch."""
 
-from effsearch.training.epoch import Diverged, Epoch
+from dataclasses import dataclass
+
 from effsearch.training.recipe import Recipe
 
-__all__ = ["Diverged", "Epoch", "Recipe"]
+__all__ = ["CorruptCheckpoint", "Diverged", "Epoch", "Recipe"]
+
+
+class CorruptCheckpoint(Exception):
+    """A checkpoint that is damaged, of another network, or of a later epoch than the last one wanted."""
+
+
+class Diverged(Exception):
+    """The loss is no longer finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One epoch: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
+
+    epoch: int
+    loss: float
+    accuracy: float | None
+    seconds: float

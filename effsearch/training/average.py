@@ -7,10 +7,7 @@ from torch import Tensor, nn
 
 
 class Average:
-    """An exponential average of weights and buffers, short at first so that the initial weights are soon forgotten.
-
-    `network` is the average as a module. A step is two calls for all tensors together, and is counted on the host.
-    """
+    """An exponential average of weights and buffers, `network`, whose decay grows so that initial weights fade soon."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network)
@@ -21,7 +18,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Adds the network of this step to the average; counts of batches are copied."""
+        """Adds the network of this step to the average; integer buffers are copied."""
         if self._averaged and self.updates:
             share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
             torch._foreach_lerp_(self._averaged, self._sources, share)
@@ -37,7 +34,7 @@ class Average:
         return {"n_averaged": torch.tensor(self.updates), **tensors}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restores what `state_dict` gave; raises KeyError or RuntimeError for that of another network."""
+        """Restores the state; raises KeyError or RuntimeError for that of another network."""
         tensors = {name.removeprefix("module."): value for name, value in state.items()}
         self.updates = int(tensors.pop("n_averaged"))
         self.network.load_state_dict(tensors)

@@ -14,10 +14,7 @@ CHUNK = 64 << 20  # bytes of images in one copy to a GPU, so that the host never
 
 
 class Batches:
-    """Pixels uint8 (N, H, W, 3) and labels (N,) of a split on `device`, batch by batch.
-
-    Within an epoch a GPU and its host do not wait for one another.
-    """
+    """Pixels uint8 (N, H, W, 3) and labels (N,) of a split on `device`, without a GPU and its host in lockstep."""
 
     def __init__(self, split: Split, device: torch.device) -> None:
         self._split, self._device = split, device
@@ -28,7 +25,7 @@ class Batches:
         return len(self._split)
 
     def of(self, order: np.ndarray, batch: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first `count` batches of `batch` images in an order, or all, of which the last may be smaller."""
+        """The first `count` batches of `batch` images in an order, or all; the last may be smaller."""
         count = -(-len(order) // batch) if count is None else count
         there = torch.from_numpy(order).to(self._device)
         parts = [slice(index * batch, min((index + 1) * batch, len(order))) for index in range(count)]
@@ -43,7 +40,7 @@ class Batches:
                 yield torch.from_numpy(self._split.images(order[part])), self._labels[there[part]]
 
     def _ahead(self, indices: list[np.ndarray]) -> Iterator[Tensor]:
-        """Images in pinned memory, which is copied without waiting; a batch is fetched while the last one is used."""
+        """Batches in pinned memory, which a GPU copies asynchronously; the next is fetched while one is used."""
         with ThreadPoolExecutor(1) as pool:
             fetched = [pool.submit(self._pinned, index) for index in indices[:1]]
             for index in [*indices[1:], None]:

@@ -10,8 +10,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from effsearch.training import CorruptCheckpoint, Epoch
 from effsearch.training.average import Average
-from effsearch.training.epoch import CorruptCheckpoint, Epoch
 
 _SUM = "check.sum"
 
@@ -19,7 +19,7 @@ _SUM = "check.sum"
 def pack(
     network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator, history: Iterable[Epoch]
 ) -> bytes:
-    """The whole state of a training, from which it continues as if it had not been stopped."""
+    """The whole state of a training, from which it continues with the same results."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, parameter in enumerate(_parameters(optimizer)):
@@ -37,24 +37,20 @@ def pack(
 def unpack(
     state: bytes, network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Brings a fresh training to the state that was packed, and returns its epochs; raises CorruptCheckpoint.
-
-    On the kind of device where it was packed the training continues as if it had not been stopped; on another kind
-    weights, averages and momenta are the same, but augmentation and dropout draw new random numbers.
-    """
+    """Restores the packed state of a training, and returns its epochs; raises CorruptCheckpoint."""
     try:
         tensors = _load(state)
         network.load_state_dict(_part(tensors, "network."))
         average.load_state_dict(_part(tensors, "average."))
         for index, parameter in enumerate(_parameters(optimizer)):
             for name, value in _part(tensors, f"optimizer.{index}.").items():
-                # In the parameter's memory order and device; a count of steps stays on the CPU, as optimizers keep it.
+                # In the parameter's memory format and device; optimizers keep a count of steps on the CPU.
                 like = parameter if value.shape == parameter.shape and value.ndim else value
                 optimizer.state[parameter][name] = torch.empty_like(like).copy_(value)
         history = _epochs(tensors["history"])
         torch.set_rng_state(tensors["random.cpu"])
         if ("random.cuda" in tensors) != (generator.device.type == "cuda"):
-            # Another kind of device has another generator, which is seeded anew.
+            # Another kind of device has another generator: augmentation and dropout draw other random numbers.
             generator.manual_seed(generator.initial_seed() + len(history))
             return history
         generator.set_state(tensors["random.own"])
@@ -74,7 +70,7 @@ def history_of(state: bytes) -> list[Epoch]:
 
 
 def _load(state: bytes) -> dict[str, Tensor]:
-    """The tensors; raises CorruptCheckpoint where they are corrupt, which the checksum tells."""
+    """The tensors; raises CorruptCheckpoint where their checksum is wrong."""
     try:
         tensors = load(state)
     except (SafetensorError, ValueError, TypeError) as error:
@@ -88,9 +84,9 @@ def _load(state: bytes) -> dict[str, Tensor]:
 def _sum(tensors: dict[str, Tensor]) -> int:
     """CRC-32 of all names and values."""
     total = 0
-    for name in sorted(tensors):
-        values = tensors[name].reshape(-1).view(torch.uint8).numpy()
-        total = zlib.crc32(values.data, zlib.crc32(name.encode(), total))
+    for name, values in sorted(tensors.items()):
+        total = zlib.crc32(name.encode(), total)
+        total = zlib.crc32(values.reshape(-1).view(torch.uint8).numpy().data, total)
     return total
 
 

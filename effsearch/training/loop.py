@@ -1,7 +1,7 @@
 """The training loop."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,17 +13,17 @@ from torch import nn
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split, epoch_order
 from effsearch.network.layers import fast, folded
+from effsearch.training import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
 from effsearch.training.checkpoint import pack, unpack
-from effsearch.training.epoch import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.recipe import Recipe
 
-CHECK_EVERY = 50  # steps between two looks at the loss, each of which makes a GPU wait
+CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes a GPU wait
 
 
 class Trained(NamedTuple):
-    """The epochs of a training, the averaged network that was evaluated, and a checkpoint if it is to go on."""
+    """The epochs of a training, the averaged network that was evaluated, and a checkpoint unless it is at its end."""
 
     history: list[Epoch]
     network: nn.Module
@@ -51,10 +51,9 @@ def train(
 
     Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
     dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`
-    and continue from the `checkpoint` that it returns, with the same results as if it had not stopped. `keep` gets a
-    checkpoint after every epoch but the last, then `on_epoch` the epoch; `on_step` gets the number of steps done and
-    the number of all steps. A batch goes through the network in `accumulation` parts, which takes less memory, and
-    makes one step. Raises Diverged and CorruptCheckpoint.
+    and continue from the `checkpoint` that it returns, with the same results. `keep` gets a checkpoint after every
+    epoch but the last, then `on_epoch` the epoch; `on_step` gets the number of steps done and of all steps. Gradients
+    are accumulated over `accumulation` parts of a batch, to save memory. Raises Diverged and CorruptCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [*network.parameters()]
@@ -93,9 +92,9 @@ def train(
                         raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch} of {steps_per_epoch}")
                     if on_step is not None:
                         on_step(step, steps)
-        measured = every_epoch or epoch == last
-        looked_at = images_at_once(recipe, accumulation)
-        reached = _right(average.network, validation, resolution, device, 1, looked_at) if measured else None
+        reached, at_once = None, images_at_once(recipe, accumulation)
+        if every_epoch or epoch == last:
+            reached = _right(average.network, validation, resolution, device, 1, at_once)
         seconds = time.perf_counter() - start
         history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
         if keep is not None and epoch < epochs:
@@ -107,19 +106,14 @@ def train(
 
 
 def images_at_once(recipe: Recipe, accumulation: int = 1) -> int:
-    """Images validated at a time: four times those trained on at a time, since no gradients are kept; 256 at most."""
+    """The batch size of a validation: four times that of a training, which keeps gradients; at most 256."""
     return min(256, max(1, 4 * recipe.batch // accumulation))
 
 
-def accuracy(network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256) -> float:
-    """The share of images of a split that the network, in evaluation mode, classes correctly."""
-    return top_accuracy(network, split, resolution, device, 1, batch)
-
-
-def top_accuracy(
-    network: nn.Module, split: Split, resolution: int, device: torch.device, top: int, batch: int = 256
+def accuracy(
+    network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256, top: int = 1
 ) -> float:
-    """The share of images whose class is among the `top` that the network finds most likely."""
+    """The share of images of a split whose class is among the `top` most likely, in evaluation mode."""
     return _right(network, Batches(split, device), resolution, device, top, batch)
 
 
@@ -144,7 +138,7 @@ def precision(device: torch.device) -> AbstractContextManager[object]:
 
 @lru_cache(maxsize=16)
 def has_bf16(device: torch.device) -> bool:
-    """Whether a device is a GPU that computes in bf16 itself: a T4 or an RTX 20 only emulates it, many times slower."""
+    """Whether a device is a GPU with bf16 units; older ones, such as a T4, emulate it many times slower."""
     return device.type == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
@@ -152,15 +146,11 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = recipe.bn_momentum
-    groups = _decayed(network, recipe.weight_decay)
+    weights = [each for each in network.parameters() if each.ndim > 1]
+    others = [each for each in network.parameters() if each.ndim <= 1]  # norms and biases, which do not decay
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     # As in the paper's code for TensorFlow: decay 0.9 and a large epsilon.
     return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum, foreach=True)
-
-
-def _decayed(network: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
-    """Groups of parameters: weights, which decay, and norms and biases, which do not."""
-    yield {"params": [each for each in network.parameters() if each.ndim > 1], "weight_decay": weight_decay}
-    yield {"params": [each for each in network.parameters() if each.ndim <= 1], "weight_decay": 0.0}

@@ -1,7 +1,7 @@
 """How a network is trained, as a value."""
 
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,7 +15,6 @@ _WORDS = {"optimizer": get_args(Optimizer), "schedule": get_args(Schedule)}
 
 
 def _number(default: float | None, low: float, high: float) -> Any:
-    """A field with a number from `low` to `high`."""
     return field(default=default, metadata={"limits": (low, high)})
 
 
@@ -24,11 +23,11 @@ class Recipe:
     """An optimizer with momentum, linear warm-up, a decay of the rate, and an average of the weights for evaluation.
 
     `rate` is the peak learning rate at `batch` images a step; `warmup` a share of all steps. `schedule` is cosine, or
-    exponential: times `decay` every `decay_epochs` epochs. `weight_decay` spares norms and biases; `ema` is the decay
-    of the weight average a step, reached gradually; `dropout` is on the classifier (None: 0.2 for networks like B0,
-    growing to 0.5 for those like B7), `drop_path` the stochastic depth of the last block (1603.09382).
-    `bn_momentum` is the share of a batch in the running statistics of batch norm. `zero_init` starts residual branches
-    and the classifier at zero (1706.02677, section 5.1). Raises QuantityError for a value out of range.
+    exponential: times `decay` every `decay_epochs` epochs. `weight_decay` is not for norms and biases; `ema` is the
+    decay of the weight average a step, reached gradually; `dropout` is before the classifier (None: 0.2 for networks
+    like B0, growing to 0.5 for those like B7), `drop_path` the stochastic depth of the last block (1603.09382).
+    `bn_momentum` is the share of a batch in the running statistics of batch norm; `zero_init` as in `network.build`.
+    Raises QuantityError for a value out of range.
     """
 
     batch: int = _number(64, 1, 65536)
@@ -58,7 +57,7 @@ class Recipe:
                 raise QuantityError(f"the recipe's {item.name} must be from {low:g} to {high:g}, got {value!r}")
 
     def rate_at(self, step: int, steps: int, steps_an_epoch: int = 1) -> float:
-        """The learning rate of step `step` (from 0) of `steps`."""
+        """The learning rate of a step (from 0) of `steps`."""
         warm = max(1, round(self.warmup * steps))
         if step < warm:
             return self.rate * (step + 1) / warm
@@ -102,15 +101,11 @@ SHORT = Recipe(
     augmentation=Augmentation(crop="resized", scale_min=0.35),
 )
 
-RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30)}
-"""Recipes by name, each with its epochs."""
+RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30)}  # recipes by name, each with its epochs
 
 
 def read_recipe(path: Path) -> tuple[Recipe, int | None]:
-    """Reads a TOML file with fields of a recipe and perhaps `epochs`; fields left out are those of `short`.
-
-    Raises RecipeError that names file and key.
-    """
+    """Reads a TOML file with fields of a recipe, by default those of `short`, and `epochs`; raises RecipeError."""
     try:
         values = read_toml(path)
     except (OSError, ValueError) as error:
@@ -129,7 +124,7 @@ def read_recipe(path: Path) -> tuple[Recipe, int | None]:
 
 
 def _checked(base: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, each of the type that `base` has there; whole numbers serve as numbers."""
+    """The values, checked to be fields of `base` and of their types; whole numbers are made floats where needed."""
     known = {item.name: getattr(base, item.name) for item in fields(base)}
     for name, value in values.items():
         if name == "norm_momentum":
@@ -142,8 +137,3 @@ def _checked(base: Any, values: dict[str, Any]) -> dict[str, Any]:
         elif type(value) is not wanted:
             raise RecipeError(f"{name} must be a {wanted.__name__}, got {value!r}")
     return values
-
-
-def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The fields for run.toml, without those that are None."""
-    return {name: value for name, value in asdict(recipe).items() if value is not None}

@@ -41,7 +41,7 @@ from effsearch.workflows.request import NO_TARGET, SearchRequest
 RUNGS = {"standard": (1, 2, 8)}
 """Of the presets whose first epochs tell which networks deserve the others (docs/search.md)."""
 
-TRIALS = {"quick": 24, "standard": 60, "prior": 200, "function": 50}
+TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else 60
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
 """Evaluators that train nothing, and what stands in place of an image set there."""
 
@@ -63,8 +63,6 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     """Says what would be searched and how, and how long that may take; raises EffsearchError as the search would."""
     request.check_limits()
     common.check_sampler(request)
-    if request.table is not None:
-        raise QuantityError("--dry-run is for trainings; a search of a table trains nothing: leave it out")
     if request.existing() is not None:
         raise QuantityError("--dry-run plans a new search: give another --run name, or leave out --resume")
     _, space, settings = _checked(request)
@@ -146,7 +144,8 @@ def _checked(request: SearchRequest) -> tuple[Path, Space, NasSettings]:
 
 
 def _trials(request: SearchRequest, settings: NasSettings) -> int:
-    return request.trials or TRIALS[settings.proxy.name if settings.evaluator == "training" else settings.evaluator]
+    kind = settings.proxy.name if settings.evaluator == "training" else settings.evaluator
+    return request.trials or TRIALS.get(kind, 60)
 
 
 def _new_settings(request: SearchRequest, space: Space) -> NasSettings:
@@ -214,7 +213,7 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
     images, started = None, None
     if stored.evaluator == "training":
         images, started = continue_on(request, run, manifest, wanted.data, wanted.proxy.resolution, listener)
-    trials = request.trials or manifest.limits.trials or TRIALS[stored.proxy.name]
+    trials = request.trials or manifest.limits.trials or _trials(request, stored)
     return run, NasProblem(space, stored, trials, profiler), images, started
 
 

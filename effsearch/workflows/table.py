@@ -33,6 +33,11 @@ def search_table(request: SearchRequest, listener: Listener, stopping: Callable[
     return common.run_session(_open(request, listener), listener, stopping)
 
 
+def refuse_plan(request: SearchRequest, listener: Listener) -> None:
+    """Raises QuantityError: there is nothing to plan."""
+    raise QuantityError("--dry-run is for trainings; a search of a table trains nothing: leave it out")
+
+
 def is_on_table(request: SearchRequest) -> bool:
     """Whether a table is to be searched, or a run that is to be continued, if there is one, is on a table."""
     existing = None if request.table is not None else request.existing()

@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,10 @@ from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
 from effsearch.text import counted, format_count
-from effsearch.training import Epoch, Recipe
-from effsearch.training.epoch import CorruptCheckpoint
+from effsearch.training import CorruptCheckpoint, Epoch, Recipe
 from effsearch.training.recipe import RECIPES, read_recipe
 from effsearch.workflows import common
-from effsearch.workflows.common import EpochListener, Listener, never
+from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
 from effsearch.workflows.named import plain_name, resolve
 from effsearch.workflows.request import TrainRequest
@@ -172,7 +172,7 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
     request, count = session.request, len(loaded.train)
     until = math.inf if request.seconds is None else time.monotonic() + request.seconds
     history: list[Epoch] = []
-    with listener.training(whole.epochs, count) as told, _TensorBoard(request.tensorboard, run) as board:
+    with listener.training(whole.epochs, count) as told, _tensorboard(request.tensorboard, run) as board:
 
         def on_step(step: int, steps: int) -> None:
             told.step(step, steps)
@@ -182,7 +182,7 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
         def on_epoch(epoch: Epoch) -> None:
             history.append(epoch)
             told.epoch(epoch)
-            board.epoch(epoch)
+            board(epoch)
             write_atomically(run.path / METRICS, metrics(history, count))
 
         def attempt(accumulation: int) -> TrainedNetwork:
@@ -259,30 +259,23 @@ def metrics(history: Sequence[Epoch], images: int) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-class _TensorBoard(EpochListener):
-    """Writes events for TensorBoard where that is wanted; raises RunError where it is not installed."""
+@contextmanager
+def _tensorboard(wanted: bool, run: Run) -> Iterator[Callable[[Epoch], None]]:
+    """Writes the epochs that it is told for TensorBoard, where that is wanted; raises RunError if it is missing."""
+    if not wanted:
+        yield lambda epoch: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise RunError("--tensorboard needs the package tensorboard: python -m pip install tensorboard") from None
+    with SummaryWriter(str(run.path / "tensorboard")) as writer:
 
-    def __init__(self, wanted: bool, run: Run) -> None:
-        self._writer: Any = None
-        if not wanted:
-            return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise RunError("--tensorboard needs the package tensorboard: python -m pip install tensorboard") from None
-        self._writer = SummaryWriter(str(run.path / "tensorboard"))
+        def write(epoch: Epoch) -> None:
+            writer.add_scalar("loss/train", epoch.loss, epoch.epoch)
+            writer.add_scalar("accuracy/validation", epoch.accuracy, epoch.epoch)
 
-    def __enter__(self) -> "_TensorBoard":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-    def epoch(self, epoch: Epoch) -> None:
-        if self._writer is not None:
-            self._writer.add_scalar("loss/train", epoch.loss, epoch.epoch)
-            self._writer.add_scalar("accuracy/validation", epoch.accuracy, epoch.epoch)
+        yield write
 
 
 def _announce(session: _Session, listener: Listener) -> None:

@@ -326,7 +326,9 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
 
     about = tomllib.loads((run_folder.path / "run.toml").read_text())
     create(tmp_path / "results", "none", about).ranking.write_text(to_csv([]))
-    create(tmp_path / "results", "partial", about | {"settings": {"target": 4e8}})
+    # Older than the first run, which is thus the latest.
+    created = about["run"] | {"created": "2025-01-01T00:00:00+00:00"}
+    create(tmp_path / "results", "partial", about | {"run": created, "settings": {"target": 4e8}})
     for name in ("empty", "empty.svg", "one/a", "single/a", "single/b"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("one/a/1", "single/a/1", "single/a/2", "single/a/3", "single/b/1"):

@@ -9,7 +9,7 @@ from toys import drive, new_run, settings, toy
 
 from effsearch.errors import RunError
 from effsearch.evaluation import Evaluation
-from effsearch.training.epoch import CorruptCheckpoint
+from effsearch.training import CorruptCheckpoint
 
 
 def keys(status) -> list[str]:

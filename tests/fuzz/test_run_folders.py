@@ -45,8 +45,8 @@ from effsearch.runs.settings import (
     from_document,
     to_document,
 )
+from effsearch.training import CorruptCheckpoint, Epoch
 from effsearch.training.checkpoint import history_of, pack
-from effsearch.training.epoch import CorruptCheckpoint, Epoch
 from effsearch.training.recipe import RECIPES
 
 # Matplotlib keeps what it knows of fonts in the user's cache, the first time.

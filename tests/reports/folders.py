@@ -14,9 +14,9 @@ from effsearch.coefficient_grid import CoefficientGrid, cells
 from effsearch.costs import cost
 from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking, to_csv
-from effsearch.runs.records import CANDIDATE, EVALUATION, Candidate, Record
+from effsearch.runs.records import Candidate, Record
 from effsearch.runs.storage import close_storage, open_storage
-from effsearch.runs.trial_store import STUDY
+from effsearch.runs.trial_store import CANDIDATE, EVALUATION, STUDY
 from effsearch.scaling import Coefficients, grow, one_axis
 
 PROXY = {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 4, "train_images": 4000, "validation_images": 4000}

@@ -18,9 +18,8 @@ from toys import drive, new_run, settings
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
-from effsearch.runs.records import CANDIDATE
 from effsearch.runs.storage import check_free, describe, stored, without_password
-from effsearch.runs.trial_store import TrialStore
+from effsearch.runs.trial_store import CANDIDATE, TrialStore
 
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
 
