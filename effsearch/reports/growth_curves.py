@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from effsearch.architecture import Architecture
+from effsearch.costs import cost
 from effsearch.reports.ranking_table import interval, noise_line
 from effsearch.reports.summary import captions, counts_line
 from effsearch.reports.text_table import Columns, TextTable, cell, console
@@ -23,11 +24,13 @@ CURVES_CAPTION = (
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A network of a curve with its row of the ranking, or None where it was not trained."""
+    """A network of a curve: its FLOPs, their ratio to the baseline's, and its row of the ranking if it was trained."""
 
     curve: str
     by: Multipliers
     architecture: Architecture
+    flops: int
+    ratio: float
     row: Row | None
 
     @property
@@ -38,8 +41,14 @@ class CurvePoint:
 def curve_points(settings: CurvesSettings, rows: Sequence[Row]) -> list[CurvePoint]:
     """All points of all curves of a run."""
     known = {row.key: row for row in rows if row.accuracy is not None}
-    grown = [(curve.name, by, grow(settings.architecture, by)) for curve in settings.curves for by in curve.points]
-    return [CurvePoint(name, by, network, known.get(network.key)) for name, by, network in grown]
+    found = []
+    for curve in settings.curves:
+        for by in curve.points:
+            network = grow(settings.architecture, by)
+            flops = cost(network, classes=settings.classes).flops
+            measured = flops, flops / settings.score.target, known.get(network.key)
+            found.append(CurvePoint(curve.name, by, network, *measured))
+    return found
 
 
 def curves_table(points: Sequence[CurvePoint], noise: Noise | None) -> TextTable:
@@ -52,13 +61,14 @@ def curves_table(points: Sequence[CurvePoint], noise: Noise | None) -> TextTable
         ("r", "r", lambda point: f"{point.by.resolution:.3g}"),
         ("layers", "r", lambda point: f"{point.architecture.layers}"),
         ("input", "r", lambda point: f"{point.architecture.resolution} px"),
-        ("FLOPs", "r", lambda point: format_count(point.row.flops) if point.row else ""),
-        ("F/F0", "r", lambda point: f"x {point.row.target_ratio:.2f}" if point.row else ""),
+        ("FLOPs", "r", lambda point: format_count(point.flops)),
+        ("F/F0", "r", lambda point: f"x {point.ratio:.2f}"),
         ("acc %", "r", lambda point: cell(point.accuracy, ".1f", 100)),
         ("+- (n)", "r", lambda point: interval(point.row, noise)),
         ("gain", "r", lambda point: _gain(point.accuracy, base)),
     )
-    return TextTable.of(columns, points)
+    trained = any(point.row for point in points)
+    return TextTable.of(columns if trained else columns[:-3], points)
 
 
 def _gain(accuracy: float | None, base: float | None) -> str:

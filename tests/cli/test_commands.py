@@ -138,6 +138,29 @@ def test_a_grid_is_planned_without_training(effsearch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            "nas --target-flops 8M --space tiny --proxy-resolution 32 --trials 6",
+            ("space tiny: ", "6 architectures on ", "the best 3", "in all, from a short measurement"),
+        ),
+        (
+            "curves --axes depth,width --no-under --points 1,2 --proxy-resolution 32",
+            ("what b0 grows into", "x 2.03", "2 curves through 3 distinct networks", "from a short measurement"),
+        ),
+        ("nas --target-flops 300M --evaluator prior", ("200 architectures", "nothing is trained")),
+    ],
+)
+def test_a_plan_says_what_would_be_done_and_writes_nothing(effsearch, tmp_path, command, said):
+    code, out, err = effsearch(*command.split(), "--dry-run")
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    for part in said:
+        assert part in text
+    assert not list(tmp_path.iterdir())
+
+
 def test_show_prints_table_csv_json_and_markdown(effsearch, run_folder):
     code, out, _ = effsearch("show")
     assert code == 0
