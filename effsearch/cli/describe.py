@@ -141,7 +141,7 @@ def compare(
 ) -> None:
     """Print a table of the paper with what the networks cost here."""
     from effsearch.published import IMAGENET, SCALED
-    from effsearch.reports import architecture_tables as tables
+    from effsearch.reports import paper_tables as tables
     from effsearch.reports.text_table import TextTable, print_table
 
     if check and table is not PublishedTable.imagenet:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.reports.architecture_tables import IMAGENET_CAPTION, SCALING_CAPTION
+from effsearch.reports.paper_tables import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import check_name, create
 from effsearch.runs.ranking import to_csv
 from effsearch.space import locate
