@@ -3,9 +3,9 @@
     224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16_se0.25-ir_r2_k3_s2_e6_c24_se0.25-head_c1280-silu
 
 A stage is a block string as timm writes it: operator, r layers, k kernel, s stride of the first layer, e expansion,
-c output channels, se squeeze-and-excitation ratio. `operators` has the codes. An expansion of 1 has no expanding
-convolution, as MBConv1 in the paper (1905.11946, table 1). A stem may end with a max pool (stem_k7_s2_c64_pool), and
-head_c0 is no head: the last stage is pooled and classified. timm has no code for a bottleneck.
+c output channels, se squeeze-and-excitation ratio. Operator codes, in `operators`, are timm's and bn for a bottleneck.
+An expansion of 1 means no expansion convolution, as MBConv1 in the paper (1905.11946, table 1). A stem may end with a
+max pool (stem_k7_s2_c64_pool). head_c0 means no head convolution: the last stage is pooled and classified.
 """
 
 import hashlib
@@ -16,8 +16,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 from effsearch.errors import EffsearchError, NotationError, listed
-from effsearch.operators import OP_OF_CODE, OPERATORS, Op, Operator, Part, Shortcut
-from effsearch.operators import OPS as OPS
+from effsearch.operators import OP_OF_CODE, OPERATORS, OPS, Op, Operator, Part, Shortcut
 
 Activation = Literal["silu", "relu", "relu6", "hardswish"]
 
@@ -27,11 +26,11 @@ STRIDES = (1, 2)
 MOST_CHANNELS = 16384
 MOST_LAYERS = 1000
 MOST_EXPANSION = 32
-RESOLUTIONS = (8, 8192)
+RESOLUTIONS = (8, 8192)  # the lowest and the highest, in px
 
 
 class Allowed(NamedTuple):
-    """Which values a field may have, and how an error states it."""
+    """A test for the values of a field, and its wording in an error: "NAME must be `words`"."""
 
     test: Callable[[Any], bool]
     words: str
@@ -68,12 +67,13 @@ ALLOWED = {
 _POOL, _HEAD = _among((False, True)), _whole(0, MOST_CHANNELS)
 
 STEM_FIELDS = ("kernel", "stride", "channels")
-STAGE_FIELDS = ("op", "kernel", "stride", "expansion", "channels", "layers", "se_ratio")  # in the order of Stage's
+# In the order of Stage's fields.
+STAGE_FIELDS = ("op", "kernel", "stride", "expansion", "channels", "layers", "se_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """The first convolution, 3 channels in and `channels` out, and with `pool` a max pool of 3x3 and stride 2."""
+    """The first convolution, from 3 to `channels` channels; with `pool`, a 3x3 max pool of stride 2 follows."""
 
     channels: int
     kernel: int = 3
@@ -91,10 +91,10 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`layers` equal blocks of `channels` channels, the first with `stride`, the others with stride 1.
+    """`layers` equal blocks with `channels` output channels, the first with `stride`, the others with stride 1.
 
-    A block's middle has `expansion` times its input channels; in a bottleneck it has `channels` / `expansion`.
-    `se_ratio` is relative to the input channels; 0 means no squeeze-and-excitation.
+    Inside, a block has `expansion` times its input channels; a bottleneck has `channels` / `expansion`. `se_ratio` is
+    relative to the input channels; 0 means no squeeze-and-excitation.
     Raises NotationError for a value out of range.
     """
 
@@ -116,30 +116,30 @@ class Stage:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts of each block, without the projection that its shortcut may have."""
+        """The layers on the main path of each block; a projection on its shortcut is not among them."""
         return self.operator.parts if self.se_ratio else self.operator.plain_parts
 
-    def middle(self, channels: int) -> int:
-        """The channels within a block that gets `channels`."""
+    def middle(self, in_channels: int) -> int:
+        """The channels inside a block with these input channels (the expanded ones, or those of a bottleneck)."""
         by_output = self.operator.expansion == "output"
-        return max(1, self.channels // self.expansion) if by_output else channels * self.expansion
+        return max(1, self.channels // self.expansion) if by_output else in_channels * self.expansion
 
-    def widths(self, channels: int) -> tuple[int, int, int]:
-        """The channels of input, middle and output of a block that gets `channels`."""
-        return channels, self.middle(channels), self.channels
+    def widths(self, in_channels: int) -> tuple[int, int, int]:
+        """The channels of a block's input, middle and output."""
+        return in_channels, self.middle(in_channels), self.channels
 
-    def shortcut(self, channels: int, stride: int) -> Shortcut:
-        """The shortcut of one block; one that keeps the shape of its input needs no projection."""
+    def shortcut(self, in_channels: int, stride: int) -> Shortcut:
+        """The shortcut of one block; it needs no projection where input and output have one shape."""
         kind = self.operator.shortcut
-        if stride == 1 and channels == self.channels:
+        if stride == 1 and in_channels == self.channels:
             return "none" if kind == "none" else "identity"
         return "projection" if kind == "projection" else "none"
 
     def canonical(self) -> "Stage":
-        """The one spelling of this stage: MBConv1 is separable, a fused block without expansion a convolution.
+        """The stage that stands for all that build the same blocks, so that equal networks compare equal.
 
-        An operator without squeeze-and-excitation has a ratio of 0. Of the expansions that leave a bottleneck the same
-        middle, it is the largest.
+        With expansion 1, mbconv becomes separable and fused becomes conv. A `se_ratio` that the operator ignores
+        becomes 0. Several expansions may round to the same channels inside a bottleneck: the largest is taken.
         """
         op = (self.operator.unexpanded if self.expansion == 1 else None) or self.op
         operator, expansion = OPERATORS[op], self.expansion
@@ -147,8 +147,8 @@ class Stage:
             expansion = 1
         elif operator.expansion == "output":
             expansion = min(MOST_EXPANSION, self.channels // self.middle(self.channels))
-        excited = len(operator.parts) > len(operator.plain_parts)
-        se_ratio = float(self.se_ratio) if excited else 0.0
+        may_have_se = len(operator.parts) > len(operator.plain_parts)
+        se_ratio = float(self.se_ratio) if may_have_se else 0.0
         if (op, expansion, se_ratio) == (self.op, self.expansion, self.se_ratio):
             return self
         return replace(self, op=op, expansion=expansion, se_ratio=se_ratio)
@@ -162,7 +162,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem, stages and a head of `head` channels (0: no head) before the classifier, at an input resolution in px.
+    """A stem, stages and a 1x1 convolution to `head` channels (0: none) before the classifier; `resolution` is in px.
 
     Stages are brought to their canonical form, so that two equal architectures compare equal.
     """
@@ -190,13 +190,13 @@ class Architecture:
         return sum(stage.layers for stage in self.stages)
 
     @property
-    def features(self) -> int:
-        """The channels that are pooled and classified."""
+    def feature_channels(self) -> int:
+        """The number of features that the classifier gets."""
         return self.head or self.stages[-1].channels
 
     @property
     def channels(self) -> int:
-        """The sum of the output channels of stem, stages and head: what a multiplier of width grows."""
+        """The output channels of stem, stages and head added up: one number for the width of the network."""
         return self.stem.channels + sum(stage.channels for stage in self.stages) + self.head
 
     @cached_property
@@ -206,7 +206,7 @@ class Architecture:
 
     @cached_property
     def key(self) -> str:
-        """Ten hexadecimal digits that equal networks share, however their layers are divided into stages."""
+        """Identifies the network, however its layers are divided into stages: ten hexadecimal digits of a hash."""
         return hashlib.sha256(self._join(_merged(self.stages)).encode()).hexdigest()[:10]
 
     def _join(self, stages: Sequence[Stage]) -> str:
@@ -224,12 +224,12 @@ class Architecture:
             stages = tuple(Stage(**row) for row in values["stages"])
             return cls(**{**values, "stem": Stem(**values["stem"]), "stages": stages})
         except (TypeError, KeyError, AttributeError, ValueError) as error:
-            # Python's message quotes a wrong key with its line breaks; an error of ours is one line.
+            # A wrong key may have line breaks, which Python's message repeats; an error of ours is one line.
             raise NotationError(f"not an architecture in dict form: {' '.join(str(error).split())}") from None
 
 
 def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
-    """The stages, with each that only continues the one before joined to it."""
+    """The stages, where neighbours whose blocks are equal (and the second has stride 1) are joined to one."""
     merged = [stages[0]]
     for stage in stages[1:]:
         last = merged[-1]
@@ -245,7 +245,7 @@ _SHAPE = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
 
 
 def parse(notation: str) -> Architecture:
-    """Reads a notation; raises NotationError that names the part which is wrong."""
+    """Reads a notation; raises NotationError that names the wrong part."""
     if notation.strip().count("-") < 4:
         raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {_SHAPE}")
     first, stem, *rows, head, activation = notation.strip().split("-")
@@ -278,7 +278,7 @@ def parse_stage(text: str) -> Stage:
 
 
 def _fields(text: str, name: str, required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The numbers of NAME_k3_s2... by letter: whole numbers but for se."""
+    """The numbers of a text such as `name`_k3_s2_se0.25 by letter, all of them whole numbers but for se."""
     head, *tokens = text.split("_")
     fields: dict[str, Any] = {}
     for token in tokens:

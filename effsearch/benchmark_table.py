@@ -1,4 +1,4 @@
-"""A benchmark table: networks that are trained already, each with its decisions, its accuracy and its cost."""
+"""A benchmark table: networks trained beforehand, each with its choice for every decision, accuracy and cost."""
 
 import hashlib
 import random
@@ -11,15 +11,15 @@ from operator import ne
 from effsearch.errors import SpaceError
 from effsearch.space import Decision, FieldValues, Value, Values, mutated
 
-NEAREST = 32  # how many rows of a pool are taken to be the neighbours of one
+NEAREST = 32  # neighbours that a row of a pool has
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One network of a table: its decisions as a notation, accuracy (a fraction), FLOPs and parameters.
+    """One network of a table: its choices as a notation, accuracy (a fraction), FLOPs and parameters.
 
-    `deviation` is that of the accuracy between trainings, where the table has it; `predicted` says that no row has
-    this network.
+    `deviation` is the standard deviation of the accuracy between trainings, if known. If `predicted`, the table lacks
+    the network, and its measurements are predictions.
     """
 
     notation: str
@@ -31,7 +31,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Ten hexadecimal digits that name the decisions."""
+        """Identifies the network: ten hexadecimal digits of a hash of its notation."""
         return hashlib.sha256(self.notation.encode()).hexdigest()[:10]
 
 
@@ -39,8 +39,8 @@ class Entry:
 class Quality:
     """How well a measurement is predicted for a row that is left out of the fit.
 
-    `error` is the root mean square, of accuracy as a fraction and of FLOPs and params relative; `tau` is Kendall's rank
-    correlation; `rows` were left out, one at a time.
+    `error` is the root mean square error: for accuracy the absolute one, for FLOPs and params relative to the true
+    value. `tau` is Kendall's rank correlation. So many `rows` were left out, one at a time.
     """
 
     measurement: str
@@ -51,9 +51,9 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The networks that may be searched: all combinations of the choices, or with `pool` those of `entries` alone.
+    """The networks that may be searched: all combinations of the choices, or with `pool` only those in `entries`.
 
-    `entries` gives each by its values, in the order of the decisions.
+    A key of `entries` (a row) has the choices in the order of the decisions; `Values` have them by name.
     """
 
     name: str
@@ -75,16 +75,16 @@ class Table:
         return tuple(decision.name for decision in self.decisions)
 
     def decode(self, values: Mapping[str, Value]) -> Entry:
-        """The network that takes these values; raises SpaceError if the table has none."""
+        """The network with these values; raises SpaceError if the table has none."""
         try:
             return self.entries[tuple(values[name] for name in self._names)]
         except KeyError:
             raise SpaceError(f"table {self.name} has no row {notation(values)}") from None
 
     def decode_all(self, points: Sequence[Mapping[str, Value]]) -> list[Entry | None]:
-        """The networks that take these values, and None where there is none."""
+        """The network of each point, or None where the table has none."""
         rows = [tuple(point[name] for name in self._names) for point in points]
-        if prepare := getattr(self.entries, "prepare", None):
+        if prepare := getattr(self.entries, "prepare", None):  # `engine.completion.Predictions` predicts in batches.
             prepare(rows)
         return [self.entries.get(row) for row in rows]
 
@@ -93,7 +93,7 @@ class Table:
         return self.decode(self.encode(text))
 
     def encode(self, text: str) -> Values:
-        """The values that a notation names; raises SpaceError for a notation of other decisions or choices."""
+        """The values of a notation; raises SpaceError where it has other decisions or choices than the table."""
         parts = dict(part.partition("=")[::2] for part in text.split(","))
         try:
             return {
@@ -109,13 +109,13 @@ class Table:
         return {decision.name: rng.choice(decision.choices) for decision in self.decisions}
 
     def mutate(self, values: Mapping[str, Value], changes: int, rng: random.Random) -> Values:
-        """The values with `changes` of the decisions taken otherwise; in a pool, one of the nearest rows."""
+        """The values with `changes` decisions changed; in a pool, one of the nearest rows."""
         if self.pool:
             return self._values(rng.choice(self._nearest(values)[: 4 * changes] or self._rows))
         return mutated(self.decisions, values, changes, rng)
 
     def neighbours(self, values: Mapping[str, Value]) -> Iterator[Values]:
-        """All values that differ in one decision; in a pool, the nearest rows, the nearest first."""
+        """All that differ from the values in one decision; in a pool, the nearest rows, nearest first."""
         if self.pool:
             yield from map(self._values, self._nearest(values))
             return
@@ -132,6 +132,7 @@ class Table:
         return dict(zip(self._names, row, strict=True))
 
     def _nearest(self, values: Mapping[str, Value]) -> list[FieldValues]:
+        """The rows that differ from the values in the fewest decisions."""
         here = tuple(values[name] for name in self._names)
         if here not in self._near:
             others = [row for row in self._rows if row != here]
@@ -140,7 +141,7 @@ class Table:
 
 
 def notation(values: Mapping[str, Value]) -> str:
-    """The decisions on one line: kernel=3,layers=2."""
+    """The values on one line: kernel=3,layers=2."""
     return ",".join(f"{spell(name)}={spell(value)}" for name, value in values.items())
 
 

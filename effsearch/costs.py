@@ -75,7 +75,7 @@ def stage_costs(
         rows.append(StageCost(operator, side, channels, stage.layers, Cost(*values)))
     head = Cost(*_head(architecture.head, channels, out, classes))
     operator = f"{'Conv1x1 & ' if architecture.head else ''}Pooling & FC"
-    return (*rows, StageCost(operator, out, architecture.features, 1, head))
+    return (*rows, StageCost(operator, out, architecture.feature_channels, 1, head))
 
 
 def biases(architecture: Architecture, classes: int = 1000) -> int:

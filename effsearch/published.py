@@ -47,7 +47,7 @@ class Scaled:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class TorchvisionNetwork:
     """A network of torchvision with its count by fvcore (convolutions and linear layers) at `resolution` px."""
 
     name: str
@@ -70,12 +70,12 @@ class Classifier:
     params_ratio: str
     flops: str | None
     flops_ratio: str | None
-    network: Architecture | Foreign | None = None
+    network: Architecture | TorchvisionNetwork | None = None
 
     @property
     def measured(self) -> Measured | None:
         """The cost of `network` at the published input resolution, or None."""
-        if isinstance(self.network, Foreign):
+        if isinstance(self.network, TorchvisionNetwork):
             return Measured(self.network.flops, self.network.params, self.network.resolution, "fvcore")
         return measure(self.network) if self.network else None
 
@@ -87,7 +87,7 @@ def _scaled(row: dict[str, Any]) -> Scaled:
 
 def _classifier(row: dict[str, Any]) -> Classifier:
     ours, theirs = row.pop("ours", None), row.pop("torchvision", None)
-    network = find(ours) if ours is not None else None if theirs is None else Foreign(**theirs)
+    network = find(ours) if ours is not None else None if theirs is None else TorchvisionNetwork(**theirs)
     return Classifier(**{"flops": None, "flops_ratio": None, **row}, network=network)
 
 

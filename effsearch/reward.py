@@ -13,7 +13,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Measure = Literal["flops", "params", "latency"]
 SYMBOLS: dict[Measure, str] = {"flops": "F", "params": "P", "latency": "LAT"}
 RATIOS: dict[Measure, str] = {measure: f"{symbol}/T" for measure, symbol in SYMBOLS.items()}  # cost over target
-NAMES: dict[Measure, str] = {"flops": "FLOPs", "params": "parameters", "latency": "latency"}
+MEASURE_NAMES: dict[Measure, str] = {"flops": "FLOPs", "params": "parameters", "latency": "latency"}
 
 
 class Costed(Protocol):
@@ -33,7 +33,7 @@ def format_cost(value: float, measure: Measure) -> str:
     """A cost with its unit: 385.8M FLOPs, 5.289M parameters, 20.3 ms."""
     if measure == "latency":
         return format_latency(value)
-    return f"{format_count(value)} {NAMES[measure]}"
+    return f"{format_count(value)} {MEASURE_NAMES[measure]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Reward:
     def span(self, window: tuple[float, float] | None) -> str:
         """The costs of a window of factors of the target, with their unit."""
         if window is None:
-            return f"any {NAMES[self.measure]}"
+            return f"any {MEASURE_NAMES[self.measure]}"
         low, high = (format_cost(factor * self.target, self.measure) for factor in window)
         return f"{low.removesuffix(' ' + high.partition(' ')[2])} to {high}"
 

@@ -251,8 +251,8 @@ def check_points(points: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted({1.0, *points}))
 
 
-def one_axis(axes: tuple[str, ...], points: tuple[float, ...] = POINTS) -> list[Curve]:
-    """Figure 3: each axis alone; raises QuantityError for an unknown axis."""
+def axis_curves(axes: tuple[str, ...], points: tuple[float, ...] = POINTS) -> list[Curve]:
+    """Figure 3: a curve along each axis alone; raises QuantityError for an unknown axis."""
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown or not axes:
         raise QuantityError(f"axes must be of {listed(AXES)}, got {listed(unknown) or 'none'}")
@@ -264,8 +264,8 @@ def _along(axis: str, point: float) -> Multipliers:
     return Multipliers(**{axis: point if axis == "depth" else math.sqrt(point)})
 
 
-def width_under(points: tuple[float, ...] = POINTS) -> list[Curve]:
-    """Figure 4: width under other depths and resolutions."""
+def width_curves(points: tuple[float, ...] = POINTS) -> list[Curve]:
+    """Figure 4: a curve along width at each of several fixed depths and resolutions."""
     grown = check_points(points)
     return [
         Curve(f"width at d={d:g}, r={r:g}", tuple(Multipliers(d, math.sqrt(point), r) for point in grown))

@@ -1,4 +1,4 @@
-"""`effsearch describe`, `latency` and `compare`: what networks cost, how long they take, and what the paper prints."""
+"""`effsearch describe`, `latency` and `compare`: FLOPs and parameters, measured latency, and the paper's tables."""
 
 import json
 from dataclasses import asdict
@@ -65,18 +65,18 @@ def _print(architecture: Architecture, name: str, side: int, classes: int, total
 
 
 def _recount_network(architecture: Architecture, side: int, classes: int, total: Cost, quiet: bool) -> None:
-    """Exits with status 1 if the closed form and the built network differ: that would be our mistake."""
+    """Counts the built network by fvcore; exits with status 1 if `total`, computed from the notation, differs."""
     from effsearch.network import build
     from effsearch.network.count import count
 
-    counted = count(build(architecture, classes), side)
-    agree = counted.flops == total.flops and counted.params == total.params
-    others = {name: flops for name, flops in counted.operators.items() if name not in ("conv", "linear")}
+    recount = count(build(architecture, classes), side)
+    agree = recount.flops == total.flops and recount.params == total.params
+    others = {name: flops for name, flops in recount.operators.items() if name not in ("conv", "linear")}
     lines = [
         f"check: closed form {total.flops:,} FLOPs, {total.params:,} parameters",
-        f"       fvcore      {counted.flops:,} FLOPs (conv + linear), {counted.params:,} parameters: "
+        f"       fvcore      {recount.flops:,} FLOPs (conv + linear), {recount.params:,} parameters: "
         + ("they agree" if agree else "THEY DIFFER"),
-        f"       fvcore's own total is {sum(counted.operators.values()):,}, since it adds "
+        f"       fvcore's own total is {sum(recount.operators.values()):,}, since it adds "
         + ", ".join(f"{name} {flops:,}" for name, flops in others.items()),
         f"       torch.utils.flop_counter counts multiplies and adds apart: {2 * total.flops:,}",
     ]
@@ -93,7 +93,7 @@ def latency(
         str, plain("cpu or cuda.", metavar="DEVICE", autocompletion=opt.completing(("cpu", "cuda")))
     ] = "cpu",
     batch: Annotated[int, plain("Images at a time.", metavar="N")] = 1,
-    threads: Annotated[int, plain("Of a CPU.", metavar="N")] = 1,
+    threads: Annotated[int, plain("CPU threads.", metavar="N")] = 1,
     resolution: opt.Side = None,
     classes: opt.Classes = 1000,
     format_: opt.FormatOption = Format.table,
@@ -117,7 +117,7 @@ def latency(
         return
     where = conditions.name or f"{counted(threads, 'thread')} of the CPU, float32"
     captions = (
-        f"ms a batch of {batch}, random weights, evaluation mode, {where}, nothing else on purpose beside it",
+        f"ms a batch of {batch}, random weights, evaluation mode, {where}, no training beside it",
         "MiB: the peak of memory that the network adds to its process; GFLOPs/s: 1e9 multiply-adds a second",
         CONVENTION,
     )
@@ -125,7 +125,7 @@ def latency(
 
 
 class PublishedTable(StrEnum):
-    """A published table."""
+    """A table of the paper."""
 
     scaling = "scaling"
     imagenet = "imagenet"
@@ -161,18 +161,18 @@ def compare(
 
 
 def _recount_published(quiet: bool) -> None:
-    """Exits with status 1 if fvcore now counts something else."""
+    """Counts torchvision's networks by fvcore; exits with status 1 if `published.toml` has other numbers."""
     from effsearch.network.count import count_torchvision
-    from effsearch.published import IMAGENET, Foreign
+    from effsearch.published import IMAGENET, TorchvisionNetwork
 
-    typer.echo("check: fvcore (conv + linear) counts in torchvision's", err=quiet)
+    typer.echo("check: fvcore (conv + linear) counts torchvision's networks", err=quiet)
     agree = True
-    for foreign in (row.network for row in IMAGENET if isinstance(row.network, Foreign)):
-        counted = count_torchvision(foreign.name, foreign.resolution)
-        same = (counted.flops, counted.params) == (foreign.flops, foreign.params)
+    for known in (row.network for row in IMAGENET if isinstance(row.network, TorchvisionNetwork)):
+        recount = count_torchvision(known.name, known.resolution)
+        same = (recount.flops, recount.params) == (known.flops, known.params)
         agree = agree and same
-        verdict = "they agree" if same else f"THE TABLE HAS {foreign.flops:,}, {foreign.params:,}"
-        where = f"{foreign.name}, {foreign.resolution} px"
-        typer.echo(f"  {where}: {counted.flops:,} FLOPs, {counted.params:,} params: {verdict}", err=quiet)
+        verdict = "they agree" if same else f"THE TABLE HAS {known.flops:,}, {known.params:,}"
+        where = f"{known.name}, {known.resolution} px"
+        typer.echo(f"  {where}: {recount.flops:,} FLOPs, {recount.params:,} params: {verdict}", err=quiet)
     if not agree:
         raise typer.Exit(1)

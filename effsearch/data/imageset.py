@@ -15,8 +15,8 @@ Labels = npt.NDArray[np.int64]
 class Split:
     """Some images of an image set.
 
-    `pixels` (M, H, W, 3) is a read-only memory-mapped array that several splits may share, `rows` (N,) says which of
-    its images belong to this split, and `labels` (N,) are their classes, in the order of `rows`.
+    `pixels` (M, H, W, 3) is a read-only memory-mapped array that several splits may share, `rows` (N,) are the indices
+    of this split's images in it, and `labels` (N,) are their classes, in the order of `rows`.
     """
 
     pixels: Pixels
@@ -53,7 +53,7 @@ TEST_SEED = 20190528  # the day arXiv:1905.11946 appeared; never an option, so t
 
 
 def hold_out(labels: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Marks about `share` of each class, with at least one image marked and one not: (N,) bool.
+    """A stratified random split: marks about `share` of each class, with at least one marked and one not: (N,) bool.
 
     Raises DataError where a class has a single image.
     """
@@ -66,7 +66,7 @@ def hold_out(labels: Labels, share: float, seed: int) -> npt.NDArray[np.bool_]:
 
 
 def subset(split: Split, count: int | None, seed: int) -> Split:
-    """`count` images of a split, each class in proportion to its size; all of them if `count` is None or is too large.
+    """A stratified random subset of `count` images; the whole split if `count` is None or too large.
 
     The same seed gives the same images, and a smaller subset lies within every larger one. No class is left out
     unless there are fewer images than classes. Raises DataError for a count below 1.
@@ -87,7 +87,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> Labels:
 
 
 def _ranks(labels: Labels, seed: int) -> tuple[Labels, Labels]:
-    """Random ranks of each image within its class and among all: (N,) and (N,)."""
+    """Ranks of the images, from 0, in one random order: within the class, and among all: (N,) and (N,)."""
     order = np.random.default_rng(seed).permutation(len(labels))
     places = np.empty_like(order)
     places[order] = np.arange(len(labels))

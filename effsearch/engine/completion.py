@@ -14,15 +14,15 @@ from effsearch.errors import TableError
 from effsearch.evaluation.tables import Listing
 from effsearch.space import FieldValues
 
-FITTED = 400  # rows that the hyperparameters of a predictor are fitted to
-MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}  # rows it is conditioned on: the cost grows with their cube
-BATCH, ALL = 1000, 100_000  # rows predicted together, and combinations up to which all are predicted beforehand
-LEAST_ROWS = 20  # rows without which there is nothing to fit
+FITTED = 400  # the hyperparameters are fitted to this many random rows at most
+MOST = {"accuracy": 4000, "flops": 2500, "params": 2500}  # rows to condition on, at most: time grows with their cube
+BATCH, ALL = 1000, 100_000  # rows predicted together; size of a space up to which all are predicted beforehand
+LEAST_ROWS = 20  # with fewer rows a table is not completed
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predicts a measurement of any combination of choices, or its logarithm, and clips it to `low` and `high`."""
+    """Predicts one measurement, clipped to `low`..`high`; `posterior` has it, or its logarithm, standardised."""
 
     encoding: Encoding
     posterior: Posterior
@@ -36,13 +36,13 @@ class Predictor:
         return self._measurements(self.posterior.mean(Points.of(codes)))
 
     def _measurements(self, standard: Array) -> Array:
-        """What standardised values are of."""
+        """Undoes the standardisation, and the logarithm if there is one."""
         found = standard * self.spread + self.centre
         return np.asarray(np.clip(np.exp(found) if self.logarithm else found, self.low, self.high))
 
     @property
     def leave_one_out(self) -> tuple[Array, Array]:
-        """The prediction of each row from all others, and its measurement."""
+        """Of each row that the posterior is conditioned on: its prediction from all others, and its measurement."""
         return self._measurements(self.posterior.leave_one_out()), self._measurements(self.posterior.values)
 
     def error(self, relative: bool) -> float:
@@ -53,7 +53,7 @@ class Predictor:
 
 @dataclass
 class Predictions(Mapping[FieldValues, Entry]):
-    """An entry for each combination of choices: its row if there is one, else a prediction made when asked for."""
+    """Maps every combination of choices to its entry: the table's if it has one, else a prediction, kept in `found`."""
 
     listing: Listing
     predictors: Mapping[str, Predictor]
@@ -84,7 +84,7 @@ class Predictions(Mapping[FieldValues, Entry]):
         return self.found[row]
 
     def prepare(self, rows: Iterable[FieldValues]) -> None:
-        """Predicts many rows together, in a fraction of the time that one after another takes."""
+        """Predicts the missing ones of these rows in batches, much faster than one at a time."""
         entries = self.listing.table.entries
         missing = [row for row in rows if row not in entries and row not in self.found]
         for start in range(0, len(missing), BATCH):
@@ -99,7 +99,7 @@ class Predictions(Mapping[FieldValues, Entry]):
 
 
 def complete(listing: Listing) -> tuple[Table, list[Quality]]:
-    """The table with all combinations, and how well they are predicted; raises TableError for too few rows."""
+    """The table with missing rows predicted, and how good predictions are; raises TableError for too few rows."""
     table = listing.table
     if table.size < LEAST_ROWS:
         raise TableError(
@@ -125,7 +125,7 @@ def complete(listing: Listing) -> tuple[Table, list[Quality]]:
 
 
 def _train(encoding: Encoding, codes: Array, column: Array, name: str) -> Predictor:
-    """Counts add up in some spaces and multiply in others: on a few rows both a count and its logarithm are tried."""
+    """Fits one measurement; FLOPs and params, which may be products, also as logarithms, if that predicts better."""
     order = np.random.default_rng(0).permutation(len(column))
     few, many = codes[order[:FITTED]], codes[order[: MOST[name]]]
     accuracy = name == "accuracy"

@@ -48,7 +48,7 @@ def build(
         parts.append(nn.Sequential(*blocks))
     if architecture.head:
         parts.append(layer(channels, architecture.head, 1))
-    network = Network(nn.Sequential(*parts), architecture.features, classes, dropout)
+    network = Network(nn.Sequential(*parts), architecture.feature_channels, classes, dropout)
     network.apply(_initialise)
     if zero_init:
         _zero_init(network)

@@ -1,4 +1,4 @@
-"""Weights with the notation of their network, in one safetensors file without code, and weights of torchvision."""
+"""Weights files: safetensors with the notation and classes in the metadata. Also loads weights made by torchvision."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +14,12 @@ from effsearch.architecture import Architecture, parse
 from effsearch.errors import NotationError, WeightsError
 from effsearch.network.build import Network, build
 
-LARGEST_STATE_DICT = 8 << 30
+LARGEST_STATE_DICT = 8 << 30  # bytes
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file: the architecture at its input resolution, class names, and how it was trained, if it was."""
+    """What a weights file holds; `trained` is a sentence on how it was trained, empty for initial weights."""
 
     architecture: Architecture
     classes: tuple[str, ...]
@@ -27,26 +27,27 @@ class Weights:
     trained: str = ""
 
     def network(self) -> Network:
+        """The network with these weights, in evaluation mode."""
         made = build(self.architecture, len(self.classes), dropout=0.0, drop_path=0.0)
         made.load_state_dict(dict(self.tensors))
         return made.eval()
 
 
 def untrained(architecture: Architecture, classes: int, seed: int = 0) -> Weights:
-    """Initial weights, with numbers for names of classes."""
+    """Random initial weights; the classes are named "0", "1", and so on."""
     torch.manual_seed(seed)
     return Weights(architecture, tuple(map(str, range(classes))), build(architecture, classes).state_dict())
 
 
 def pack_weights(network: Network, architecture: Architecture, classes: Sequence[str], trained: str = "") -> bytes:
-    """The bytes of a weights file."""
+    """The contents of a weights file, as bytes."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     about = {"notation": architecture.notation, "classes": json.dumps(list(classes)), "trained": trained}
     return save(tensors, metadata={"format": "pt", **about})
 
 
 def read_weights(path: Path) -> Weights:
-    """Reads a weights file; raises WeightsError for anything that is not one, or does not fit its notation."""
+    """Reads a weights file; raises WeightsError if it is none, or if the tensors do not fit its notation."""
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -62,19 +63,20 @@ def read_weights(path: Path) -> Weights:
     return Weights(architecture, classes, tensors, about.get("trained", ""))
 
 
-def _wanted(architecture: Architecture, classes: int) -> dict[str, Tensor]:
+def _expected(architecture: Architecture, classes: int) -> dict[str, Tensor]:
+    """The network's state dict on the meta device: names and shapes without values."""
     with torch.device("meta"):
         return build(architecture, max(1, classes)).state_dict()
 
 
 def check_fit(architecture: Architecture, classes: int, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raises WeightsError that names the first tensor that is missing, of another shape, or too many."""
-    wanted = _wanted(architecture, classes)
-    for name, tensor in wanted.items():
+    """Raises WeightsError that names a tensor that is missing, has the wrong shape, or is not in the network."""
+    expected = _expected(architecture, classes)
+    for name, tensor in expected.items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             got = f"of shape {tuple(tensors[name].shape)}" if name in tensors else "missing"
             raise WeightsError(f"{where}: {name} must be of shape {tuple(tensor.shape)}, but is {got}")
-    if more := tensors.keys() - wanted.keys():
+    if more := tensors.keys() - expected.keys():
         raise WeightsError(f"{where}: the network has no place for {min(more)}")
 
 
@@ -84,16 +86,16 @@ def load(path: str | Path) -> Network:
 
 
 def start_from(network: Network, architecture: Architecture, path: Path) -> str:
-    """Loads a weights file, or a state dict saved by torch, and says whether its classifier fitted and was loaded too.
+    """Loads a weights file, or a state dict saved by torch, into `network`; raises WeightsError if it does not fit.
 
-    Raises WeightsError if the features do not fit.
+    A classifier for other classes is left as it is initialised. Returns which it was, for a message.
     """
     tensors = dict(read_weights(path).tensors if path.suffix == ".safetensors" else _read_state_dict(path))
     own = network.state_dict()
-    head = [name for name in own if name.startswith("classifier.")]
-    fits = all(name in tensors and tensors[name].shape == own[name].shape for name in head)
+    classifier = [name for name in own if name.startswith("classifier.")]
+    fits = all(name in tensors and tensors[name].shape == own[name].shape for name in classifier)
     if not fits:
-        tensors |= {name: own[name] for name in head}
+        tensors |= {name: own[name] for name in classifier}
     check_fit(architecture, len(own["classifier.1.bias"]), tensors, str(path))
     network.load_state_dict(tensors)
     return "with its classifier" if fits else "with a new classifier"
@@ -101,14 +103,13 @@ def start_from(network: Network, architecture: Architecture, path: Path) -> str:
 
 def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     try:
-        if path.stat().st_size > LARGEST_STATE_DICT:
-            raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except WeightsError:
-        raise
-    except Exception as error:  # torch raises all kinds of errors for a wrong file.
+        too_large = path.stat().st_size > LARGEST_STATE_DICT
+        found = None if too_large else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # For a wrong file torch raises errors of any type.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{path} cannot be read as weights: {cause}") from None
+    if too_large:
+        raise WeightsError(f"{path} is larger than {LARGEST_STATE_DICT >> 30} GiB")
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise WeightsError(f"{path} holds no state dict")
     return found
@@ -117,16 +118,14 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet to one for `build(architecture)`.
 
-    Raises WeightsError unless it fits. Logits of B5 and larger differ a little: torchvision has another norm epsilon.
+    Raises WeightsError unless it fits. Logits of B5 and larger differ a little from torchvision's, whose batch norms
+    have another epsilon.
     """
-    names: dict[str, str] = {}
-    if "conv1.weight" in weights:
-        names |= _resnet(architecture)
-    elif "features.1.conv.0.0.weight" in weights:
-        names |= _mobilenet_v2(architecture)
+    pairs = _resnet if "conv1.weight" in weights else _mobilenet_v2 if "features.1.conv.0.0.weight" in weights else None
+    names = dict(pairs(architecture)) if pairs else {}  # torchvision's name of each module of ours, where they differ
     classes = len(next((weights[key] for key in ("classifier.1.bias", "fc.bias") if key in weights), ()))
     theirs, renamed = dict(weights), {}
-    for ours, tensor in _wanted(architecture, classes).items():
+    for ours, tensor in _expected(architecture, classes).items():
         module, _, field = ours.rpartition(".")
         name = f"{names.get(module, module)}.{field}"
         if name not in theirs or theirs[name].shape != tensor.shape:
@@ -139,7 +138,7 @@ def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) 
 
 
 def _resnet(architecture: Architecture) -> Iterator[tuple[str, str]]:
-    """Our name and torchvision's of each convolution and norm whose names differ."""
+    """The modules that torchvision's ResNet names differently: our name and its own."""
     yield from (("features.0.0", "conv1"), ("features.0.1", "bn1"), ("classifier.1", "fc"))
     for ours, stage, layer in _blocks(architecture):
         theirs = f"layer{stage}.{layer}"
@@ -151,7 +150,7 @@ def _resnet(architecture: Architecture) -> Iterator[tuple[str, str]]:
 
 
 def _mobilenet_v2(architecture: Architecture) -> Iterator[tuple[str, str]]:
-    """Its blocks are numbered throughout; the last convolution and norm of a block have no module around them."""
+    """The same for MobileNetV2, which numbers blocks across stages and does not nest a block's last convolution."""
     number = 0
     for number, (ours, stage, _) in enumerate(_blocks(architecture), 1):
         theirs, last = f"features.{number}.conv", len(architecture.stages[stage - 1].parts) - 1
@@ -165,7 +164,7 @@ def _mobilenet_v2(architecture: Architecture) -> Iterator[tuple[str, str]]:
 
 
 def _blocks(architecture: Architecture) -> Iterator[tuple[str, int, int]]:
-    """The name of each block with the number of its stage, from 1, and of its layer, from 0."""
+    """Our name of each block, the number of its stage (from 1), and its number in the stage (from 0)."""
     for stage, row in enumerate(architecture.stages, 1):
         for layer in range(row.layers):
             yield f"features.{stage}.{layer}", stage, layer

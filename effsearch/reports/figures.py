@@ -17,7 +17,7 @@ from effsearch.reports.growth_curves import CurvePoint, figure_panels
 from effsearch.reports.learning_curves import EpochLine, LearningCurve, ProgressPoint
 from effsearch.reports.ranking_table import half_width
 from effsearch.reports.summary import how_evaluated
-from effsearch.reward import NAMES, Measure
+from effsearch.reward import MEASURE_NAMES, Measure
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.ranking import Noise, Row, front
@@ -195,7 +195,7 @@ def pareto_chart(manifest: Manifest, done: Sequence[Row], measure: Measure, nois
     if reference is not None:
         name = REFERENCES[reference.source]
         series.append(_networks(name, [reference], axis, "green", mark="square", size=11, outline="panel"))
-    title = f"Accuracy against {NAMES[measure]}"
+    title = f"Accuracy against {MEASURE_NAMES[measure]}"
     return Chart(title, label, accuracy_label(manifest), series, BARS if noise else "")
 
 

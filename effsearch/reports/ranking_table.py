@@ -14,7 +14,7 @@ from scipy import stats
 from effsearch.errors import ReportError, RunError, listed
 from effsearch.reports import check_suffix, write_report
 from effsearch.reports.text_table import TextTable, cell
-from effsearch.reward import NAMES, RATIOS, Measure
+from effsearch.reward import MEASURE_NAMES, RATIOS, Measure
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import COLUMNS, TIE, Noise, Row, measure_noise, read_ranking
 from effsearch.text import counted, format_count
@@ -90,7 +90,7 @@ def _marks(row: Row) -> str:
 
 def marks_caption(measure: Measure) -> str:
     tied = f"= tied with rank 1 ({TIE:g} standard errors of the seeds)"
-    return f"* on the Pareto front of accuracy and {NAMES[measure]}; {tied}"
+    return f"* on the Pareto front of accuracy and {MEASURE_NAMES[measure]}; {tied}"
 
 
 def _printed(rows: Sequence[Row], noise: Noise | None, measure: Measure) -> list[Column]:

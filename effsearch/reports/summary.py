@@ -9,7 +9,7 @@ from effsearch.evaluation import Proxy
 from effsearch.prior import load
 from effsearch.reports.ranking_table import marks_caption, noise_line, ranking_table, read_rows
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, cell, console
-from effsearch.reward import NAMES, Reward, format_cost
+from effsearch.reward import MEASURE_NAMES, Reward, format_cost
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Data, Manifest
 from effsearch.runs.ranking import Row
@@ -36,7 +36,7 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
 
 
 def within(score: Reward) -> str:
-    what = NAMES[score.measure]
+    what = MEASURE_NAMES[score.measure]
     return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
 
 
@@ -126,7 +126,7 @@ def _table_captions(settings: TableSettings, data: Data) -> list[str]:
         points = 100 * data.accuracy_std
         lines.append(f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)")
     lines.append(f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's")
-    return [*lines, f"* on the Pareto front of accuracy and {NAMES[score.measure]}"]
+    return [*lines, f"* on the Pareto front of accuracy and {MEASURE_NAMES[score.measure]}"]
 
 
 def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:

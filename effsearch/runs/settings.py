@@ -1,4 +1,4 @@
-"""The settings of a run, all of which must be equal to continue it; values out of range raise QuantityError."""
+"""The settings of each kind of run; a run continues only with equal ones. Values out of range raise QuantityError."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,20 +12,21 @@ from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.costs import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
-from effsearch.reward import NAMES, Costed, Kind, Measure, Reward, format_cost
+from effsearch.reward import MEASURE_NAMES, Costed, Measure, Reward, format_cost
+from effsearch.reward import Kind as RewardKind
 from effsearch.runs.schema import convert, to_plain
-from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, grow, one_axis, width_under
+from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, axis_curves, grow, width_curves
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
-EVALUATORS = ("training", "prior")  # besides "function", one of the caller's that the command line cannot name
-Method = Literal["grid", "halving", "tpe", "evolution"]
+EVALUATORS = ("training", "prior")  # of the command line; from Python a run may also have "function"
+Method = Literal["grid", "halving", "tpe", "evolution"]  # how `effsearch grid` searches
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
 class LatencyConditions:
-    """How latency is measured: `batch` images at a time, on the GPU called `name` or on `threads` CPU threads."""
+    """How latency is measured: in batches of `batch` images, on the GPU called `name` or with `threads` CPU threads."""
 
     device: str = "cpu"
     name: str = ""
@@ -37,7 +38,7 @@ class LatencyConditions:
 
 
 def check_conditions(device: str, batch: int, threads: int, option: str) -> None:
-    """Raises QuantityError for conditions out of range; `option` is how the names of their options begin."""
+    """Raises QuantityError for conditions out of range; `option` is the prefix of their options, such as --latency-."""
     if device not in DEVICES:
         raise QuantityError(f"{option}device must be one of {listed(DEVICES)}, got {device!r}")
     _check_range(f"{option}batch", batch, 1, 4096)
@@ -50,21 +51,19 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
 
 
 def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**31:
-        raise QuantityError(f"the seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
+    _check_range("--seed", seed, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
 class NasSettings:
     """An architecture search.
 
-    `target` is in the units of `measure`: FLOPs and parameters at `resolution` px and `classes` classes, or
-    seconds; the window is of factors of it, or None. No network may cost more than `max_flops`, `max_params` or
-    `max_latency` (seconds); where latency counts, `latency` says how it is measured. The best `finalists` and the
-    baseline are trained under `repeats` seeds in all. With `rungs` (epochs, the last of them the proxy's) only the
-    best go on from one to the next. With the evaluator `prior` nothing is trained: accuracies are predicted; with
-    `function` a function of the caller gives them. `prior` lets the auto sampler begin from such predictions. `start`
-    are notations that are trained first.
+    `target` is in the units of `measure`: FLOPs or parameters at `resolution` px and `classes` classes, or seconds of
+    latency. Only networks whose cost is within `window` (lowest and highest, as factors of the target; None: any) and
+    at most `max_flops`, `max_params` and `max_latency` (seconds) are trained. The best `finalists` and the baseline are
+    trained under `repeats` seeds. `rungs` are the epochs after which only the best continue (successive halving); the
+    last equals the proxy's. The `evaluator` is `training`, `prior` (predicts accuracies) or `function` (the caller's).
+    With `prior` the auto sampler starts from predictions. `start` are notations that are trained first.
     """
 
     space: str
@@ -73,7 +72,7 @@ class NasSettings:
     data: str
     proxy: Proxy
     classes: int = 1000
-    reward: Kind = "soft"
+    reward: RewardKind = "soft"
     exponent: float = -0.07
     window: tuple[float, float] | None = (0.5, 1.25)
     sampler: str = "auto"
@@ -113,20 +112,21 @@ class NasSettings:
     @property
     def limits(self) -> dict[Measure, float]:
         """The largest cost allowed, by measure, where there is a limit."""
-        return {measure: limit for measure in NAMES if (limit := getattr(self, f"max_{measure}")) is not None}
+        return {measure: limit for measure in MEASURE_NAMES if (limit := getattr(self, f"max_{measure}")) is not None}
 
     @property
     def constraints(self) -> str:
-        """What a network may cost, in words."""
+        """The window and the limits, in words."""
         limits = [f"at most {format_cost(limit, measure)}" for measure, limit in self.limits.items()]
         return ", ".join([self.score.span(self.window), *limits])
 
     @property
     def timed(self) -> bool:
+        """Whether the search needs latencies."""
         return self.measure == "latency" or self.max_latency is not None
 
     def allows(self, network: Costed) -> bool:
-        """Whether the costs of a network, as far as they are known, are within the window and the limits."""
+        """Whether the known costs of a network are within the window and the limits; a latency may not be known yet."""
         costs = {measure: getattr(network, measure) for measure in (self.measure, *self.limits)}
         if costs[self.measure] is not None and not self.score.within(self.window, costs[self.measure]):
             return False
@@ -134,14 +134,14 @@ class NasSettings:
 
 
 def check_rungs(rungs: tuple[int, ...]) -> None:
-    """Raises QuantityError unless rungs are at least two numbers of epochs that rise."""
+    """Raises QuantityError unless rungs are at least two increasing numbers of epochs."""
     if len(rungs) < 2 or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs)):
         shown = ",".join(map(str, rungs))
         raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
 
 
-class _Growth:
-    """What searches share that grow a `baseline`, a notation that is called `name`."""
+class _BaselineSettings:
+    """What `GridSettings` and `CurvesSettings` share: a `baseline` to scale up, a notation that tables call `name`."""
 
     baseline: str
     classes: int
@@ -167,10 +167,10 @@ class _Growth:
 
 
 @dataclass(frozen=True)
-class GridSettings(_Growth):
-    """A search for coefficients.
+class GridSettings(_BaselineSettings):
+    """A search for alpha, beta and gamma.
 
-    With `method` grid every network is trained under `repeats` seeds, else the best `finalists` and the references.
+    With the `method` grid all networks are trained under `repeats` seeds, else the best `finalists` and the references.
     """
 
     baseline: str
@@ -192,7 +192,7 @@ class GridSettings(_Growth):
 
     @property
     def target_flops(self) -> float:
-        """T: target^phi times the baseline's FLOPs."""
+        """The T of the reward: the baseline's FLOPs times the grid's target^phi (2^phi by default)."""
         return float(self.grid.target**self.grid.phi * self.base_flops)
 
     @property
@@ -201,22 +201,22 @@ class GridSettings(_Growth):
 
     @property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs at which halving looks: a quarter, a half and all of them."""
+        """The epochs after which halving drops networks (a quarter and a half of all), and all epochs."""
         epochs = self.proxy.epochs
         return tuple(sorted({max(1, epochs // 4), max(1, epochs // 2), epochs}))
 
     def cells(self) -> list[Cell]:
-        """The networks of the grid, or with a sampler only the references."""
+        """The networks of the grid and the references; for TPE and evolution, which propose others, the references."""
         found = cells(self.architecture, self.grid, self.classes)
         if self.method in ("grid", "halving"):
             return found
-        # The paper's coefficients may lie on the grid, which is not searched here; they are a reference all the same.
+        # A reference that lies on the grid, as the paper's coefficients may, is a candidate there, but not here.
         return [replace(cell, role="reference") for cell in found if cell.name]
 
 
 @dataclass(frozen=True)
-class CurvesSettings(_Growth):
-    """Growth of one axis at a time by `points`, factors of FLOPs; `under` adds width at other depth and resolution."""
+class CurvesSettings(_BaselineSettings):
+    """Scaling each of `axes` alone by `points`, factors of FLOPs; with `under` also width at other depths and px."""
 
     baseline: str
     name: str
@@ -236,18 +236,18 @@ class CurvesSettings(_Growth):
 
     @property
     def curves(self) -> list[Curve]:
-        return one_axis(self.axes, self.points) + (width_under(self.points) if self.under else [])
+        return axis_curves(self.axes, self.points) + (width_curves(self.points) if self.under else [])
 
     @property
     def score(self) -> Reward:
         return Reward(self.base_flops, "soft", self.exponent)
 
     def networks(self) -> dict[str, tuple[Architecture, Multipliers]]:
-        """The networks of all curves with their multipliers, by key."""
+        """The distinct networks of all curves with their multipliers, by key."""
         found: dict[str, tuple[Architecture, Multipliers]] = {}
-        for by in chain.from_iterable(curve.points for curve in self.curves):
-            network = grow(self.architecture, by, AS_PUBLISHED)
-            found.setdefault(network.key, (network, by))
+        for multipliers in chain.from_iterable(curve.points for curve in self.curves):
+            network = grow(self.architecture, multipliers, AS_PUBLISHED)
+            found.setdefault(network.key, (network, multipliers))
         return found
 
 
@@ -255,16 +255,15 @@ class CurvesSettings(_Growth):
 class TableSettings:
     """A search of a benchmark table.
 
-    `table` is its name and `digest` that of its rows; with `pool` only they are searched, else the accuracies of other
-    networks are predicted. The target is of the table's FLOPs or parameters, by `measure`; `window` are factors of it,
-    or None.
+    `table` is its name and `digest` a hash of its rows. With `pool` only its rows are searched; else all combinations
+    are, and accuracies of missing rows are predicted. `target`, `measure` and `window` are as in `NasSettings`.
     """
 
     table: str
     digest: str
     target: float
     pool: bool = False
-    reward: Kind = "soft"
+    reward: RewardKind = "soft"
     exponent: float = -0.07
     window: tuple[float, float] | None = (0.5, 1.25)
     sampler: str = "auto"
@@ -290,7 +289,7 @@ class TableSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The full training of one network; `weights` is the digest of the file that it starts from, or empty."""
+    """The full training of one network; `weights` is a hash of the file that it starts from, or empty."""
 
     notation: str
     name: str
@@ -304,7 +303,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check_range("--resolution", self.resolution, 8, 2048)
         _check_range("--epochs", self.epochs, 1, 100_000)
-        _check_range("--seed", self.seed, 0, 2**31 - 1)
+        _check_seed(self.seed)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property
@@ -314,39 +313,39 @@ class TrainSettings:
 
 
 Settings = NasSettings | TableSettings | GridSettings | CurvesSettings | TrainSettings
-KINDS: dict[str, type[Settings]] = {
+SETTINGS_TYPES: dict[str, type[Settings]] = {
     "nas": NasSettings,
     "grid": GridSettings,
     "curves": CurvesSettings,
     "train": TrainSettings,
 }
-"""By the command that makes a run; nas on a benchmark table has TableSettings."""
+"""By kind of run, which is the command that makes it; `nas --table` has TableSettings instead."""
 
 
 def to_document(settings: Settings) -> dict[str, Any]:
-    """The table `settings` of run.toml."""
-    unlimited = {"window": "none"} if getattr(settings, "window", ()) is None else {}
-    return to_plain(settings) | unlimited  # type: ignore[no-any-return]
+    """The table `settings` of run.toml. A window of None is written as "none": without a value the default applies."""
+    no_window = {"window": "none"} if getattr(settings, "window", ()) is None else {}
+    return to_plain(settings) | no_window  # type: ignore[no-any-return]
 
 
 def from_document(kind: str, values: Mapping[str, Any]) -> Settings:
     """Reads what `to_document` wrote, here or in version 0.1; raises RunError for anything else."""
-    if kind not in KINDS:
-        raise RunError(f"its kind must be one of {listed(KINDS)}, got {kind!r:.40}")
-    settings: type[Settings] = TableSettings if "table" in values and kind == "nas" else KINDS[kind]
-    read = _with_recipe(values)
+    if kind not in SETTINGS_TYPES:
+        raise RunError(f"its kind must be one of {listed(SETTINGS_TYPES)}, got {kind!r:.40}")
+    settings: type[Settings] = TableSettings if "table" in values and kind == "nas" else SETTINGS_TYPES[kind]
+    read = _complete_recipe(values)
     if read.get("window") == "none":
         read["window"] = None
     if isinstance(read.get("proxy"), dict):
-        read["proxy"] = _with_recipe(read["proxy"])
+        read["proxy"] = _complete_recipe(read["proxy"])
     try:
         return convert(read, settings)
     except (ValueError, EffsearchError) as error:
         raise RunError(f"its settings cannot be read: {error}") from None
 
 
-def _with_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy whose recipe has a dropout, as None is not written, and no norm_momentum, which is 0.1's bn_momentum."""
+def _complete_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy whose recipe, if any, has a dropout (TOML cannot hold None) and today's name of 0.1's norm_momentum."""
     if not isinstance(values.get("recipe"), dict):
         return dict(values)
     recipe = {"dropout": None, **values["recipe"]}

@@ -43,7 +43,7 @@ def test_resnet50_has_a_pool_after_its_stem_and_no_head():
         "head_c0-relu"
     )
     assert parse(str(RESNET50)) == RESNET50
-    assert (RESNET50.features, EFFICIENTNET_B0.features) == (2048, 1280)
+    assert (RESNET50.feature_channels, EFFICIENTNET_B0.feature_channels) == (2048, 1280)
 
 
 def test_a_dict_of_a_stem_without_a_word_on_pooling_has_no_pool():

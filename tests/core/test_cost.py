@@ -108,17 +108,14 @@ def test_growing_never_lowers_the_cost(architecture, data):
         assume(projections(grown) == projections(architecture))
         assert all(new > old for new, old in zip(cost(grown), before, strict=True))
     stem = replace(architecture.stem, channels=architecture.stem.channels + more)
-    for grown in (
-        replace(architecture, head=architecture.head + more if architecture.head else architecture.features + more),
-        replace(architecture, stem=stem),
-    ):
+    for grown in (replace(architecture, head=architecture.feature_channels + more), replace(architecture, stem=stem)):
         assume(projections(grown) == projections(architecture))
         assert all(new > old for new, old in zip(cost(grown), before, strict=True))
     larger = cost(architecture, architecture.resolution + more)
     assert larger.flops >= before.flops
     assert larger.activations >= before.activations
     assert larger.params == before.params
-    assert cost(architecture, classes=1000 + more).flops == before.flops + more * architecture.features
+    assert cost(architecture, classes=1000 + more).flops == before.flops + more * architecture.feature_channels
 
 
 @given(architectures)

@@ -3,17 +3,17 @@ import math
 import pytest
 
 from effsearch.errors import QuantityError
-from effsearch.scaling import UNDER, check_points, one_axis, width_under
+from effsearch.scaling import UNDER, axis_curves, check_points, width_curves
 
 
 def test_axes_are_asked_for_equal_growths_of_flops():
-    for curve in one_axis(("depth", "width", "resolution"), (1, 2, 4)):
+    for curve in axis_curves(("depth", "width", "resolution"), (1, 2, 4)):
         assert [by.product for by in curve.points] == pytest.approx([1, 2, 4])
         assert sum(by.depth == by.width == by.resolution == 1 for by in curve.points) == 1
 
 
 def test_width_grows_under_each_depth_and_resolution():
-    curves = width_under((1, 4))
+    curves = width_curves((1, 4))
     assert [(curve.points[0].depth, curve.points[0].resolution) for curve in curves] == list(UNDER)
     assert all([by.width for by in curve.points] == [1, 2] for curve in curves)
 
@@ -31,4 +31,4 @@ def test_points_that_cannot_be_are_refused(points):
 @pytest.mark.parametrize("axes", [(), ("height",)])
 def test_unknown_axes_are_refused(axes):
     with pytest.raises(QuantityError, match="axes must be of depth, width, resolution"):
-        one_axis(axes)
+        axis_curves(axes)

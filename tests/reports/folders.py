@@ -17,7 +17,7 @@ from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import Candidate, Record
 from effsearch.runs.storage import close_storage, open_storage
 from effsearch.runs.trial_store import CANDIDATE, EVALUATION, STUDY
-from effsearch.scaling import Coefficients, grow, one_axis
+from effsearch.scaling import Coefficients, axis_curves, grow
 
 PROXY = {"name": "quick", "resolution": 40, "width": 0.25, "epochs": 4, "train_images": 4000, "validation_images": 4000}
 BASELINE = "32px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r1_k3_s2_e2_c16-head_c32-relu"
@@ -125,7 +125,7 @@ def curves_run(folder: Path, name: str = "curves") -> Run:
     """Growth along depth and width, in two points each."""
     baseline, found = parse(BASELINE), []
     networks = {}
-    for curve in one_axis(("depth", "width"), (1.0, 2.0)):
+    for curve in axis_curves(("depth", "width"), (1.0, 2.0)):
         for by in curve.points:
             networks[grow(baseline, by).key] = (grow(baseline, by), by)
     for network, by in networks.values():
