@@ -1,14 +1,14 @@
 """`effsearch grid` and `effsearch curves`: arguments in, a search that grows a baseline, what it found out."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from effsearch.cli import options as opt
-from effsearch.cli.options import Format, effort, given, goal, names, space, training
+from effsearch.cli.options import Format, effort, given, goal, names, searching, space, training
 from effsearch.errors import QuantityError, listed
 from effsearch.scaling import AXES
 
 
+@searching
 def grid(
     phi: Annotated[float | None, goal("Grow the candidates to this phi.", default="1", metavar="PHI")] = None,
     baseline: opt.Baseline = None,
@@ -23,31 +23,15 @@ def grid(
     depth_rounding: Annotated[str | None, space("ceil or nearest: of layers.", default="ceil", metavar="NAME")] = None,
     method: Annotated[str | None, space("halving, grid, tpe or evolution.", default="halving", metavar="NAME")] = None,
     trials: Annotated[int | None, space("Networks that tpe or evolution propose.", default="24", metavar="N")] = None,
-    data: opt.Data = None,
-    proxy: opt.ProxyName = None,
-    proxy_resolution: opt.ProxyResolution = None,
-    proxy_width: opt.ProxyWidth = None,
-    proxy_images: opt.ProxyImages = None,
-    epochs: opt.ProxyEpochs = None,
     repeats: Annotated[
         int | None, training("Seeds of the finalists, or of all with grid.", default="3", metavar="N")
     ] = None,
-    seed: opt.Seed = None,
-    time_limit: opt.TimeLimit = None,
-    workers: opt.Workers = None,
-    ray: opt.Ray = None,
-    gpus_per_trial: opt.GpusPerTrial = None,
-    dry_run: opt.DryRun = False,
     format_: Annotated[Format, effort("How --dry-run prints it.", "--format")] = Format.table,
-    run: opt.RunName = None,
-    resume: opt.Resume = None,
-    storage: opt.Storage = None,
-    allow_device_change: opt.DeviceChange = False,
-    results: opt.Results = Path("results"),
+    **shared: Any,
 ) -> None:
     """Search alpha, beta and gamma: train the networks that a baseline may grow into, each briefly, and rank them."""
-    options = dict(locals())
-    if format_ is not Format.table and not dry_run:
+    options = {**locals(), **shared}
+    if format_ is not Format.table and not shared["dry_run"]:
         raise QuantityError("--format is for --dry-run; for a run there is effsearch show RUN --format ...")
     from effsearch.workflows.request import GridRequest
 
@@ -63,7 +47,7 @@ def grid(
         return
     from effsearch.cli.terminal import search
 
-    search("grid", request, dry_run)
+    search("grid", request, shared["dry_run"])
 
 
 def _print_cells(request: Any, format_: Format) -> None:
@@ -78,6 +62,7 @@ def _print_cells(request: Any, format_: Format) -> None:
     print(cells_json(cells) if format_ is Format.json else f"{table.markdown()}\n\n{PLAN_CAPTION}")
 
 
+@searching
 def curves(
     baseline: opt.Baseline = None,
     axes: Annotated[str | None, goal(f"Of {listed(AXES)}.", default="all", metavar="NAME,NAME")] = None,
@@ -87,27 +72,11 @@ def curves(
     under: Annotated[
         bool | None, goal("Also width under d, r = 1, 1.3 and 2 (figure 4).", "--under/--no-under", default="under")
     ] = None,
-    data: opt.Data = None,
-    proxy: opt.ProxyName = None,
-    proxy_resolution: opt.ProxyResolution = None,
-    proxy_width: opt.ProxyWidth = None,
-    proxy_images: opt.ProxyImages = None,
-    epochs: opt.ProxyEpochs = None,
     repeats: Annotated[int | None, training("Seeds of every network.", default="2", metavar="N")] = None,
-    seed: opt.Seed = None,
-    time_limit: opt.TimeLimit = None,
-    workers: opt.Workers = None,
-    ray: opt.Ray = None,
-    gpus_per_trial: opt.GpusPerTrial = None,
-    dry_run: opt.DryRun = False,
-    run: opt.RunName = None,
-    resume: opt.Resume = None,
-    storage: opt.Storage = None,
-    allow_device_change: opt.DeviceChange = False,
-    results: opt.Results = Path("results"),
+    **shared: Any,
 ) -> None:
     """Train what a baseline grows into along each axis, and draw accuracy against FLOPs (figures 3 and 4)."""
-    options = dict(locals())
+    options = {**locals(), **shared}
     settings = given(options, "under", "repeats", "data", "seed")
     settings |= {} if axes is None else {"axes": names(axes)}
     settings |= {} if points is None else {"points": _numbers(points)}
@@ -116,7 +85,7 @@ def curves(
     from effsearch.cli.terminal import search
     from effsearch.workflows.request import GrowthRequest
 
-    search("curves", GrowthRequest(baseline=baseline, settings=settings, **searched), dry_run)
+    search("curves", GrowthRequest(baseline=baseline, settings=settings, **searched), shared["dry_run"])
 
 
 def _numbers(text: str) -> tuple[float, ...]:

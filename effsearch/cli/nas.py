@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from effsearch.cli import options as opt
-from effsearch.cli.options import effort, given, goal, names, space, training
+from effsearch.cli.options import effort, given, goal, names, searching, space, training
 from effsearch.errors import QuantityError
 from effsearch.text import parse_count, parse_latency, parse_whole_numbers, parse_window
 
 PARSE: dict[str, Callable[[str, str], float]] = {"flops": parse_count, "params": parse_count, "latency": parse_latency}
 
 
+@searching
 def nas(
     target_flops: Annotated[
         str | None, goal("T: the FLOPs (multiply-adds) to aim at, such as 400M, 0.4G or 4e8.", metavar="COUNT")
@@ -71,46 +72,30 @@ def nas(
     measurements: Annotated[
         str | None, space("More columns of the table that are no decisions.", metavar="NAME,NAME")
     ] = None,
-    data: opt.Data = None,
     evaluator: Annotated[
         str | None,
         training("training, or prior: predicted ImageNet accuracies, in space b0.", default="training", metavar="NAME"),
     ] = None,
-    proxy: opt.ProxyName = None,
-    proxy_resolution: opt.ProxyResolution = None,
-    proxy_width: opt.ProxyWidth = None,
-    proxy_images: opt.ProxyImages = None,
-    epochs: opt.ProxyEpochs = None,
     rungs: Annotated[
         str | None,
         training(
             "Epochs after which only the best go on: 1,3,9 or none.", default="1,2,8 if standard", metavar="N,N,N|none"
         ),
     ] = None,
-    seed: opt.Seed = None,
     trials: Annotated[
         int | None, effort("Architectures to finish.", default="24 with the quick proxy, else 60", metavar="N")
     ] = None,
-    time_limit: opt.TimeLimit = None,
-    workers: opt.Workers = None,
-    ray: opt.Ray = None,
-    gpus_per_trial: opt.GpusPerTrial = None,
-    dry_run: opt.DryRun = False,
-    run: opt.RunName = None,
-    resume: opt.Resume = None,
-    storage: opt.Storage = None,
-    allow_device_change: opt.DeviceChange = False,
-    results: opt.Results = Path("results"),
+    **shared: Any,
 ) -> None:
     """Search a network for a compute budget: sample architectures, train each briefly, rank them by the reward."""
-    options = dict(locals())
+    options = {**locals(), **shared}
     settings = given(options, "space", "data", "sampler", "evaluator", "prior", "reward", "exponent")
     settings |= given(options, "resolution", "classes", "seed", "warm_start") | _costs(options)
     if flops_window is not None:
         settings["window"] = parse_window(flops_window, "--flops-window")
     if rungs is not None:
         settings["rungs"] = parse_whole_numbers(rungs, "--rungs") if rungs != "none" else ()
-        if settings["rungs"] and epochs is None:
+        if settings["rungs"] and options["epochs"] is None:
             options["epochs"] = settings["rungs"][-1]
     searched = opt.of_search(options)
 
@@ -128,7 +113,7 @@ def nas(
         measurements=names(measurements),
         **searched,
     )
-    search("nas", request, dry_run)
+    search("nas", request, shared["dry_run"])
 
 
 def _costs(options: dict[str, Any]) -> dict[str, Any]:

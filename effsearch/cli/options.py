@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,6 +143,37 @@ Spaces = Annotated[
 Sampler = Annotated[
     str | None, space(f"{listed(SAMPLERS)}.", default="auto", metavar="SAMPLER", autocompletion=completing(SAMPLERS))
 ]
+
+
+def _shared(
+    data: Data = None,
+    proxy: ProxyName = None,
+    proxy_resolution: ProxyResolution = None,
+    proxy_width: ProxyWidth = None,
+    proxy_images: ProxyImages = None,
+    epochs: ProxyEpochs = None,
+    seed: Seed = None,
+    time_limit: TimeLimit = None,
+    workers: Workers = None,
+    ray: Ray = None,
+    gpus_per_trial: GpusPerTrial = None,
+    dry_run: DryRun = False,
+    run: RunName = None,
+    resume: Resume = None,
+    storage: Storage = None,
+    allow_device_change: DeviceChange = False,
+    results: Results = Path("results"),
+) -> None:
+    """The options that all searches have."""
+
+
+def searching(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command, whose last parameter is `**shared`, the options that all searches have in its place."""
+    own = [each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+    parameters = [*own, *signature(_shared).parameters.values()]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
 
 
 def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
