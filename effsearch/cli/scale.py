@@ -8,24 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from effsearch import scaling
 from effsearch.architecture import Architecture
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, check_classes, plain, resolve
 from effsearch.costs import CONVENTION, Cost, cost, stage_costs
 from effsearch.errors import QuantityError, listed
 from effsearch.families import PUBLISHED
-from effsearch.scaling import (
-    DEPTH_ROUNDINGS,
-    PAPER,
-    Axis,
-    Coefficients,
-    Multipliers,
-    Rounding,
-    axes,
-    grow,
-    phi_of,
-    solve_phi,
-)
+from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding
 from effsearch.text import parse_count
 
 
@@ -43,7 +33,7 @@ def scale(
         plain(f"Published multipliers: {listed(PUBLISHED)}.", metavar="NAME", autocompletion=opt.completing(PUBLISHED)),
     ] = None,
     target_flops: Annotated[str | None, plain("Solve for the largest phi within, such as 2G.", metavar="COUNT")] = None,
-    depth_rounding: Annotated[str, plain(f"{listed(DEPTH_ROUNDINGS)}: of layers.", metavar="NAME")] = "ceil",
+    depth_rounding: Annotated[str, plain(f"{listed(scaling.DEPTH_ROUNDINGS)}: of layers.", metavar="NAME")] = "ceil",
     width_divisor: Annotated[int, plain("Channels are multiples of this.", metavar="N")] = 8,
     resolution_multiple: Annotated[int, plain("Input px are a multiple of this.", metavar="PX")] = 1,
     classes: opt.Classes = 1000,
@@ -68,7 +58,9 @@ def scale(
         grown = _Grown(baseline, PUBLISHED[preset].multipliers, rounding, classes)
     else:
         if target_flops is not None:
-            phi = solve_phi(baseline, coefficients, parse_count(target_flops, "--target-flops"), rounding, classes)
+            phi = scaling.solve_phi(
+                baseline, coefficients, parse_count(target_flops, "--target-flops"), rounding, classes
+            )
         phi = 1.0 if phi is None else phi
         what = f"phi {phi:.4g}, {coefficients}"
         grown = _Grown(baseline, coefficients.at(phi), rounding, classes)
@@ -92,7 +84,7 @@ class _Grown:
 
     @cached_property
     def large(self) -> Architecture:
-        return grow(self.baseline, self.by, self.rounding)
+        return scaling.grow(self.baseline, self.by, self.rounding)
 
     @cached_property
     def total(self) -> Cost:
@@ -105,8 +97,8 @@ class _Grown:
         return self.total.flops / base.flops, self.total.params / base.params
 
     @property
-    def axes(self) -> list[Axis]:
-        return axes(self.baseline, self.by, self.rounding, self.classes)
+    def axes(self) -> list[scaling.Axis]:
+        return scaling.axes(self.baseline, self.by, self.rounding, self.classes)
 
     def document(self, about: dict[str, Any]) -> dict[str, Any]:
         """For JSON; `about` is what it was grown by."""
@@ -165,7 +157,7 @@ def _explain(grown: _Grown, preset: str | None, markdown: bool) -> None:
 
 def _why(preset: str, by: Multipliers) -> list[str]:
     """Why published multipliers are not alpha^phi."""
-    phis = {axis: phi or 0.0 for axis, phi in phi_of(by, PAPER).items()}
+    phis = {axis: phi or 0.0 for axis, phi in scaling.phi_of(by, PAPER).items()}
     if preset == "b0":
         return ["b0 is the baseline: all its multipliers are 1"]
     middle = sum(phis.values()) / 3
