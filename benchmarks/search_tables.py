@@ -13,8 +13,9 @@ from effsearch.benchmark_table import Entry, Table, notation
 from effsearch.costs import cost
 from effsearch.evaluation.tables import read_table
 from effsearch.families import EFFICIENTNET_B0
-from effsearch.space import Decision, Row, Values
+from effsearch.space import Decision, Value, Values
 
+Row = tuple[Value, ...]
 Codes = NDArray[np.int64]
 Array = NDArray[np.float64]
 

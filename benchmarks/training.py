@@ -113,8 +113,12 @@ def usual_loop() -> Iterator[None]:
         yield
 
 
+fused_optimizer = loop._optimizer
+
+
 def usual_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    groups = loop._decayed(network, recipe.weight_decay)
+    ours = fused_optimizer(network, recipe).param_groups
+    groups = [{name: group[name] for name in ("params", "weight_decay")} for group in ours]
     return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
 
 
