@@ -111,7 +111,6 @@ def rung_fidelity(records: Sequence[Record], rungs: Sequence[int], seed: int) ->
 def _kendall_tau(
     early: npt.NDArray[np.float64], late: npt.NDArray[np.float64]
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Tau with the ends of its 95 % interval, by the bootstrap."""
     if len(early) < 3 or np.ptp(early) == 0 or np.ptp(late) == 0:
         return None, None, None
     rng = np.random.default_rng(0)

@@ -87,7 +87,6 @@ def _trace(series: Series, index: Mapping[str, int]) -> Trace:
 
 
 def _on_field(field: Field, traces: Sequence[Trace], layout: Trace) -> tuple[list[Trace], Trace]:
-    """The shaded field with the traces over it, and the layout with its range."""
     shade: Trace = {
         "type": "contour",
         "x": _digits(field.alpha.tolist()),

@@ -80,8 +80,7 @@ def interval(row: Row | None, noise: Noise | None) -> str:
 
 def half_width(row: Row, noise: Noise) -> float:
     """Half of the 95 % interval of a mean over seeds, in points, from the pooled deviation (Student's t)."""
-    quantile = float(stats.t.ppf(0.975, noise.freedom))
-    return 100 * quantile * noise.sd / math.sqrt(row.seeds)
+    return float(100 * stats.t.ppf(0.975, noise.freedom) * noise.sd / math.sqrt(row.seeds))
 
 
 def _marks(row: Row) -> str:

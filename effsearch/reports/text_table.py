@@ -39,8 +39,7 @@ class TextTable:
 
     def markdown(self) -> str:
         """The table in Markdown."""
-        rule = ["---:" if side == "r" else "---" for side in self.align]
-        lines = [self.headings, rule, *self.cells]
+        lines = [self.headings, ["---:" if side == "r" else "---" for side in self.align], *self.cells]
         return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
     def rich(self, title: str) -> Table:
