@@ -19,6 +19,7 @@ from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, ax
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
+SEEDS = (0, 2**31 - 1)
 EVALUATORS = ("training", "prior")  # of the command line; from Python a run may also have "function"
 Method = Literal["grid", "halving", "tpe", "evolution"]  # how `effsearch grid` searches
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -48,10 +49,6 @@ def check_conditions(device: str, batch: int, threads: int, option: str) -> None
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise QuantityError(f"{name} must be from {low} to {high:,}, got {value}")
-
-
-def _check_seed(seed: int) -> None:
-    _check_range("--seed", seed, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -96,13 +93,14 @@ class NasSettings:
         if self.prior and (self.evaluator, self.sampler) != ("training", "auto"):
             got = f"sampler {self.sampler}" if self.sampler != "auto" else f"evaluator {self.evaluator}"
             raise QuantityError(f"--prior is what the auto sampler learns trainings from, got {got}")
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
-        if self.rungs:
-            check_rungs(self.rungs)
-            if self.rungs[-1] != self.proxy.epochs:
-                raise QuantityError(f"--rungs must end with the epochs, {self.proxy.epochs}, got {self.rungs[-1]}")
+        rungs, shown = self.rungs, ",".join(map(str, self.rungs))
+        if rungs and (len(rungs) < 2 or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs))):
+            raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
+        if rungs and rungs[-1] != self.proxy.epochs:
+            raise QuantityError(f"--rungs must end with the epochs, {self.proxy.epochs}, got {rungs[-1]}")
         self.score  # noqa: B018 - checks target and exponent
 
     @property
@@ -133,13 +131,6 @@ class NasSettings:
         return all(costs[measure] is None or costs[measure] <= limit for measure, limit in self.limits.items())
 
 
-def check_rungs(rungs: tuple[int, ...]) -> None:
-    """Raises QuantityError unless rungs are at least two increasing numbers of epochs."""
-    if len(rungs) < 2 or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs)):
-        shown = ",".join(map(str, rungs))
-        raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
-
-
 class _BaselineSettings:
     """What `GridSettings` and `CurvesSettings` share: a `baseline` to scale up, a notation that tables call `name`."""
 
@@ -150,7 +141,7 @@ class _BaselineSettings:
 
     def __post_init__(self) -> None:
         _check_range("--repeats", self.repeats, 1, 100)
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property
@@ -271,7 +262,7 @@ class TableSettings:
     measure: Measure = "flops"
 
     def __post_init__(self) -> None:
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         if self.measure == "latency":
             raise QuantityError("a table holds no latency to aim at: use --target-flops or --target-params")
         self.score  # noqa: B018 - checks target and exponent
@@ -303,7 +294,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check_range("--resolution", self.resolution, 8, 2048)
         _check_range("--epochs", self.epochs, 1, 100_000)
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property

@@ -109,7 +109,6 @@ class SingleWriter(_CachedStorage):
 
 
 def _parts(trial: FrozenTrial) -> Iterator[object]:
-    """The rows of a new trial besides its own."""
     number = trial._trial_id
     for name, value in trial.params.items():
         kind = trial.distributions[name]

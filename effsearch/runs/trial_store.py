@@ -33,9 +33,9 @@ Values = Mapping[str, Any]  # of decisions or attributes, by name
 class TrialStore:
     """The study of a run, kept in memory as well, since no other process writes it.
 
-    `params` are the decisions that first gave each network, by key; `records` all trainings whose candidate is known,
-    by trial; `trials` the number of trials. Every change is stored before it is seen here. Raises RunError where the
-    storage cannot be read, and OSError (or the error of a database) where it cannot be written.
+    `params` are the decisions that first gave each network, by key; `records` all trainings whose candidate is known;
+    `trials` counts trials. Raises RunError where the storage cannot be read, OSError (or the error of a database) where
+    it cannot be written.
     """
 
     def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
@@ -74,21 +74,17 @@ class TrialStore:
     @property
     def failures(self) -> list[Failure]:
         """Each training that has failed, with the number of its attempts."""
-        attempts: dict[TrainingId, int] = {}
         failures: dict[TrainingId, Failure] = {}
         for trial in self._failed:
             record = self.records.at(trial.number)
             if record is not None and record.state == "failed":
                 training, candidate = training_of(record), record.candidate
-                attempts[training] = attempts.get(training, 0) + 1
+                earlier = failures.get(training)
                 failures[training] = Failure(
-                    key=candidate.key,
-                    notation=candidate.notation,
-                    seed=candidate.seed,
-                    epochs=candidate.epochs,
+                    **{name: getattr(candidate, name) for name in ("key", "notation", "seed", "epochs")},
                     reason=record.reason or "",
                     kind=record.failure_kind or "error",
-                    attempts=attempts[training],
+                    attempts=1 if earlier is None else earlier.attempts + 1,
                     traceback=str(trial.user_attrs.get(FAILURE, {}).get("traceback", "")),
                 )
         return list(failures.values())
