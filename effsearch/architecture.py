@@ -161,10 +161,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem, stages and a 1x1 convolution to `head` channels (0: none) before the classifier; `resolution` is in px.
-
-    Stages are brought to their canonical form, so that two equal architectures compare equal.
-    """
+    """A stem, stages (in canonical form), and a 1x1 convolution to `head` channels (0: none); `resolution` is in px."""
 
     stem: Stem
     stages: tuple[Stage, ...]

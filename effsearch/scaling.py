@@ -2,9 +2,8 @@
 
     depth d = alpha^phi, width w = beta^phi, resolution r = gamma^phi, with alpha * beta^2 * gamma^2 ~ 2
 
-(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2, so by about 2^phi; rounding to whole layers, channels and
-pixels changes that, and `Rounding` says how it is done. Also the phi for a budget of FLOPs, what each axis costs, and
-curves along one axis at a time (figures 3 and 4).
+(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2, so by about 2^phi, but for the rounding to whole layers,
+channels and pixels.
 """
 
 import math

@@ -41,10 +41,9 @@ LOST = (
 class RayExecutor:
     """Tasks of a cluster at `address` (auto, ray://HOST:PORT, or local for one of this machine's processes).
 
-    Each training asks Ray for a CPU, and for `gpus` (a share of 1, or whole ones; None: one if any node has any).
-    `workers` are as many as fit into the cluster now, unless more are given, which makes an autoscaling cluster grow.
-    The packed images go through the object store to the nodes that lack them. Raises ExecutorError where there is no
-    cluster, or none that can run a training.
+    A training takes a CPU and `gpus` (a share of 1, or whole ones; None: one if any node has any). `workers` are those
+    that fit into the cluster now, unless more are given, which makes an autoscaling cluster grow. Packed images reach
+    nodes through the object store. Raises ExecutorError where there is no cluster, or none that can run a training.
     """
 
     def __init__(

@@ -1,7 +1,6 @@
 """Convolutions on a CPU in training, each by the algorithm that is fastest for its shape, with the same results.
 
-oneDNN has slow paths for the shapes of proxy trainings, in its backward passes most of all. Which way a layer goes
-follows from its shape alone, so that no result depends on a measurement; `benchmarks/training.py` times both.
+oneDNN is slow for the shapes of proxy trainings, most of all backward. The choice depends on a layer's shape alone.
 """
 
 from functools import lru_cache
@@ -47,10 +46,9 @@ def is_written_out(x: Tensor, convolution: nn.Conv2d) -> bool:
 
 
 class SmallMap(torch.autograd.Function):
-    """A depthwise convolution, padded by half of its odd kernel, as a sum over all pairs of pixels in and out.
+    """A depthwise convolution, padded by half of its odd kernel, as a dense sum over input and output pixels.
 
-    x (N, C, H, W), weight (C, 1, K, K) and a stride give (N, C, H', W') in channels_last. For each pair the weight that
-    lies between the two pixels is looked up, zero where there is none: filters (pixels in, pixels out, C).
+    x (N, C, H, W), weight (C, 1, K, K) and a stride give (N, C, H', W') in channels_last.
     """
 
     @staticmethod

@@ -54,10 +54,9 @@ RESAMPLES = 2000
 class Fidelity:
     """How well accuracies after a rung of `epochs` epochs predict those after the last one.
 
-    `networks` have reached both, under the same seed. `tau` is Kendall's between their accuracies, with its 95 %
-    interval by the bootstrap (None for fewer than three networks, where all accuracies are alike, and at the end).
-    `regret` is how much less accurate (a fraction) at the end the best of the rung is than the best. `reached`
-    networks came to the rung, and `share` is what all were trained until then, of their epochs to the last rung.
+    `reached` networks came to the rung, `networks` of them to the end. `tau` is Kendall's between accuracies, with a
+    95 % bootstrap interval (None if undefined). `regret` is how much less accurate (a fraction) the rung's best is at
+    the end than the best; `share` is the part of all networks' epochs that was trained until then.
     """
 
     epochs: int

@@ -48,9 +48,8 @@ class Series:
     """Points that are drawn alike, None where a line has a gap.
 
     `colour` is a name of the palettes or a colour of CSS, `mark` one of SYMBOLS, circle-open, star or x (empty: none)
-    of `size` px, `line` one of DASHES, or steps (empty: none). `bars` are half-widths in units of y; `values` choose
-    colours of the field's scale; `keys` are of the networks that the points are. A `group` has one entry in the legend.
-    `outline` is a colour around each mark.
+    of `size` px with an `outline`, `line` one of DASHES, or steps (empty: none). `bars` are half-widths in units of y;
+    `values` choose colours of the field's scale; `keys` are of networks. A `group` has one entry in the legend.
     """
 
     name: str

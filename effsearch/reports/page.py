@@ -126,10 +126,7 @@ def write_page(page: Page, path: Path) -> int:
 
 @dataclass(frozen=True)
 class Results:
-    """What the page of a search is made of: the ranking, those of its rows that are finished, and the noise.
-
-    The noise is between seeds, or None where nothing was trained; `index` are rows by the keys of their networks.
-    """
+    """The ranking, its finished rows, the noise between seeds (None: nothing was trained), and row numbers by key."""
 
     manifest: Manifest
     rows: Sequence[Row]

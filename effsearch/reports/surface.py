@@ -30,10 +30,7 @@ MISFITS = np.geomspace(1e-4, 0.1, 13)
 
 @dataclass(frozen=True)
 class Surface:
-    """The fit: the optimum of its mean, draws of the optimum (N, 3), and the mean reward at any coefficients.
-
-    `misfit` is the standard deviation, in units of the reward, of networks off the surface, beyond the seeds.
-    """
+    """The fit: its optimum, draws of the optimum (N, 3), and the standard deviation of rewards off it (`misfit`)."""
 
     target: float
     best: Coefficients

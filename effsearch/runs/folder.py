@@ -218,10 +218,9 @@ def find(results: Path, name: str | None) -> Run:
         if not found:
             raise RunError(f"no runs in {results}/; make one with: effsearch nas --target-flops 400M")
         return found[-1]
-    if os.sep in name and (Path(name) / "run.toml").is_file():
-        return Run(Path(name))
-    if _NAME.fullmatch(name) and (results / name / "run.toml").is_file():
-        return Run(results / name)
+    folder = Path(name) if os.sep in name else results / name
+    if (os.sep in name or _NAME.fullmatch(name)) and (folder / "run.toml").is_file():
+        return Run(folder)
     names = [run.name for run in runs(results)][-5:]
     known = f"the latest there are {', '.join(reversed(names))}" if names else "there are none yet"
     raise RunError(f"no run {name!r} in {results}/; {known}")

@@ -25,10 +25,9 @@ class Row:
     """One architecture of a ranking.
 
     `accuracy` (a fraction) and `accuracy_sd` are mean and standard deviation over `seeds` trainings of `epochs` epochs;
-    `reward` is that of the mean, `target_ratio` the cost it weighs over its target. Among networks trained for as long,
-    `pareto` says that none is more accurate at that cost or less, `tie` that its difference from the first is within
-    the noise of seeds. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what a baseline was grown
-    by; `latency` is in seconds.
+    `reward` is that of the mean, `target_ratio` the cost over its target. Among networks trained for as long, `pareto`
+    marks those on the front and `tie` those within the noise of the first. `seconds` is the median of a training;
+    `alpha`, `beta` and `gamma` are what a baseline was grown by; `latency` is in seconds.
     """
 
     rank: int | None

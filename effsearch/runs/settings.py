@@ -244,10 +244,9 @@ class CurvesSettings(_BaselineSettings):
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A search of a benchmark table.
+    """A search of a benchmark `table`, whose rows have the hash `digest`; other fields are as in `NasSettings`.
 
-    `table` is its name and `digest` a hash of its rows. With `pool` only its rows are searched; else all combinations
-    are, and accuracies of missing rows are predicted. `target`, `measure` and `window` are as in `NasSettings`.
+    With `pool` only its rows are searched; else all combinations are, with predicted accuracies of missing rows.
     """
 
     table: str
