@@ -49,10 +49,7 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The networks that may be searched: all combinations of the choices, or with `pool` only those in `entries`.
-
-    A key of `entries` (a row) has the choices in the order of the decisions; `Values` have them by name.
-    """
+    """All combinations of the choices, or with `pool` only the rows of `entries`: choices in the order of decisions."""
 
     name: str
     decisions: tuple[Decision, ...]

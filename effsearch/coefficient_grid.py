@@ -1,8 +1,7 @@
-"""Which coefficients are worth a training: the grid of alpha, beta, gamma, reduced to the networks it really holds.
+"""The grid of alpha, beta and gamma, reduced to the distinct networks that it gives.
 
-Rounding maps many triples to one network, and changes the FLOPs of each (of the 108 triples of a grid of 0.05 around a
-product of 2, B0 gives 65 networks of 1.9 to 3.3 times its FLOPs), so triples that fall together are merged, and a grid
-may instead be held to the FLOPs themselves.
+Rounding maps many triples to one network and changes its FLOPs: the 108 triples of a grid of 0.05 around a product of 2
+give 65 networks of B0, of 1.9 to 3.3 times its FLOPs. So a grid may instead be held to the FLOPs themselves.
 """
 
 import math
@@ -60,8 +59,8 @@ class CoefficientGrid:
 class Cell:
     """One network of a grid, the triples that give it (the nearest to the target first), and its cost.
 
-    A reference is trained for comparison and is no answer; `name` says what is known of a network besides: baseline,
-    depth, width or resolution (grown along that axis alone), paper.
+    A reference is trained for comparison alone. Its `name`, which a candidate that equals one has too, is baseline,
+    paper, or the one axis that it is grown along.
     """
 
     architecture: Architecture

@@ -19,10 +19,9 @@ AT_ONCE = 1 << 19  # products that the gradient of a written-out kernel keeps in
 def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """The output of `convolution` for x (N, C, H, W) in channels_last.
 
-    Its kernel is square and odd, padded by half of it and not dilated, as all that this package builds are. A pointwise
-    one of many channels on a small map is a matrix product; pixels that its stride skips are left out first, since
-    oneDNN's backward pass of narrow ones writes outside of its memory (issue 6035). A depthwise one with a kernel
-    larger than its map is written out (`SmallMap`; issue 1807). Everything else is torch's own.
+    Its kernel is square, odd, padded by half of it and not dilated. A pointwise one of many channels on a small map is
+    a matrix product; pixels that its stride skips are left out first, since oneDNN's backward pass of narrow ones
+    writes outside of its memory (issue 6035). A depthwise one larger than its map is a `SmallMap` (issue 1807).
     """
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     if kernel == 1 and convolution.groups == 1:

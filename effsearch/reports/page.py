@@ -1,7 +1,7 @@
 """A run as one HTML file: sections of sentences, tables and figures, and the script that draws them, all inside.
 
-Whatever is in a run's folder may be a stranger's. Text is escaped where it is put into HTML, values where they are put
-into a script, and the page's own policy lets nothing run but its two scripts and nothing be loaded.
+A run's folder may be a stranger's: text is escaped in HTML, values in the script, and the page's policy lets nothing
+run but its two scripts and nothing be loaded.
 """
 
 import base64

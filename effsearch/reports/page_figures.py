@@ -1,7 +1,4 @@
-"""The figures of the page, as plotly takes them: plain values, with colours by name, which the page resolves.
-
-`customdata` is a row of the ranking, from which the page makes what is shown on hovering.
-"""
+"""The figures of the page as plotly takes them, with colours by name, and rows of the ranking in `customdata`."""
 
 import html
 import math

@@ -56,11 +56,10 @@ class NasSettings:
     """An architecture search.
 
     `target` is in the units of `measure`: FLOPs or parameters at `resolution` px and `classes` classes, or seconds of
-    latency. Only networks whose cost is within `window` (lowest and highest, as factors of the target; None: any) and
-    at most `max_flops`, `max_params` and `max_latency` (seconds) are trained. The best `finalists` and the baseline are
-    trained under `repeats` seeds. `rungs` are the epochs after which only the best continue (successive halving); the
-    last equals the proxy's. The `evaluator` is `training`, `prior` (predicts accuracies) or `function` (the caller's).
-    With `prior` the auto sampler starts from predictions. `start` are notations that are trained first.
+    latency. Only networks whose cost is within `window` (factors of the target; None: any) and at most `max_flops`,
+    `max_params` and `max_latency` (seconds) are trained. The best `finalists` and the baseline are trained under
+    `repeats` seeds. `rungs` are the epochs of successive halving. The `evaluator` is `training`, `prior` (predicts) or
+    `function` (the caller's). With `prior` the auto sampler starts from predictions. `start` are trained first.
     """
 
     space: str

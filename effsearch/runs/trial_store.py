@@ -228,21 +228,17 @@ def _invalid(trial: FrozenTrial, what: str) -> RunError:
 
 def read_candidate(trial: FrozenTrial) -> Candidate | None:
     """What is trained in a trial, or None before that is known; raises RunError for an invalid trial."""
-    _check_attributes(trial)
-    found = trial.user_attrs.get(CANDIDATE)
-    try:
-        return None if found is None else convert(found, Candidate)
-    except (EffsearchError, ValueError) as error:
-        raise _invalid(trial, f"says nothing of a network: {error}") from None
-
-
-def _check_attributes(trial: FrozenTrial) -> None:
     for attributes in (trial.user_attrs, trial.system_attrs):
         if not isinstance(attributes, dict):
             raise _invalid(trial, f"has {attributes!r:.80} for attributes")
     wrong = [name for name, value in trial.system_attrs.items() if name.startswith(NOTE) and not isinstance(value, int)]
     if wrong or not isinstance(trial.system_attrs.get(FIXED, {}), dict):
         raise _invalid(trial, f"has other attributes than a search gives: {wrong or FIXED}")
+    found = trial.user_attrs.get(CANDIDATE)
+    try:
+        return None if found is None else convert(found, Candidate)
+    except (EffsearchError, ValueError) as error:
+        raise _invalid(trial, f"says nothing of a network: {error}") from None
 
 
 def read_record(trial: FrozenTrial) -> Record | None:
