@@ -17,7 +17,6 @@ FLOOR = 1e-4  # regrets below this are drawn as this: the axis is logarithmic
 
 
 def replay_table(replays: Sequence[Replay]) -> TextTable:
-    """A line for each sampler."""
     marks = [mark for mark in MARKS if any(mark <= replay.trials for replay in replays)]
     columns: Columns[Replay] = (
         ("sampler", "l", lambda row: row.sampler),
