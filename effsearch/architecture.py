@@ -94,8 +94,7 @@ class Stage:
     """`layers` equal blocks with `channels` output channels, the first with `stride`, the others with stride 1.
 
     Inside, a block has `expansion` times its input channels; a bottleneck has `channels` / `expansion`. `se_ratio` is
-    relative to the input channels; 0 means no squeeze-and-excitation.
-    Raises NotationError for a value out of range.
+    relative to the input channels; 0 means no squeeze-and-excitation. Raises NotationError for a value out of range.
     """
 
     op: Op
@@ -162,10 +161,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem, stages and a 1x1 convolution to `head` channels (0: none) before the classifier; `resolution` is in px.
-
-    Stages are brought to their canonical form, so that two equal architectures compare equal.
-    """
+    """A stem, stages (in canonical form), and a 1x1 convolution to `head` channels (0: none); `resolution` is in px."""
 
     stem: Stem
     stages: tuple[Stage, ...]
@@ -241,13 +237,13 @@ def _merged(stages: tuple[Stage, ...]) -> list[Stage]:
 
 
 _FIELD = re.compile(r"(se|[rksec])(\d{1,5}(?:\.\d{1,24})?)")
-_SHAPE = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
 
 
 def parse(notation: str) -> Architecture:
     """Reads a notation; raises NotationError that names the wrong part."""
     if notation.strip().count("-") < 4:
-        raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {_SHAPE}")
+        shape = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
+        raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {shape}")
     first, stem, *rows, head, activation = notation.strip().split("-")
     if not re.fullmatch(r"\d{1,5}px", first):
         raise NotationError(f"a notation begins with its resolution such as 224px, got {_shorten(first)!r}")
@@ -273,8 +269,8 @@ def parse_stage(text: str) -> Stage:
     fields = _fields(text.removesuffix(suffix), code, required="rksc", optional=("e", "se"))
     if OPERATORS[op].expansion != "none" and "e" not in fields:
         raise NotationError(f"{_shorten(text)!r} has no expansion (such as e6)")
-    expansion, se_ratio = fields.get("e", 1), fields.get("se", 0.0)
-    return Stage(op, fields["k"], fields["s"], expansion, fields["c"], fields["r"], se_ratio)
+    kernel, stride, expansion = fields["k"], fields["s"], fields.get("e", 1)
+    return Stage(op, kernel, stride, expansion, fields["c"], fields["r"], fields.get("se", 0.0))
 
 
 def _fields(text: str, name: str, required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:

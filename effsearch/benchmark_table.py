@@ -18,8 +18,7 @@ NEAREST = 32  # neighbours that a row of a pool has
 class Entry:
     """One network of a table: its choices as a notation, accuracy (a fraction), FLOPs and parameters.
 
-    `deviation` is the standard deviation of the accuracy between trainings, if known. If `predicted`, the table lacks
-    the network, and its measurements are predictions.
+    `deviation` is the accuracy's standard deviation between trainings; if `predicted`, the table has no such row.
     """
 
     notation: str
@@ -37,10 +36,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a measurement is predicted for a row that is left out of the fit.
+    """How well a measurement is predicted, by leave-one-out cross-validation over `rows` rows.
 
-    `error` is the root mean square error: for accuracy the absolute one, for FLOPs and params relative to the true
-    value. `tau` is Kendall's rank correlation. So many `rows` were left out, one at a time.
+    `error` is the root mean square error (relative for FLOPs and params), `tau` Kendall's rank correlation.
     """
 
     measurement: str
@@ -51,10 +49,7 @@ class Quality:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The networks that may be searched: all combinations of the choices, or with `pool` only those in `entries`.
-
-    A key of `entries` (a row) has the choices in the order of the decisions; `Values` have them by name.
-    """
+    """All combinations of the choices, or with `pool` only the rows of `entries`: choices in the order of decisions."""
 
     name: str
     decisions: tuple[Decision, ...]

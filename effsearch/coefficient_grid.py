@@ -1,8 +1,7 @@
-"""Which coefficients are worth a training: the grid of alpha, beta, gamma, reduced to the networks it really holds.
+"""The grid of alpha, beta and gamma, reduced to the distinct networks that it gives.
 
-Rounding maps many triples to one network, and changes the FLOPs of each (of the 108 triples of a grid of 0.05 around a
-product of 2, B0 gives 65 networks of 1.9 to 3.3 times its FLOPs), so triples that fall together are merged, and a grid
-may instead be held to the FLOPs themselves.
+Rounding maps many triples to one network and changes its FLOPs: the 108 triples of a grid of 0.05 around a product of 2
+give 65 networks of B0, of 1.9 to 3.3 times its FLOPs. So a grid may instead be held to the FLOPs themselves.
 """
 
 import math
@@ -31,8 +30,7 @@ class CoefficientGrid:
 
     Each axis runs 1, 1 + step, ... to what would use up the target alone. Under `formula` all triples with
     |alpha * beta^2 * gamma^2 - target| <= tolerance are tried; under `flops` alpha and beta, with the gamma whose
-    network has target^phi times the baseline's FLOPs. Networks are grown to `phi`. Raises QuantityError for a value out
-    of range.
+    network has target^phi times the baseline's FLOPs. Networks are grown to `phi`. Raises QuantityError.
     """
 
     step: float = 0.05
@@ -61,8 +59,8 @@ class CoefficientGrid:
 class Cell:
     """One network of a grid, the triples that give it (the nearest to the target first), and its cost.
 
-    A reference is trained for comparison and is no answer; `name` says what is known of a network besides: baseline,
-    depth, width or resolution (grown along that axis alone), paper.
+    A reference is trained for comparison alone. Its `name`, which a candidate that equals one has too, is baseline,
+    paper, or the one axis that it is grown along.
     """
 
     architecture: Architecture
@@ -98,7 +96,7 @@ def cells(baseline: Architecture, grid: CoefficientGrid, classes: int = 1000) ->
         raise QuantityError(_nothing(grid))
     references: dict[str, tuple[str, Grown]] = {}
     for name, triple in _references(grid).items():
-        network = _grow(baseline, triple, grid)
+        network = grow(baseline, triple.at(grid.phi), grid.rounding)
         references.setdefault(network.key, (name, (triple, network)))
     flops = cost(baseline, classes=classes).flops
 
@@ -113,10 +111,6 @@ def cells(baseline: Architecture, grid: CoefficientGrid, classes: int = 1000) ->
     return alone + [cell(group, "candidate", names.get(key, "")) for key, group in found.items()]
 
 
-def _grow(baseline: Architecture, triple: Coefficients, grid: CoefficientGrid) -> Architecture:
-    return grow(baseline, triple.at(grid.phi), grid.rounding)
-
-
 def _on_formula(baseline: Architecture, grid: CoefficientGrid) -> Iterator[Grown]:
     most, root = grid.target + grid.tolerance, math.sqrt(grid.target)
     for alpha in grid.values(grid.target):
@@ -125,14 +119,13 @@ def _on_formula(baseline: Architecture, grid: CoefficientGrid) -> Iterator[Grown
                 triple = Coefficients(alpha, beta, gamma)
                 # Compared as floats, so that anyone who recounts the grid finds the same triples.
                 if abs(triple.product - grid.target) <= grid.tolerance:
-                    yield triple, _grow(baseline, triple, grid)
+                    yield triple, grow(baseline, triple.at(grid.phi), grid.rounding)
 
 
 def _on_flops(baseline: Architecture, grid: CoefficientGrid, classes: int) -> Iterator[Grown]:
     for alpha in grid.values(grid.target):
         for beta in grid.values(math.sqrt(grid.target)):
-            solved = solve_gamma(baseline, alpha, beta, grid, classes)
-            if solved is not None:
+            if solved := solve_gamma(baseline, alpha, beta, grid, classes):
                 yield solved
 
 
@@ -160,7 +153,6 @@ def solve_gamma(
 
 
 def _references(grid: CoefficientGrid) -> dict[str, Coefficients]:
-    """The baseline, what one axis alone makes of the whole growth, and the paper's coefficients."""
     root = math.sqrt(grid.target)
     return {
         "baseline": Coefficients(1, 1, 1),

@@ -79,10 +79,7 @@ def stage_costs(
 
 
 def biases(architecture: Architecture, classes: int = 1000) -> int:
-    """Additions of biases for one image: of squeeze-and-excitation and the classifier, each on one pixel.
-
-    FLOPs leave them out; counts that have them are larger by this.
-    """
+    """Additions of biases for one image, which FLOPs leave out: of squeeze-and-excitation and the classifier."""
     channels = (architecture.stem.channels, *(stage.channels for stage in architecture.stages))
     # The activations that do not depend on pixels are the outputs of squeeze-and-excitation, each with a bias.
     return classes + sum(_work(*row)[1][2] for row in zip(architecture.stages, channels, strict=False))
@@ -141,10 +138,7 @@ _PerPixel = tuple[int, int, int]  # a count of a stage: for each pixel of its in
 # It depends neither on pixels nor on other stages, so a search asks for the same few thousand again and again.
 @lru_cache(maxsize=1 << 14)
 def _work(stage: Stage, channels: int) -> tuple[_PerPixel, _PerPixel, int]:
-    """Multiply-adds, activations and parameters of a stage.
-
-    Sums conv weights; batch norm adds two parameters a channel, SE two 1x1 convolutions with bias on one pixel.
-    """
+    """Multiply-adds, activations and parameters of a stage; batch norm has two parameters a channel, SE has biases."""
     flops, written, params = [0, 0, 0], [0, 0, 0], 0
     first, others = (channels, stage.stride, 1), (stage.channels, 1, stage.layers - 1)
     for block, (channels, stride, count) in enumerate((first, others) if stage.layers > 1 else (first,)):

@@ -78,7 +78,3 @@ def find(name: str) -> Architecture | None:
     """The architecture of that name (case, - and _ do not matter), or None."""
     known = _SPELLINGS.get(name.lower().replace("-", "").replace("_", ""))
     return _KNOWN[known] if known else None
-
-
-def name_of(architecture: Architecture) -> str | None:
-    return next((name for name, known in _KNOWN.items() if known.key == architecture.key), None)

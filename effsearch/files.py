@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-BUILDING = ".building-"
+BUILDING = ".building-"  # the prefix of a folder that a killed process may leave
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -59,10 +59,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def building(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, renamed to it at the end, or removed on an error; raises OSError.
-
-    A killed process leaves it, by the name of BUILDING, that of `path`, a dot and random letters.
-    """
+    """A new folder beside `path`, renamed to it at the end, or removed on an error; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{BUILDING}{path.name}."))
     try:

@@ -1,7 +1,6 @@
 """The operators that a stage may have, one entry each.
 
-Notation, cost, torch module, latency model and the names in timm are all computed from these entries. A new operator
-is a name in `Op` and an entry in `OPERATORS`; only a new kind of part also needs code in cost and network.
+Notation, cost, torch module, latency model and names in timm follow from it; only a new kind of part needs more code.
 """
 
 from dataclasses import dataclass

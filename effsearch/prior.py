@@ -1,8 +1,7 @@
 """The accuracy of a short training on ImageNet, predicted from a network's stages in EfficientNet-B0's skeleton.
 
 A linear model of the choices of each stage and of all pairs of choices, fitted to the 5,138 trainings of Accel-NASBench
-(A. Ahmad et al., 2024; Apache-2.0) by `scripts/fit_prior.py`, which writes the coefficients and how far off they were
-on networks that were left out. It knows nothing of other channels, strides, operators or resolutions.
+(A. Ahmad et al., 2024; Apache-2.0) by `scripts/fit_prior.py`, for B0's channels, strides and resolution alone.
 """
 
 import json

@@ -58,10 +58,7 @@ class TorchvisionNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """A row of table 2: accuracies and costs, with their ratios to those of the EfficientNet at the head of its group.
-
-    `network` is the one to count: one of ours, one of torchvision, or None.
-    """
+    """A row of table 2; ratios are to the EfficientNet above it, and `network` is the one to count, where known."""
 
     name: str
     top1: float

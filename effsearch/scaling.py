@@ -2,9 +2,8 @@
 
     depth d = alpha^phi, width w = beta^phi, resolution r = gamma^phi, with alpha * beta^2 * gamma^2 ~ 2
 
-(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2, so by about 2^phi; rounding to whole layers, channels and
-pixels changes that, and `Rounding` says how it is done. Also the phi for a budget of FLOPs, what each axis costs, and
-curves along one axis at a time (figures 3 and 4).
+(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2, so by about 2^phi, but for the rounding to whole layers,
+channels and pixels.
 """
 
 import math
@@ -181,10 +180,9 @@ def solve_phi(
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a growth, grown alone.
+    """One axis grown alone: multipliers of its size, `asked` and `reached`, and the growth of FLOPs and parameters.
 
-    `asked` and `reached` are multipliers of all layers, of all channels or of px; `ideal` is the growth of FLOPs that
-    the formula promises; `flops` and `params` are the growth of FLOPs and parameters.
+    `ideal` is the growth of FLOPs that the formula promises.
     """
 
     name: str
@@ -233,10 +231,9 @@ UNDER = ((1.0, 1.0), (1.0, 1.3), (2.0, 1.0), (2.0, 1.3))  # depth and resolution
 
 @dataclass(frozen=True)
 class Curve:
-    """Networks that differ in one axis, by the multipliers of each.
+    """Networks that differ in one axis, by their multipliers.
 
-    A point is a growth p of FLOPs that the formula asks for, so that axes are compared at equal compute: p times the
-    layers, the square root of p times the channels or px.
+    Axes are compared at equal FLOPs: for p times the FLOPs, p times the layers, or sqrt(p) times the channels or px.
     """
 
     name: str
@@ -257,11 +254,8 @@ def axis_curves(axes: tuple[str, ...], points: tuple[float, ...] = POINTS) -> li
     if unknown or not axes:
         raise QuantityError(f"axes must be of {listed(AXES)}, got {listed(unknown) or 'none'}")
     grown = check_points(points)
-    return [Curve(axis, tuple(_along(axis, point) for point in grown)) for axis in AXES if axis in axes]
-
-
-def _along(axis: str, point: float) -> Multipliers:
-    return Multipliers(**{axis: point if axis == "depth" else math.sqrt(point)})
+    values = {axis: grown if axis == "depth" else tuple(map(math.sqrt, grown)) for axis in AXES if axis in axes}
+    return [Curve(axis, tuple(Multipliers(**{axis: value}) for value in along)) for axis, along in values.items()]
 
 
 def width_curves(points: tuple[float, ...] = POINTS) -> list[Curve]:

@@ -31,10 +31,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Space:
-    """All architectures that take one choice for each decision; `fields` holds the choices of every named field.
+    """All architectures that take one choice for each of the `fields`; those with several choices are the decisions.
 
-    A field with one choice is fixed and no decision. The names are resolution, activation, stem_kernel, ...,
-    stage1_op, stage1_kernel, ..., head_channels.
+    Names are resolution, activation, stem_kernel, ..., stage1_op, stage1_kernel, ..., head_channels.
     """
 
     name: str
@@ -46,10 +45,6 @@ class Space:
     def decisions(self) -> tuple[Decision, ...]:
         """The fields that have more than one choice."""
         return tuple(field for field in self.fields if len(field.choices) > 1)
-
-    @cached_property
-    def _decided(self) -> frozenset[str]:
-        return frozenset(decision.name for decision in self.decisions)
 
     @cached_property
     def _fixed(self) -> Values:
@@ -72,7 +67,8 @@ class Space:
                 got = values.get(decision.name, "nothing")
                 allowed = listed(decision.choices)
                 raise SpaceError(f"space {self.name}: {decision.name} must be one of {allowed}, got {got!r}")
-        if unknown := values.keys() - self._decided:
+        if len(values) > len(self.decisions):
+            unknown = values.keys() - {decision.name for decision in self.decisions}
             raise SpaceError(f"space {self.name} has no decision {min(unknown)}")
         return self._build({**self._fixed, **values})
 
@@ -250,10 +246,10 @@ def _table(
     if not isinstance(table, dict):
         raise SpaceError(f"{where}: must be a table with {listed(names)}, got {table!r}")
     _check_keys(table, names, where)
-    for name in names:
-        if name not in table and name not in defaults:
-            raise SpaceError(f"{where}: {name} is missing")
-    return [Decision(f"{prefix}_{name}", _choices(table.get(name, defaults.get(name)), name, where)) for name in names]
+    values = {**defaults, **table}
+    if missing := [name for name in names if name not in values]:
+        raise SpaceError(f"{where}: {missing[0]} is missing")
+    return [Decision(f"{prefix}_{name}", _choices(values[name], name, where)) for name in names]
 
 
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:

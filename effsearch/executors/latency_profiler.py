@@ -25,8 +25,8 @@ FAILURES = 3  # networks in a row that cannot be measured, after which the machi
 class LatencyProfiler:
     """Measures latencies in seconds in a process of its own, while the workers of this process are paused.
 
-    A model fitted to a first sample predicts the latency of what may be proposed; what is proposed is measured, and
-    written to `file` if that is set. Raises RunError where the file cannot be read, or nothing can be measured.
+    A model fitted to a first sample predicts latencies of candidates; those proposed are measured and kept in `file`.
+    Raises RunError where the file cannot be read, or nothing can be measured.
     """
 
     def __init__(self, conditions: LatencyConditions, classes: int) -> None:

@@ -111,7 +111,6 @@ class InlineExecutor:
 
 
 def _begin(gpu: int | None) -> None:
-    """Sets the environment of a worker, before it imports torch."""
     # Ctrl-C reaches every process of the terminal, but it is the driver that stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     single_thread()

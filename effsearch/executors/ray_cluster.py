@@ -41,10 +41,9 @@ LOST = (
 class RayExecutor:
     """Tasks of a cluster at `address` (auto, ray://HOST:PORT, or local for one of this machine's processes).
 
-    Each training asks Ray for a CPU, and for `gpus` (a share of 1, or whole ones; None: one if any node has any).
-    `workers` are as many as fit into the cluster now, unless more are given, which makes an autoscaling cluster grow.
-    The packed images go through the object store to the nodes that lack them. Raises ExecutorError where there is no
-    cluster, or none that can run a training.
+    A training takes a CPU and `gpus` (a share of 1, or whole ones; None: one if any node has any). `workers` are those
+    that fit into the cluster now, unless more are given, which makes an autoscaling cluster grow. Packed images reach
+    nodes through the object store. Raises ExecutorError where there is no cluster, or none that can run a training.
     """
 
     def __init__(
@@ -52,7 +51,10 @@ class RayExecutor:
     ) -> None:
         _connect(address, workers)
         self.gpus = float(any(_gpus())) if gpus is None else gpus
-        self.workers = workers or _room(self.gpus)
+        rooms = (
+            min(node.get("CPU", 0), node.get("GPU", 0) / self.gpus if self.gpus else math.inf) for node in _nodes()
+        )
+        self.workers = workers or sum(int(room + 1e-9) for room in rooms)
         self.shared = self.gpus < 1
         # A cluster of this machine alone reads the images from its disk.
         self._folder = None if address == LOCAL else images
@@ -100,19 +102,16 @@ class RayExecutor:
             ready, _ = ray.wait(tasks, num_returns=1, timeout=POLL)
             for task in ready:
                 _settle(self._pop(task), task)
-            self._end_overdue()
+            now = time.monotonic()
+            with self._lock:
+                overdue = [task for task, (_, until) in self._pending.items() if until is not None and now > until]
+            for task in overdue:
+                ray.cancel(task, force=True)
+                self._pop(task).set_exception(TimeoutError())
 
     def _pop(self, task: Any) -> "Future[Any]":
         with self._lock:
             return self._pending.pop(task)[0]
-
-    def _end_overdue(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            overdue = [task for task, (_, until) in self._pending.items() if until is not None and now > until]
-        for task in overdue:
-            ray.cancel(task, force=True)
-            self._pop(task).set_exception(TimeoutError())
 
 
 def _connect(address: str, workers: int | None) -> None:
@@ -129,18 +128,11 @@ def _connect(address: str, workers: int | None) -> None:
         raise ExecutorError(f"no Ray cluster at {address}: {reason}; start one with: ray start --head") from None
 
 
-def _room(gpus: float) -> int:
-    """How many trainings fit into the cluster now."""
-    rooms = [min(node.get("CPU", 0), node.get("GPU", 0) / gpus if gpus else math.inf) for node in _nodes()]
-    return sum(int(room + 1e-9) for room in rooms)
-
-
 def _gpus() -> list[float]:
     return [node.get("GPU", 0) for node in _nodes()]
 
 
 def _nodes() -> list[dict[str, float]]:
-    """The resources of each node that is alive."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 

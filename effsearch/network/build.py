@@ -51,17 +51,11 @@ def build(
     network = Network(nn.Sequential(*parts), architecture.feature_channels, classes, dropout)
     network.apply(_initialise)
     if zero_init:
-        _zero_init(network)
+        # Not a norm right before an activation: a rectifier has no gradient at zero, and the branch would never learn.
+        norms = [block.last_norm for block in network.modules() if isinstance(block, Block) and block.shortcut]
+        for parameter in (*network.classifier.parameters(), *(norm.weight for norm in norms if norm is not None)):
+            nn.init.zeros_(parameter)
     return network
-
-
-def _zero_init(network: Network) -> None:
-    # Not a norm right before an activation: a rectifier has no gradient at zero, and the branch would never learn.
-    for module in network.modules():
-        if isinstance(module, Block) and module.shortcut and module.last_norm is not None:
-            nn.init.zeros_(module.last_norm.weight)
-    for parameter in network.classifier.parameters():
-        nn.init.zeros_(parameter)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,7 +1,6 @@
 """Convolutions on a CPU in training, each by the algorithm that is fastest for its shape, with the same results.
 
-oneDNN has slow paths for the shapes of proxy trainings, in its backward passes most of all. Which way a layer goes
-follows from its shape alone, so that no result depends on a measurement; `benchmarks/training.py` times both.
+oneDNN is slow for the shapes of proxy trainings, most of all backward. The choice depends on a layer's shape alone.
 """
 
 from functools import lru_cache
@@ -20,10 +19,9 @@ AT_ONCE = 1 << 19  # products that the gradient of a written-out kernel keeps in
 def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """The output of `convolution` for x (N, C, H, W) in channels_last.
 
-    Its kernel is square and odd, padded by half of it and not dilated, as all that this package builds are. A pointwise
-    one of many channels on a small map is a matrix product; pixels that its stride skips are left out first, since
-    oneDNN's backward pass of narrow ones writes outside of its memory (issue 6035). A depthwise one with a kernel
-    larger than its map is written out (`SmallMap`; issue 1807). Everything else is torch's own.
+    Its kernel is square, odd, padded by half of it and not dilated. A pointwise one of many channels on a small map is
+    a matrix product; pixels that its stride skips are left out first, since oneDNN's backward pass of narrow ones
+    writes outside of its memory (issue 6035). A depthwise one larger than its map is a `SmallMap` (issue 1807).
     """
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
     if kernel == 1 and convolution.groups == 1:
@@ -47,10 +45,9 @@ def is_written_out(x: Tensor, convolution: nn.Conv2d) -> bool:
 
 
 class SmallMap(torch.autograd.Function):
-    """A depthwise convolution, padded by half of its odd kernel, as a sum over all pairs of pixels in and out.
+    """A depthwise convolution, padded by half of its odd kernel, as a dense sum over input and output pixels.
 
-    x (N, C, H, W), weight (C, 1, K, K) and a stride give (N, C, H', W') in channels_last. For each pair the weight that
-    lies between the two pixels is looked up, zero where there is none: filters (pixels in, pixels out, C).
+    x (N, C, H, W), weight (C, 1, K, K) and a stride give (N, C, H', W') in channels_last.
     """
 
     @staticmethod

@@ -1,7 +1,6 @@
 """A convolution with norm and activation, and squeeze-and-excitation: as in torchvision, or computed fast on a CPU.
 
-A training on a CPU sets them to `fast` while it lasts, and to `folded` as well while it validates. Exports, counters
-and other devices see torchvision's plain modules.
+Training on a CPU uses `fast`, and validation `folded` as well; exports, counters and GPUs see the plain modules.
 """
 
 from collections.abc import Iterator

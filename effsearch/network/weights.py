@@ -116,10 +116,9 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
 
 
 def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet to one for `build(architecture)`.
+    """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet; raises WeightsError unless it fits.
 
-    Raises WeightsError unless it fits. Logits of B5 and larger differ a little from torchvision's, whose batch norms
-    have another epsilon.
+    Logits of B5 and larger differ a little from torchvision's, whose batch norms have another epsilon.
     """
     pairs = _resnet if "conv1.weight" in weights else _mobilenet_v2 if "features.1.conv.0.0.weight" in weights else None
     names = dict(pairs(architecture)) if pairs else {}  # torchvision's name of each module of ours, where they differ

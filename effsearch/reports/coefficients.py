@@ -59,15 +59,12 @@ class Answer:
 
     def family(self) -> TextTable:
         """What the baseline grows into by the coefficients found, for phi 0 to 7."""
-        settings = self.settings
-        return family_table(
-            settings.architecture, self.coefficients, range(8), settings.grid.rounding, settings.classes
-        )
+        baseline, rounding = self.settings.architecture, self.settings.grid.rounding
+        return family_table(baseline, self.coefficients, range(8), rounding, self.settings.classes)
 
     def document(self) -> dict[str, Any]:
         """For coefficients.json: the answer, how sure it is, and the optimum of the fit."""
-        best, surface = self.best, self.surface
-        fit = None
+        best, surface, fit = self.best, self.surface, None
         if surface is not None:
             intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(NAMES)}
             fit = {**asdict(surface.best), **intervals, "networks": surface.networks}

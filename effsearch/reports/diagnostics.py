@@ -54,10 +54,9 @@ RESAMPLES = 2000
 class Fidelity:
     """How well accuracies after a rung of `epochs` epochs predict those after the last one.
 
-    `networks` have reached both, under the same seed. `tau` is Kendall's between their accuracies, with its 95 %
-    interval by the bootstrap (None for fewer than three networks, where all accuracies are alike, and at the end).
-    `regret` is how much less accurate (a fraction) at the end the best of the rung is than the best. `reached`
-    networks came to the rung, and `share` is what all were trained until then, of their epochs to the last rung.
+    `reached` networks came to the rung, `networks` of them to the end. `tau` is Kendall's between accuracies, with a
+    95 % bootstrap interval (None if undefined). `regret` is how much less accurate (a fraction) the rung's best is at
+    the end than the best; `share` is the part of all networks' epochs that was trained until then.
     """
 
     epochs: int
@@ -111,7 +110,6 @@ def rung_fidelity(records: Sequence[Record], rungs: Sequence[int], seed: int) ->
 def _kendall_tau(
     early: npt.NDArray[np.float64], late: npt.NDArray[np.float64]
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Tau with the ends of its 95 % interval, by the bootstrap."""
     if len(early) < 3 or np.ptp(early) == 0 or np.ptp(late) == 0:
         return None, None, None
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from effsearch.errors import RunError
-from effsearch.reports.growth_curves import CurvePoint, figure_panels
+from effsearch.reports.growth_curves import UNDER, CurvePoint
 from effsearch.reports.learning_curves import EpochLine, LearningCurve, ProgressPoint
 from effsearch.reports.ranking_table import half_width
 from effsearch.reports.summary import how_evaluated
@@ -48,9 +48,8 @@ class Series:
     """Points that are drawn alike, None where a line has a gap.
 
     `colour` is a name of the palettes or a colour of CSS, `mark` one of SYMBOLS, circle-open, star or x (empty: none)
-    of `size` px, `line` one of DASHES, or steps (empty: none). `bars` are half-widths in units of y; `values` choose
-    colours of the field's scale; `keys` are of the networks that the points are. A `group` has one entry in the legend.
-    `outline` is a colour around each mark.
+    of `size` px with an `outline`, `line` one of DASHES, or steps (empty: none). `bars` are half-widths in units of y;
+    `values` choose colours of the field's scale; `keys` are of networks. A `group` has one entry in the legend.
     """
 
     name: str
@@ -70,10 +69,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Field:
-    """A function of alpha and beta, (len(beta), len(alpha)), drawn in colours from `low` to `high`.
-
-    It is valid below `border`, beta at each alpha, and NaN well beyond it.
-    """
+    """A `shade` of shape (len(beta), len(alpha)), from `low` to `high`, up to the `border`, beta at each alpha."""
 
     alpha: Array
     beta: Array
@@ -142,10 +138,7 @@ REFERENCES = {"b0": "EfficientNet-B0", "baseline": "baseline"}
 
 
 class Scatter(NamedTuple):
-    """Networks with an accuracy: on the Pareto front, others trained as long, and the one to compare them to, if any.
-
-    `shorter` are those that were trained for fewer epochs, which cannot be compared to the others.
-    """
+    """Networks on the Pareto front, others trained as long, those of fewer epochs, and the reference, if any."""
 
     front: list[Row]
     others: list[Row]
@@ -200,8 +193,10 @@ def pareto_chart(manifest: Manifest, done: Sequence[Row], measure: Measure, nois
 
 
 def growth_charts(points: Sequence[CurvePoint], noise: Noise | None) -> list[Chart]:
-    """Accuracy against FLOPs, a line for each curve: figures 3 and 4 of the paper."""
-    return [_growth_chart(title, chosen, noise) for title, chosen in figure_panels(points)]
+    """Accuracy against FLOPs, a line for each curve: figures 3 and 4 of the paper, as far as there are points."""
+    one_axis, under = ([p for p in points if p.curve.startswith(UNDER) == is_under] for is_under in (False, True))
+    panels = (("One axis at a time", one_axis), ("Width under other depths and resolutions", under))
+    return [_growth_chart(title, chosen, noise) for title, chosen in panels if chosen]
 
 
 def _growth_chart(title: str, points: Sequence[CurvePoint], noise: Noise | None) -> Chart:
@@ -236,17 +231,19 @@ def training_charts(history: Sequence[EpochLine]) -> tuple[Chart, Chart]:
     )
 
 
-def loss_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
-    series = _learning_series([(curve.key, list(enumerate(curve.losses, 1))) for curve in curves], index)
-    caption = "one line a training, of the mean loss of an epoch"
-    return Chart("Learning curves", "epoch", LOSS, series, caption, whole=True)
-
-
-def rungs_chart(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> Chart:
-    """Validation accuracy of trainings in parts: which went on, and which were stopped where."""
-    lines = [(curve.key, [(epoch, 100 * accuracy) for epoch, accuracy in curve.accuracies]) for curve in curves]
-    caption = "a line that ends early is a network that was not trained on"
-    return Chart("Rungs", "epoch", VALIDATION, _learning_series(lines, index), caption, whole=True)
+def learning_charts(curves: Sequence[LearningCurve], index: Mapping[str, int]) -> list[Chart]:
+    """The training loss of each epoch, and the validation accuracy of trainings in parts, where there are any."""
+    losses = [(curve.key, list(enumerate(curve.losses, 1))) for curve in curves]
+    rungs = [(c.key, [(epoch, 100 * top1) for epoch, top1 in c.accuracies]) for c in curves if c.parts > 1]
+    drawn = (
+        ("Learning curves", LOSS, losses, "one line a training, of the mean loss of an epoch"),
+        ("Rungs", VALIDATION, rungs, "a line that ends early is a network that was not trained on"),
+    )
+    return [
+        Chart(title, "epoch", label, _learning_series(lines, index), caption, whole=True)
+        for title, label, lines, caption in drawn
+        if any(points for _, points in lines)
+    ]
 
 
 Line = tuple[str, Sequence[tuple[int, float]]]  # the key of a network, and (epoch, value)

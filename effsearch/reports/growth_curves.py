@@ -46,8 +46,8 @@ def curve_points(settings: CurvesSettings, rows: Sequence[Row]) -> list[CurvePoi
         for by in curve.points:
             network = grow(settings.architecture, by)
             flops = cost(network, classes=settings.classes).flops
-            measured = flops, flops / settings.score.target, known.get(network.key)
-            found.append(CurvePoint(curve.name, by, network, *measured))
+            ratio = flops / settings.score.target
+            found.append(CurvePoint(curve.name, by, network, flops, ratio, known.get(network.key)))
     return found
 
 
@@ -73,14 +73,6 @@ def curves_table(points: Sequence[CurvePoint], noise: Noise | None) -> TextTable
 
 def _gain(accuracy: float | None, base: float | None) -> str:
     return "" if accuracy is None or base is None else f"{100 * (accuracy - base):+.1f}"
-
-
-def figure_panels(points: Sequence[CurvePoint]) -> list[tuple[str, list[CurvePoint]]]:
-    """The points of the paper's figures 3 and 4, each with its title, as far as there are any."""
-    one_axis = [point for point in points if not point.curve.startswith(UNDER)]
-    under = [point for point in points if point.curve.startswith(UNDER)]
-    named = [("One axis at a time", one_axis), ("Width under other depths and resolutions", under)]
-    return [(title, chosen) for title, chosen in named if chosen]
 
 
 def curve_records(points: Sequence[CurvePoint]) -> list[dict[str, Any]]:

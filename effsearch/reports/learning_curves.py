@@ -9,7 +9,7 @@ from rich.console import Console
 from effsearch.errors import RunError
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, TrialHistory, longest
-from effsearch.runs.schema import convert
+from effsearch.runs.schema import convert, read_file
 from effsearch.text import counted, format_duration, sanitize
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -68,12 +68,11 @@ def sparkline(values: list[float]) -> str:
 
 def read_metrics(run: Run) -> list[EpochLine]:
     """The epochs of a training, from metrics.jsonl; raises RunError."""
-    file = run.path / "metrics.jsonl"
-    try:
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        history = [convert(json.loads(line), EpochLine) for line in text.splitlines()]
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{file} cannot be read: {error}") from None
+
+    def parse(text: str) -> list[EpochLine]:
+        return [convert(json.loads(line), EpochLine) for line in text.splitlines()]
+
+    history: list[EpochLine] = read_file(run.path / "metrics.jsonl", parse, [])
     if not history:
         raise RunError(f"run {run.name} has no finished epoch yet")
     return history
@@ -81,17 +80,14 @@ def read_metrics(run: Run) -> list[EpochLine]:
 
 def read_result(run: Run) -> dict[str, dict[str, float]] | None:
     """Accuracies (fractions) of the finished network and the number of images by split, or None; raises RunError."""
-    file = run.path / "result.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+
+    def parse(text: str) -> dict[str, dict[str, float]]:
         return {
             sanitize(split): {name: float(value) for name, value in values.items()} | {"images": int(values["images"])}
-            for split, values in found.items()
+            for split, values in json.loads(text).items()
         }
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise RunError(f"{file} cannot be read: {error}") from None
+
+    return read_file(run.path / "result.json", parse, None)
 
 
 @dataclass(frozen=True)
@@ -118,10 +114,7 @@ def best_so_far(history: History) -> list[ProgressPoint]:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A training with all its parts as one: the loss (nats) of each epoch, and (epoch, accuracy) where it was measured.
-
-    `parts` is how many it was trained in.
-    """
+    """A training of one or more `parts`: the loss (nats) of each epoch, and (epoch, accuracy) where it was measured."""
 
     key: str
     seed: int

@@ -1,7 +1,7 @@
 """A run as one HTML file: sections of sentences, tables and figures, and the script that draws them, all inside.
 
-Whatever is in a run's folder may be a stranger's. Text is escaped where it is put into HTML, values where they are put
-into a script, and the page's own policy lets nothing run but its two scripts and nothing be loaded.
+A run's folder may be a stranger's: text is escaped in HTML, values in the script, and the page's policy lets nothing
+run but its two scripts and nothing be loaded.
 """
 
 import base64
@@ -19,17 +19,10 @@ from plotly.offline import get_plotlyjs
 
 from effsearch.reports import check_suffix, write_report
 from effsearch.reports import figures as charts
+from effsearch.reports import learning_curves as trainings
 from effsearch.reports.coefficients import FAMILY_CAPTION, Answer
 from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
-from effsearch.reports.learning_curves import (
-    best_so_far,
-    learning_curves,
-    read_metrics,
-    read_result,
-    result_lines,
-    time_line,
-)
 from effsearch.reports.page_figures import Figure, figure_of_chart, importances_figure
 from effsearch.reports.ranking_table import PageRanking, half_width, noise_line, page_ranking, read_rows
 from effsearch.reports.summary import best_within_target, captions, costs, counts_line, how_evaluated, within
@@ -133,10 +126,7 @@ def write_page(page: Page, path: Path) -> int:
 
 @dataclass(frozen=True)
 class Results:
-    """What the page of a search is made of: the ranking, those of its rows that are finished, and the noise.
-
-    The noise is between seeds, or None where nothing was trained; `index` are rows by the keys of their networks.
-    """
+    """The ranking, its finished rows, the noise between seeds (None: nothing was trained), and row numbers by key."""
 
     manifest: Manifest
     rows: Sequence[Row]
@@ -211,7 +201,6 @@ def _capital(text: str) -> str:
 
 
 def _growth_sections(found: Results) -> Iterator[Section]:
-    """What a search for coefficients found, or the curves of growth."""
     settings, answer = found.manifest.settings, found.answer
     if answer is not None:
         surface, name = answer.surface, answer.settings.name
@@ -234,17 +223,14 @@ def _ranking_section(found: Results) -> Section:
 
 
 def _history_sections(found: Results, history: History | None) -> Iterator[Section]:
-    """Progress, learning curves and the importance of decisions, as far as the journal tells."""
     title = "Progress of the search"
     if history is None:
         yield Section(title, ["The run's folder has no journal, so the order of its trainings is not known."])
         return
-    steps = best_so_far(history)
+    steps = trainings.best_so_far(history)
     yield Section(title, figures=found.figures(*([charts.progress_chart(steps, found.manifest)] if steps else [])))
-    curves = learning_curves(history, [row.key for row in found.done[:SHOWN]])
-    in_parts = [curve for curve in curves if curve.parts > 1]
-    drawn = [charts.loss_chart(curves, found.index)] if any(curve.losses for curve in curves) else []
-    drawn += [charts.rungs_chart(in_parts, found.index)] if in_parts else []
+    curves = trainings.learning_curves(history, [row.key for row in found.done[:SHOWN]])
+    drawn = charts.learning_charts(curves, found.index)
     if drawn:
         count = len(found.done)
         lines = [f"The trainings of the first {SHOWN} of {count:,} networks."] if count > SHOWN else []
@@ -257,7 +243,7 @@ def _history_sections(found: Results, history: History | None) -> Iterator[Secti
 
 
 def _training_page(run: Run, manifest: Manifest) -> Page:
-    history, result = read_metrics(run), read_result(run)
+    history, result = trainings.read_metrics(run), trainings.read_result(run)
     cards = []
     for split, found in (result or {}).items():
         first, *others = [name for name in found if name.startswith("top")]
@@ -265,25 +251,23 @@ def _training_page(run: Run, manifest: Manifest) -> Page:
         cards.append(Card(f"{_capital(split)} top-{first[3:]}", f"{100 * found[first]:.2f} %", rest))
     figures = [figure_of_chart(chart, {}) for chart in charts.training_charts(history)]
     sections = [
-        Section("Learning curve", list(map(_capital, result_lines(history, result))), figures),
+        Section("Learning curve", list(map(_capital, trainings.result_lines(history, result))), figures),
         Section("Network", code=run.settings(TrainSettings).notation),
         _origin_section(manifest),
     ]
-    return Page(run.name, _subtitle(manifest, time_line(history)), cards, sections)
+    return Page(run.name, _subtitle(manifest, trainings.time_line(history)), cards, sections)
 
 
 def _origin_section(manifest: Manifest) -> Section:
-    """How a run was made: everything that run.toml says."""
     document = manifest.to_document()
     document["versions"] = document["run"].pop("versions", {})
     command = document["run"].pop("command", "")
     names = ("run", "versions", "settings", "limits", "data")
-    tables = [(name, _listing(document.get(name, {}))) for name in names]
-    return Section("How the run was made", tables=[pair for pair in tables if pair[1].cells], code=command)
-
-
-def _listing(values: Mapping[str, Any]) -> TextTable:
-    return TextTable(("", ""), "ll", [(name, text) for name, value in flatten(values) if (text := _listed(value))])
+    tables = []
+    for name in names:
+        lines = [(key, text) for key, value in flatten(document.get(name, {})) if (text := _listed(value))]
+        tables += [(name, TextTable(("", ""), "ll", lines))] if lines else []
+    return Section("How the run was made", tables=tables, code=command)
 
 
 def _listed(value: Any) -> str:

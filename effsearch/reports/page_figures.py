@@ -1,7 +1,4 @@
-"""The figures of the page, as plotly takes them: plain values, with colours by name, which the page resolves.
-
-`customdata` is a row of the ranking, from which the page makes what is shown on hovering.
-"""
+"""The figures of the page as plotly takes them, with colours by name, and rows of the ranking in `customdata`."""
 
 import html
 import math
@@ -87,7 +84,6 @@ def _trace(series: Series, index: Mapping[str, int]) -> Trace:
 
 
 def _on_field(field: Field, traces: Sequence[Trace], layout: Trace) -> tuple[list[Trace], Trace]:
-    """The shaded field with the traces over it, and the layout with its range."""
     shade: Trace = {
         "type": "contour",
         "x": _digits(field.alpha.tolist()),

@@ -42,7 +42,6 @@ def _measured_flops(row: Published) -> str:
 
 
 def _ratio(row: Published) -> float | None:
-    """Measured over published FLOPs."""
     return row.measured.flops / parse_count(row.flops) if row.measured and row.flops else None
 
 

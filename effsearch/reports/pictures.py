@@ -181,7 +181,6 @@ def _plot(axes: Any, series: Series, field: Field | None, layer: int) -> None:
 
 
 def _shade(axes: Any, field: Field, label: str) -> None:
-    """The field with its colour bar, and lines of equal gamma, each with its value."""
     target = field.alpha[-1]
     levels = np.linspace(field.low, field.high, 33)
     shade = np.clip(field.shade, field.low, field.high)

@@ -24,8 +24,8 @@ from effsearch.text import counted, format_count
 class Column:
     """A column of the ranking: the attribute of Row that it is sorted by and that files hold, and its printed cells.
 
-    Without a heading it is in files alone. `best_last` says that more is better, so that sorting begins with the
-    largest. `unknown` is for a column of which no row has a value: it is kept, or not printed, or not in files either.
+    Without a heading it is in files alone; with `best_last` sorting begins with the largest; `unknown` says what
+    happens to a column without values.
     """
 
     name: str
@@ -40,10 +40,7 @@ class Column:
 
 
 def columns(noise: Noise | None = None, measure: Measure = "flops") -> tuple[Column, ...]:
-    """All columns in the order of the printed table: accuracies in %, deviations in points, latency in ms.
-
-    With `noise` 95 % intervals stand in place of deviations. The target is of that `measure`.
-    """
+    """All columns as printed: accuracies in %, deviations (with `noise`, 95 % intervals) in points, latency in ms."""
     return (
         Column("rank", "rank", "r", lambda row: cell(row.rank)),
         Column("reward", "reward", "r", lambda row: cell(row.reward, ".4f") or row.state, best_last=True),
@@ -80,8 +77,7 @@ def interval(row: Row | None, noise: Noise | None) -> str:
 
 def half_width(row: Row, noise: Noise) -> float:
     """Half of the 95 % interval of a mean over seeds, in points, from the pooled deviation (Student's t)."""
-    quantile = float(stats.t.ppf(0.975, noise.freedom))
-    return 100 * quantile * noise.sd / math.sqrt(row.seeds)
+    return float(100 * stats.t.ppf(0.975, noise.freedom) * noise.sd / math.sqrt(row.seeds))
 
 
 def _marks(row: Row) -> str:

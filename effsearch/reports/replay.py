@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import matplotlib.ticker
 from matplotlib.figure import Figure
@@ -18,19 +17,14 @@ FLOOR = 1e-4  # regrets below this are drawn as this: the axis is logarithmic
 
 
 def replay_table(replays: Sequence[Replay]) -> TextTable:
-    """A line for each sampler."""
-    most = max(replay.trials for replay in replays)
+    marks = [mark for mark in MARKS if any(mark <= replay.trials for replay in replays)]
     columns: Columns[Replay] = (
         ("sampler", "l", lambda row: row.sampler),
         *((f"to {100 * regret:g} %", "r", partial(_reached, regret)) for regret in REGRETS),
-        *((f"at {mark}", "r", partial(_regret, mark)) for mark in MARKS if mark <= most),
+        *((f"at {mark}", "r", lambda row, mark=mark: cell(row.regret[mark], ".2f", 100)) for mark in marks),
         ("ms", "r", lambda row: f"{1000 * row.seconds:.1f}"),
     )
     return TextTable.of(columns, replays)
-
-
-def _regret(mark: int, replay: Replay) -> str:
-    return cell(replay.regret[mark], ".2f", 100)
 
 
 def _reached(regret: float, replay: Replay) -> str:
@@ -49,16 +43,16 @@ REPLAY_CAPTION = (
 
 def replay_json(replays: Sequence[Replay]) -> str:
     """A list of objects, one a sampler; what was not reached is null, regrets are fractions."""
-    return json.dumps([_document(replay) for replay in replays], indent=2)
-
-
-def _document(replay: Replay) -> dict[str, Any]:
-    return {
-        **{name: getattr(replay, name) for name in ("sampler", "seeds", "trials")},
-        "evaluations": {f"{regret:g}": asdict(reached) for regret, reached in replay.evaluations.items()},
-        "regret": replay.regret,
-        "seconds_per_proposal": replay.seconds,
-    }
+    documents = [
+        {
+            **{name: getattr(replay, name) for name in ("sampler", "seeds", "trials")},
+            "evaluations": {f"{regret:g}": asdict(reached) for regret, reached in replay.evaluations.items()},
+            "regret": replay.regret,
+            "seconds_per_proposal": replay.seconds,
+        }
+        for replay in replays
+    ]
+    return json.dumps(documents, indent=2)
 
 
 def write_regret_curves(replays: Sequence[Replay], path: Path, title: str) -> None:

@@ -31,18 +31,14 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
         out.print(noise_line(rows))
     best = best_within_target(rows)
     if best is not None:
-        out.print(f"{within(score)}: {brief(best)}", style="bold")
+        found = f"rank {best.rank}, {100 * (best.accuracy or 0.0):.1f} %, {costs(best)}"
+        out.print(f"{within(score)}: {found}", style="bold")
         out.print(best.notation, soft_wrap=True)
 
 
 def within(score: Reward) -> str:
     what = MEASURE_NAMES[score.measure]
     return f"best with {what} <= {score.aim.removesuffix(' ' + what)}"
-
-
-def brief(row: Row) -> str:
-    """A finished network in one line."""
-    return f"rank {row.rank}, {100 * (row.accuracy or 0.0):.1f} %, {costs(row)}"
 
 
 def costs(row: Row) -> str:
@@ -95,7 +91,6 @@ def _accuracy_caption(manifest: Manifest, proxy: Proxy) -> str:
 
 
 def _latency_captions(settings: NasSettings) -> list[str]:
-    """How latency was measured, and the limits that hold besides the target."""
     lines, by = [], settings.latency
     if by is not None:
         where = f"{counted(by.threads, 'thread')}, float32" if by.device == "cpu" else "bf16 if the GPU has it"

@@ -1,8 +1,7 @@
 """The reward as a smooth function of alpha, beta and gamma, fitted to what was measured, and where it is highest.
 
-Quadratic in the logarithms, by Bayesian linear regression: the noise between seeds is known, how strong the terms are
-and how far networks lie off any such surface is chosen by the evidence (Bishop 2006, section 3.5). What the data do
-not determine keeps its prior variance in the posterior, and so a wide interval of the optimum.
+Quadratic in the logarithms, by Bayesian linear regression: the noise between seeds is known, the prior variance of the
+terms and the variance of networks off the surface maximise the evidence (Bishop 2006, section 3.5).
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,10 +29,7 @@ MISFITS = np.geomspace(1e-4, 0.1, 13)
 
 @dataclass(frozen=True)
 class Surface:
-    """The fit: the optimum of its mean, draws of the optimum (N, 3), and the mean reward at any coefficients.
-
-    `misfit` is the standard deviation, in units of the reward, of networks off the surface, beyond the seeds.
-    """
+    """The fit: its optimum, draws of the optimum (N, 3), and the standard deviation of rewards off it (`misfit`)."""
 
     target: float
     best: Coefficients

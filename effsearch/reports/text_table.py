@@ -38,13 +38,10 @@ class TextTable:
         return cls(headings, "".join(align), [*(tuple(text(row) for text in texts) for row in rows), *more])
 
     def markdown(self) -> str:
-        """The table in Markdown."""
-        rule = ["---:" if side == "r" else "---" for side in self.align]
-        lines = [self.headings, rule, *self.cells]
+        lines = [self.headings, ["---:" if side == "r" else "---" for side in self.align], *self.cells]
         return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
     def rich(self, title: str) -> Table:
-        """The table for a terminal."""
         style: dict[str, Any] = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD}
         table = Table(title=title, show_edge=False, pad_edge=False, padding=0, **style)
         for heading, side in zip(self.headings, self.align, strict=True):

@@ -30,10 +30,10 @@ import tomli_w
 from filelock import FileLock, Timeout
 
 from effsearch import __version__
-from effsearch.errors import QuantityError, RunError
+from effsearch.errors import RunError
 from effsearch.files import building, quarantine, read_toml, write_atomically
 from effsearch.runs.manifest import About, Manifest
-from effsearch.runs.schema import convert, flatten
+from effsearch.runs.schema import convert, flatten, read_file
 from effsearch.scaling import Coefficients
 from effsearch.text import sanitize, without_passwords
 
@@ -90,14 +90,12 @@ class Run:
 
     def read_coefficients(self) -> Coefficients | None:
         """The coefficients that a grid found, or None; raises RunError for a file that holds none."""
-        file = self.path / "coefficients.json"
-        try:
-            document = json.loads(file.read_text(encoding="utf-8"))
+
+        def parse(text: str) -> Coefficients:
+            document = json.loads(text)
             return Coefficients(*(float(document[name]) for name in ("alpha", "beta", "gamma")))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, QuantityError) as error:
-            raise RunError(f"{file} holds no coefficients: {error}") from None
+
+        return read_file(self.path / "coefficients.json", parse, None, "holds no coefficients")
 
     def write_coefficients(self, document: Mapping[str, Any]) -> None:
         """Writes what a grid found: alpha, beta, gamma, and how."""
@@ -152,10 +150,9 @@ class Run:
             lock.acquire(timeout=0)
             write_atomically(holder, f"process {os.getpid()} on {platform.node()} since {since}\n")
         except Timeout:
-            who = ""
+            who = "another process"
             with suppress(OSError, UnicodeDecodeError):
-                who = holder.read_text(encoding="utf-8").partition("\n")[0].strip()
-            who = who or "another process"
+                who = holder.read_text(encoding="utf-8").partition("\n")[0].strip() or who
             raise RunError(f"run {self.name} is being driven by {who}; wait for it or stop it") from None
         except OSError as error:
             lock.release()
@@ -221,10 +218,9 @@ def find(results: Path, name: str | None) -> Run:
         if not found:
             raise RunError(f"no runs in {results}/; make one with: effsearch nas --target-flops 400M")
         return found[-1]
-    if os.sep in name and (Path(name) / "run.toml").is_file():
-        return Run(Path(name))
-    if _NAME.fullmatch(name) and (results / name / "run.toml").is_file():
-        return Run(results / name)
+    folder = Path(name) if os.sep in name else results / name
+    if (os.sep in name or _NAME.fullmatch(name)) and (folder / "run.toml").is_file():
+        return Run(folder)
     names = [run.name for run in runs(results)][-5:]
     known = f"the latest there are {', '.join(reversed(names))}" if names else "there are none yet"
     raise RunError(f"no run {name!r} in {results}/; {known}")

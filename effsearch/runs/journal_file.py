@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.storages.journal import BaseJournalBackend
 
-from effsearch.files import beside, sync_folder
+from effsearch.files import beside, sync_folder, write_atomically
 
 _log = logging.getLogger(__name__)
 
@@ -112,11 +112,7 @@ def repair(path: Path) -> None:
     if not rest:
         return
     aside = beside(path)
-    with aside.open("xb") as file:
-        file.write(rest)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
+    write_atomically(aside, rest)
     with path.open("r+b") as file:
         file.truncate(sound)
         os.fsync(file.fileno())

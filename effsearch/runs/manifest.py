@@ -38,10 +38,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Data:
-    """An image set, of which a proxy uses `train` and `validation` images, or a benchmark table.
+    """An image set, of which a proxy uses `train` and `validation` images, or a table of `rows` of all `combinations`.
 
-    A table has `rows` of all `combinations`; `predicted` is the quality of predictions of the others, `accuracy_std`
-    the median standard deviation between trainings of one network (a fraction), where the table has it.
+    Other rows are `predicted`; `accuracy_std` is the median deviation between trainings of one network (a fraction).
     """
 
     name: str = ""

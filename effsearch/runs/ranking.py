@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 from effsearch.errors import QuantityError, RunError
 from effsearch.reward import Measure, Reward
 from effsearch.runs.records import Record
-from effsearch.runs.schema import check_numbers, convert
+from effsearch.runs.schema import check_numbers, convert, read_file
 from effsearch.scaling import Coefficients
 from effsearch.text import sanitize
 
@@ -25,10 +25,9 @@ class Row:
     """One architecture of a ranking.
 
     `accuracy` (a fraction) and `accuracy_sd` are mean and standard deviation over `seeds` trainings of `epochs` epochs;
-    `reward` is that of the mean, `target_ratio` the cost it weighs over its target. Among networks trained for as long,
-    `pareto` says that none is more accurate at that cost or less, `tie` that its difference from the first is within
-    the noise of seeds. `seconds` is the median of a training; `alpha`, `beta` and `gamma` are what a baseline was grown
-    by; `latency` is in seconds.
+    `reward` is that of the mean, `target_ratio` the cost over its target. Among networks trained for as long, `pareto`
+    marks those on the front and `tie` those within the noise of the first. `seconds` is the median of a training;
+    `alpha`, `beta` and `gamma` are what a baseline was grown by; `latency` is in seconds.
     """
 
     rank: int | None
@@ -94,23 +93,18 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
     accuracy = (mean(accuracies) if len(accuracies) > 1 else accuracies[0]) if accuracies else None
     return Row(
         rank=None,
-        key=first.key,
-        notation=first.notation,
         state="complete" if done else group[-1].state,
         accuracy=accuracy,
         accuracy_sd=stdev(accuracies) if len(accuracies) > 1 else None,
         seeds=len(done),
         reward=None if accuracy is None else reward.of(accuracy, first),
-        flops=first.flops,
         target_ratio=reward.cost(first) / reward.target,
-        params=first.params,
         epochs=done[0].epochs if done else None,
         seconds=median(spent[record.candidate.seed] for record in done) if done else None,
         pareto=False,
         tie=False,
-        source=first.source,
         reason=None if done else group[-1].reason,
-        latency=first.latency,
+        **{name: getattr(first, name) for name in ("key", "notation", "flops", "params", "source", "latency")},
         **({} if first.coefficients is None else asdict(first.coefficients)),
     )
 
@@ -160,12 +154,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 def read_ranking(file: Path) -> list[Row]:
     """The ranking that a run keeps in a file, empty where there is none yet; raises RunError for an invalid one."""
-    try:
-        return from_csv(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{file} cannot be read: {error}") from None
+    return read_file(file, from_csv, [])
 
 
 def from_csv(text: str) -> list[Row]:

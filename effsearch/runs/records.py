@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from statistics import median
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
-from effsearch.errors import RunError
 from effsearch.runs.folder import Run
-from effsearch.runs.schema import convert
+from effsearch.runs.schema import convert, read_file
 from effsearch.scaling import Coefficients, Multipliers
 from effsearch.text import sanitize
 
@@ -24,10 +23,10 @@ PREDICTED = " (predicted)"  # the end of the source of a network that a benchmar
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is trained: an architecture with its cost, a training seed, and the `source` that proposed it.
+    """What is trained: an architecture with its cost (`latency` in seconds), a seed, and the `source` that proposed it.
 
-    `latency` is in seconds. The training pauses after `epochs`, if given; `coefficients` (of phi) or `multipliers` are
-    what a baseline was grown by; gradients are accumulated over `accumulation` parts of a batch, to save memory.
+    The training pauses after `epochs`, if given. A baseline was grown by `coefficients` (of phi) or `multipliers`.
+    Gradients are accumulated over `accumulation` parts of a batch.
     """
 
     key: str
@@ -176,11 +175,7 @@ class RecordIndex(Sequence[Record]):
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records.values())
 
-    @overload
-    def __getitem__(self, index: int) -> Record: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Record]: ...
-    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+    def __getitem__(self, index: Any) -> Any:
         return list(self._records.values())[index]
 
 
@@ -204,12 +199,7 @@ def to_json(failures: Sequence[Failure]) -> str:
 
 def read_failures(run: Run) -> list[Failure]:
     """The failed trainings of a run; raises RunError for an invalid file."""
-    try:
-        return [_failure(row) for row in json.loads(run.failed.read_text(encoding="utf-8"))]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{run.failed} cannot be read: {error}") from None
+    return read_file(run.failed, lambda text: list(map(_failure, json.loads(text))), [])
 
 
 def _failure(row: dict[str, Any]) -> Failure:

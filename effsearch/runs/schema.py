@@ -1,14 +1,28 @@
 """Plain values, such as those of TOML and JSON that may be a stranger's, to dataclasses and back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from effsearch.errors import QuantityError, RunError
+
 T = TypeVar("T")
+INVALID = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, QuantityError)
 
 LARGEST = 2.0**63  # no number of a run comes near it; some larger ones Python can neither print nor make a float of
+
+
+def read_file(file: Path, parse: Callable[[str], T], missing: T, problem: str = "cannot be read") -> T:
+    """What `parse` makes of a run's file, or `missing` where there is no file; raises RunError for an invalid one."""
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return missing
+    except INVALID as error:
+        raise RunError(f"{file} {problem}: {error}") from None
 
 
 def convert(values: Any, kind: type[T], strict: bool = True) -> T:

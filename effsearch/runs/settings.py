@@ -19,6 +19,7 @@ from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, ax
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
+SEEDS = (0, 2**31 - 1)
 EVALUATORS = ("training", "prior")  # of the command line; from Python a run may also have "function"
 Method = Literal["grid", "halving", "tpe", "evolution"]  # how `effsearch grid` searches
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -50,20 +51,15 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
         raise QuantityError(f"{name} must be from {low} to {high:,}, got {value}")
 
 
-def _check_seed(seed: int) -> None:
-    _check_range("--seed", seed, 0, 2**31 - 1)
-
-
 @dataclass(frozen=True)
 class NasSettings:
     """An architecture search.
 
     `target` is in the units of `measure`: FLOPs or parameters at `resolution` px and `classes` classes, or seconds of
-    latency. Only networks whose cost is within `window` (lowest and highest, as factors of the target; None: any) and
-    at most `max_flops`, `max_params` and `max_latency` (seconds) are trained. The best `finalists` and the baseline are
-    trained under `repeats` seeds. `rungs` are the epochs after which only the best continue (successive halving); the
-    last equals the proxy's. The `evaluator` is `training`, `prior` (predicts accuracies) or `function` (the caller's).
-    With `prior` the auto sampler starts from predictions. `start` are notations that are trained first.
+    latency. Only networks whose cost is within `window` (factors of the target; None: any) and at most `max_flops`,
+    `max_params` and `max_latency` (seconds) are trained. The best `finalists` and the baseline are trained under
+    `repeats` seeds. `rungs` are the epochs of successive halving. The `evaluator` is `training`, `prior` (predicts) or
+    `function` (the caller's). With `prior` the auto sampler starts from predictions. `start` are trained first.
     """
 
     space: str
@@ -96,13 +92,14 @@ class NasSettings:
         if self.prior and (self.evaluator, self.sampler) != ("training", "auto"):
             got = f"sampler {self.sampler}" if self.sampler != "auto" else f"evaluator {self.evaluator}"
             raise QuantityError(f"--prior is what the auto sampler learns trainings from, got {got}")
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
-        if self.rungs:
-            check_rungs(self.rungs)
-            if self.rungs[-1] != self.proxy.epochs:
-                raise QuantityError(f"--rungs must end with the epochs, {self.proxy.epochs}, got {self.rungs[-1]}")
+        rungs, shown = self.rungs, ",".join(map(str, self.rungs))
+        if rungs and (len(rungs) < 2 or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs))):
+            raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
+        if rungs and rungs[-1] != self.proxy.epochs:
+            raise QuantityError(f"--rungs must end with the epochs, {self.proxy.epochs}, got {rungs[-1]}")
         self.score  # noqa: B018 - checks target and exponent
 
     @property
@@ -133,13 +130,6 @@ class NasSettings:
         return all(costs[measure] is None or costs[measure] <= limit for measure, limit in self.limits.items())
 
 
-def check_rungs(rungs: tuple[int, ...]) -> None:
-    """Raises QuantityError unless rungs are at least two increasing numbers of epochs."""
-    if len(rungs) < 2 or rungs[0] < 1 or any(low >= high for low, high in pairwise(rungs)):
-        shown = ",".join(map(str, rungs))
-        raise QuantityError(f"--rungs must be at least two numbers of epochs that rise, such as 1,3,9, got {shown}")
-
-
 class _BaselineSettings:
     """What `GridSettings` and `CurvesSettings` share: a `baseline` to scale up, a notation that tables call `name`."""
 
@@ -150,7 +140,7 @@ class _BaselineSettings:
 
     def __post_init__(self) -> None:
         _check_range("--repeats", self.repeats, 1, 100)
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property
@@ -253,10 +243,9 @@ class CurvesSettings(_BaselineSettings):
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A search of a benchmark table.
+    """A search of a benchmark `table`, whose rows have the hash `digest`; other fields are as in `NasSettings`.
 
-    `table` is its name and `digest` a hash of its rows. With `pool` only its rows are searched; else all combinations
-    are, and accuracies of missing rows are predicted. `target`, `measure` and `window` are as in `NasSettings`.
+    With `pool` only its rows are searched; else all combinations are, with predicted accuracies of missing rows.
     """
 
     table: str
@@ -271,7 +260,7 @@ class TableSettings:
     measure: Measure = "flops"
 
     def __post_init__(self) -> None:
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         if self.measure == "latency":
             raise QuantityError("a table holds no latency to aim at: use --target-flops or --target-params")
         self.score  # noqa: B018 - checks target and exponent
@@ -303,7 +292,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         _check_range("--resolution", self.resolution, 8, 2048)
         _check_range("--epochs", self.epochs, 1, 100_000)
-        _check_seed(self.seed)
+        _check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property

@@ -1,8 +1,7 @@
 """A database with one writer, faster than Optuna's own storage, which allows for many.
 
-This alone uses private modules of Optuna: `tests/runs/test_single_writer.py` fails where they have changed. Optuna
-reads all unfinished trials again each time, and writes each parameter of a trial in a transaction, so that the driver
-could not keep hundreds of workers busy (docs/faults.md has the measurements).
+Optuna reads all unfinished trials again each time, and writes each parameter in a transaction (docs/faults.md has
+times). This alone uses private modules of Optuna: `tests/runs/test_single_writer.py` fails where they have changed.
 """
 
 import copy
@@ -109,7 +108,6 @@ class SingleWriter(_CachedStorage):
 
 
 def _parts(trial: FrozenTrial) -> Iterator[object]:
-    """The rows of a new trial besides its own."""
     number = trial._trial_id
     for name, value in trial.params.items():
         kind = trial.distributions[name]

@@ -84,8 +84,9 @@ def open_storage(run: Run) -> BaseStorage:
         if isinstance(error, OSError):
             raise
         # Lines of JSON that are no journal may raise anything.
-        what = f"{type(error).__name__}: {error}"
-        raise RunError(f"{run.journal} is not a journal that effsearch wrote: {what}") from None
+        raise RunError(
+            f"{run.journal} is not a journal that effsearch wrote: {type(error).__name__}: {error}"
+        ) from None
 
 
 def dashboard_storage(run: Run) -> BaseStorage:

@@ -33,9 +33,9 @@ Values = Mapping[str, Any]  # of decisions or attributes, by name
 class TrialStore:
     """The study of a run, kept in memory as well, since no other process writes it.
 
-    `params` are the decisions that first gave each network, by key; `records` all trainings whose candidate is known,
-    by trial; `trials` the number of trials. Every change is stored before it is seen here. Raises RunError where the
-    storage cannot be read, and OSError (or the error of a database) where it cannot be written.
+    `params` are the decisions that first gave each network, by key; `records` all trainings whose candidate is known;
+    `trials` counts trials. Raises RunError where the storage cannot be read, OSError (or the error of a database) where
+    it cannot be written.
     """
 
     def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
@@ -74,21 +74,17 @@ class TrialStore:
     @property
     def failures(self) -> list[Failure]:
         """Each training that has failed, with the number of its attempts."""
-        attempts: dict[TrainingId, int] = {}
         failures: dict[TrainingId, Failure] = {}
         for trial in self._failed:
             record = self.records.at(trial.number)
             if record is not None and record.state == "failed":
                 training, candidate = training_of(record), record.candidate
-                attempts[training] = attempts.get(training, 0) + 1
+                earlier = failures.get(training)
                 failures[training] = Failure(
-                    key=candidate.key,
-                    notation=candidate.notation,
-                    seed=candidate.seed,
-                    epochs=candidate.epochs,
+                    **{name: getattr(candidate, name) for name in ("key", "notation", "seed", "epochs")},
                     reason=record.reason or "",
                     kind=record.failure_kind or "error",
-                    attempts=attempts[training],
+                    attempts=1 if earlier is None else earlier.attempts + 1,
                     traceback=str(trial.user_attrs.get(FAILURE, {}).get("traceback", "")),
                 )
         return list(failures.values())
@@ -232,21 +228,17 @@ def _invalid(trial: FrozenTrial, what: str) -> RunError:
 
 def read_candidate(trial: FrozenTrial) -> Candidate | None:
     """What is trained in a trial, or None before that is known; raises RunError for an invalid trial."""
-    _check_attributes(trial)
-    found = trial.user_attrs.get(CANDIDATE)
-    try:
-        return None if found is None else convert(found, Candidate)
-    except (EffsearchError, ValueError) as error:
-        raise _invalid(trial, f"says nothing of a network: {error}") from None
-
-
-def _check_attributes(trial: FrozenTrial) -> None:
     for attributes in (trial.user_attrs, trial.system_attrs):
         if not isinstance(attributes, dict):
             raise _invalid(trial, f"has {attributes!r:.80} for attributes")
     wrong = [name for name, value in trial.system_attrs.items() if name.startswith(NOTE) and not isinstance(value, int)]
     if wrong or not isinstance(trial.system_attrs.get(FIXED, {}), dict):
         raise _invalid(trial, f"has other attributes than a search gives: {wrong or FIXED}")
+    found = trial.user_attrs.get(CANDIDATE)
+    try:
+        return None if found is None else convert(found, Candidate)
+    except (EffsearchError, ValueError) as error:
+        raise _invalid(trial, f"says nothing of a network: {error}") from None
 
 
 def read_record(trial: FrozenTrial) -> Record | None:

@@ -54,7 +54,6 @@ class Batches:
 
 
 def _resident(split: Split, device: torch.device) -> Tensor | None:
-    """All images of a split on a GPU, or None where they do not fit."""
     one = split.pixels[0].nbytes
     if len(split) * one >= torch.cuda.mem_get_info(device)[0] / RESIDENT:
         return None

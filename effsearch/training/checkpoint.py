@@ -70,7 +70,6 @@ def history_of(state: bytes) -> list[Epoch]:
 
 
 def _load(state: bytes) -> dict[str, Tensor]:
-    """The tensors; raises CorruptCheckpoint where their checksum is wrong."""
     try:
         tensors = load(state)
     except (SafetensorError, ValueError, TypeError) as error:

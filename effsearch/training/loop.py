@@ -49,11 +49,10 @@ def train(
 ) -> Trained:
     """Trains `network` at `resolution` px.
 
-    Validation accuracy is measured after the last epoch, or after each. The seed gives order, augmentation and
-    dropout; two networks with one seed see the same images in the same order. A training may stop after epoch `until`
-    and continue from the `checkpoint` that it returns, with the same results. `keep` gets a checkpoint after every
-    epoch but the last, then `on_epoch` the epoch; `on_step` gets the number of steps done and of all steps. Gradients
-    are accumulated over `accumulation` parts of a batch, to save memory. Raises Diverged and CorruptCheckpoint.
+    Accuracy is validated after the last epoch, or after each. The seed sets the order of images, augmentation and
+    dropout. A training may stop after epoch `until` and continue from the `checkpoint` that it returns, with the same
+    results. `keep` gets a checkpoint after every epoch but the last, then `on_epoch` the epoch; `on_step` gets the
+    steps done and in all. `accumulation` is into how many parts a batch is split. Raises Diverged, CorruptCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [*network.parameters()]
