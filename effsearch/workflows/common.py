@@ -30,6 +30,7 @@ from effsearch.training import Epoch
 from effsearch.workflows.request import Request
 
 P = TypeVar("P", bound=Problem)
+S = TypeVar("S")
 
 
 def never() -> bool:
@@ -133,8 +134,9 @@ def run_session(
     return Outcome(run, rows, status, stopping(), finished, session.trials, files)
 
 
-def check_sampler(request: Request) -> None:
-    """Raises SpaceError for a sampler that there is not."""
+def check_search(request: Request) -> None:
+    """Raises QuantityError for numbers out of range, and SpaceError for an unknown sampler."""
+    request.check_limits()
     if (name := request.settings.get("sampler", DEFAULT)) not in SAMPLERS:
         raise SpaceError(f"--sampler must be one of {listed(SAMPLERS)}, got {name!r}")
 
@@ -164,10 +166,12 @@ def free_name(results: Path, stem: str) -> str:
     return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
 
 
-def check_kind(run: Run, kind: str) -> None:
-    """Raises RunError unless a run is of that command."""
+def reopen(request: Request, run: Run, kind: str, settings: type[S]) -> tuple[Run, Manifest, S]:
+    """A run with its storage, its manifest and its settings; raises RunError unless it is of the command `kind`."""
     if run.kind != kind:
         raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of {kind}")
+    manifest = run.manifest()
+    return stored(run, manifest.storage, request.storage), manifest, run.settings(settings)
 
 
 def refuse_changes(run: Run, stored: Settings, wanted: Settings) -> None:

@@ -75,8 +75,7 @@ def _describe(listing: Listing, pool: bool, listener: Listener) -> None:
 
 
 def _open(request: SearchRequest, listener: Listener) -> Session[TableProblem]:
-    request.check_limits()
-    common.check_sampler(request)
+    common.check_search(request)
     if refused := [name for name in request.options() if name not in SETTINGS]:
         raise QuantityError(f"a search of a table trains nothing: it takes no --{refused[0].replace('_', '-')}")
     request = replace(request, settings={k: v for k, v in request.settings.items() if k != "warm_start"})

@@ -111,17 +111,17 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
 
 def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener) -> _Session:
     """Takes a run's own settings, and refuses what would make another training of it."""
-    common.check_kind(run, "train")
+    run, manifest, stored = common.reopen(request, run, "train", TrainSettings)
     if not (run.path / WEIGHTS).is_file():
         check_where(run, where, request.device_change)
-    manifest, stored = run.manifest(), run.settings(TrainSettings)
-    wanted = replace(stored, **dict(request.settings))
+    changed = dict(request.settings)
     if request.recipe is not None or request.batch is not None:
-        wanted = replace(wanted, recipe=_recipe(request)[0])
+        changed["recipe"] = _recipe(request)[0]
     if request.arch is not None:
-        wanted = replace(wanted, notation=resolve(request.arch, request.results)[0].notation)
+        changed["notation"] = resolve(request.arch, request.results)[0].notation
     if request.weights is not None:
-        wanted = replace(wanted, weights=_digest(request.weights))
+        changed["weights"] = _digest(request.weights)
+    wanted = replace(stored, **changed)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
     if stored.weights and request.weights is None and not (run.path / CHECKPOINT).is_file():
         raise RunError(f"run {run.name} starts from a file of weights; give it again by --weights")
