@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
 from typing import Any, Literal
 
 from optuna.samplers import BaseSampler, RandomSampler
@@ -11,8 +10,8 @@ from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import Cell
 from effsearch.costs import cost
 from effsearch.engine.coefficient_sampler import CoefficientSampler, coefficient_distributions
-from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
-from effsearch.engine.retries import given_up, is_running, next_due, train_all
+from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
+from effsearch.engine.retries import is_running, next_due, queued_or_given_up, train_all
 from effsearch.engine.rungs import HALVING_ETA, Halving
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.ranking import ranking
@@ -51,11 +50,8 @@ class GridProblem(Problem):
         return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
-        if any(record.state == "queued" for record in records):
-            return Propose()
-        broken = given_up(records)
-        if broken is not None:
-            return Wait() if clock.pending else Done(broken)
+        if (step := queued_or_given_up(records)) is not None:
+            return step
         if self.settings.method == "grid":
             return self._train_all(self.candidates, records)
         if self.settings.method == "halving":
@@ -64,12 +60,9 @@ class GridProblem(Problem):
 
     def _halve(self, records: Sequence[Record]) -> Step:
         halving = Halving(self.settings.rungs, tuple(self.candidates), frozenset(self.references | self.compared))
-        due = halving.next(records)
-        if due is not None:
+        if (due := halving.next(records)) is not None:
             return Train(due)
-        if is_running(records):
-            return Wait()
-        return self._train_all(self._finalists(halving.survivors(records), records), records)
+        return self._repeat_finalists(halving.survivors(records), records)
 
     def _propose(self, records: Sequence[Record]) -> Step:
         counted = [r for r in records if r.state in ("running", "complete", "queued") or r.diverged]
@@ -77,9 +70,10 @@ class GridProblem(Problem):
         if len({candidate.key for candidate in proposed}) < self.trials:
             due = next_due(self.candidates, records, self.settings.seeds[:1], self.settings.proxy.epochs)
             return Propose() if due is None else Train(due)
-        if is_running(records):
-            return Wait()
-        return self._train_all(self._finalists(proposed, records), records)
+        return self._repeat_finalists(proposed, records)
+
+    def _repeat_finalists(self, alive: Sequence[Candidate], records: Sequence[Record]) -> Step:
+        return Wait() if is_running(records) else self._train_all(self._finalists(alive, records), records)
 
     def _train_all(self, candidates: Sequence[Candidate], records: Sequence[Record]) -> Step:
         return train_all(candidates, records, self.settings.seeds, self.settings.proxy.epochs)
@@ -96,13 +90,11 @@ class GridProblem(Problem):
         return self._candidate(Cell(network, (found,), CANDIDATE, "", total, total.flops / settings.base_flops))
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """Epochs done of those that are planned, and the time left at their median pace."""
         complete = [record for record in records if record.state == "complete" and record.epochs]
         done = sum(self._epochs(record.candidate) for record in complete)
         planned = max(done, self.planned_epochs())
         paces = [(record.seconds or 0.0) / self._epochs(record.candidate) for record in complete]
-        left = (planned - done) * median(paces) / workers if paces else None
-        return Outlook(f"{done}/{planned} epochs", left)
+        return Outlook.of(f"{done}/{planned} epochs", planned - done, paces, workers)
 
     def planned_epochs(self) -> int:
         """Epochs of all networks together, if nothing fails."""
@@ -136,7 +128,7 @@ class GridProblem(Problem):
         return total / workers
 
     def _repeats(self) -> int:
-        """Trainings of finalists and of what they are compared with, under further seeds."""
+        """Trainings of the finalists and of the baseline and the paper's network under further seeds."""
         return (self.settings.repeats - 1) * (self.settings.finalists + len(self.compared))
 
     def _planned_rungs(self, free: int) -> list[tuple[int, int]]:
@@ -145,7 +137,7 @@ class GridProblem(Problem):
         return [(-(-free // HALVING_ETA**index), epochs_alone(rung, rungs)) for index, rung in enumerate(rungs)]
 
     def _epochs(self, candidate: Candidate) -> int:
-        """The epochs that a training has in this part alone."""
+        """Epochs beyond the rung below."""
         until = candidate.epochs or self.settings.proxy.epochs
         if self.settings.method != "halving" or candidate.seed != self.settings.seed:
             return until

@@ -4,6 +4,7 @@ import random
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias
 
 import optuna
@@ -156,13 +157,7 @@ class SpaceSampler(BaseSampler):
         trials = study.get_trials(deepcopy=False)
         if trials and trials[-1].number >= trial.number:
             trials = [other for other in trials if other.number != trial.number]
-        found = self._first_allowed(study, trial, trials)
-        if found is None:
-            raise SpaceExhausted(
-                f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
-                f"after {len(trials)} trials"
-            )
-        return found
+        return self._first_allowed(study, trial, trials)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -170,7 +165,7 @@ class SpaceSampler(BaseSampler):
         assert isinstance(param_distribution, CategoricalDistribution)
         return self.rng.choice(param_distribution.choices)
 
-    def _first_allowed(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Values | None:
+    def _first_allowed(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Values:
         taken, refused = self.taken(trials, trial.number), 0
         for values in self._proposals(study, trial, trials):
             if not self._is_new(values, taken):
@@ -183,11 +178,13 @@ class SpaceSampler(BaseSampler):
                     f"space {self.space.name}: {REFUSALS} networks in a row were outside the limits when they were "
                     "measured; widen the window or the limits"
                 )
-        return None
+        raise SpaceExhausted(
+            f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
+            f"after {len(trials)} trials"
+        )
 
     def _proposals(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
-        for _, values in zip(range(TRIES), self.candidates(study, trial, trials), strict=False):
-            yield values
+        yield from islice(self.candidates(study, trial, trials), TRIES)
         for _ in range(TRIES):
             yield self.space.sample(self.rng)
         # Random draws miss what is left of a space that is nearly used up.
@@ -199,7 +196,6 @@ class SpaceSampler(BaseSampler):
                 yield from self.space.neighbours(other.params)
 
     def _is_new(self, values: Mapping[str, Value], taken: set[str]) -> bool:
-        """Whether the values give a network that is feasible and not taken."""
         try:
             network = self.space.decode(values)
         except SpaceError:
@@ -207,7 +203,6 @@ class SpaceSampler(BaseSampler):
         return network.key not in taken and self.context.feasible(network)
 
     def has_all(self, trial: FrozenTrial) -> bool:
-        """Whether a trial has a value for every decision."""
         return trial.params.keys() >= self.distributions.keys()
 
     def taken(self, trials: Sequence[FrozenTrial], number: int) -> set[str]:
