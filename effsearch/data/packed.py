@@ -58,8 +58,8 @@ class PackedInfo:
         """One line on the images that were left out, or an empty string."""
         if not self.skipped:
             return ""
-        shown = some([f"{image} ({reason})" for image, reason in self.skipped], 3)
         noun = "image was" if len(self.skipped) == 1 else "images were"
+        shown = some([f"{image} ({reason})" for image, reason in self.skipped], 3)
         return f"{len(self.skipped)} {noun} skipped: {shown}"
 
 
@@ -105,7 +105,10 @@ def check(folder: Path, pixels: bool = False) -> PackedInfo:
     """
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
-        about = _info_from(meta)
+        known = {item.name: meta[item.name] for item in fields(PackedInfo) if item.name != "checksums"}
+        skipped = tuple(Skipped(*entry) for entry in known["skipped"])
+        typed = {"classes": tuple(known["classes"]), "counts": dict(known["counts"]), "skipped": skipped}
+        about = PackedInfo(**known | typed, checksums=dict(meta.get("checksums", {})))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CorruptError(f"{_META} is missing or unreadable") from error
     if about.format != FORMAT:
@@ -212,10 +215,3 @@ def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> An
 def _check_values(about: PackedInfo, name: str, array: Any) -> None:
     if zlib.crc32(np.ascontiguousarray(array).data) != about.checksums.get(name, -1) and about.checksums:
         raise CorruptError(f"{name} holds other values than were written")
-
-
-def _info_from(meta: dict[str, Any]) -> PackedInfo:
-    known = {item.name: meta[item.name] for item in fields(PackedInfo) if item.name != "checksums"}
-    skipped = tuple(Skipped(*entry) for entry in known["skipped"])
-    typed = {"classes": tuple(known["classes"]), "counts": dict(known["counts"]), "skipped": skipped}
-    return PackedInfo(**known | typed, checksums=dict(meta.get("checksums", {})))

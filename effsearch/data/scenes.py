@@ -106,8 +106,7 @@ class Draws:
     """
 
     def __init__(self, keys: Keys) -> None:
-        self.keys = keys
-        self.count = 0
+        self.keys, self.count = keys, 0
         self.hardness = self.uniform(0, 1)
 
     def uniform(self, low: float, high: float, per_image: int = 1) -> Field:
@@ -118,8 +117,8 @@ class Draws:
         unit = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
         return (np.float32(low) + np.float32(high - low) * unit)[:, :, None, None]
 
-    def log_uniform(self, low: float, high: float, per_image: int = 1) -> Field:
-        return np.exp(self.uniform(np.log(low), np.log(high), per_image))
+    def log_uniform(self, low: float, high: float) -> Field:
+        return np.exp(self.uniform(np.log(low), np.log(high)))
 
     def hard(self) -> Field:
         """The hardness of one property, on [0, 1]: that of the image and the property's own."""
@@ -175,13 +174,11 @@ def _paint(draws: Draws, labels: npt.NDArray[np.int64], resolution: int) -> npt.
     image = np.broadcast_to(ground, (len(labels), 3, resolution, resolution)).copy()
     for _ in range(WAVES):
         image += _wave(draws, canvas)
-    for cover, colour in (
-        *_blobs(draws, canvas, ground),
-        _body(draws, canvas, labels, ground),
-        _bar(draws, canvas, ground),
-    ):
+    layers = (*_blobs(draws, canvas, ground), _body(draws, canvas, labels, ground), _bar(draws, canvas, ground))
+    for cover, colour in layers:
         image += cover * (colour - image)
-    image *= _light(draws, canvas)
+    level, across, down = (draws.uniform(-RANGES.light, RANGES.light) for _ in range(3))
+    image *= 1 + level + across * canvas.x + down * canvas.y
     image += draws.towards(*RANGES.noise) * draws.noise(resolution)
     return np.clip(image * 255 + np.float32(0.5), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
@@ -223,11 +220,6 @@ def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
     angle = draws.uniform(0, np.pi)
     offset = np.cos(angle) * canvas.x + np.sin(angle) * canvas.y - draws.uniform(-0.6, 0.6)
     return canvas.cover(np.abs(offset) - draws.uniform(*RANGES.bar)) * shown, _other(draws, ground)
-
-
-def _light(draws: Draws, canvas: Canvas) -> Field:
-    level, across, down = (draws.uniform(-RANGES.light, RANGES.light) for _ in range(3))
-    return np.asarray(1 + level + across * canvas.x + down * canvas.y)
 
 
 def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: Field) -> tuple[Field, Field]:

@@ -194,8 +194,7 @@ def needed_for_training(splits: Iterable[str]) -> int:
 
 def check_counts(classes: Iterable[str], counts: Iterable[int], needed: int, where: str) -> None:
     """Raises DataError, naming the classes, where one has fewer than `needed` images."""
-    short = [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < needed]
-    if short:
+    if short := [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < needed]:
         raise DataError(f"{where}: too few images in class {some(short)}; each class needs at least {needed}")
 
 

@@ -18,12 +18,13 @@ from effsearch.evaluation.full_training import TrainedNetwork, Whole, score, tra
 from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
 from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
-from effsearch.network.weights import Weights, read_weights, untrained
+from effsearch.network.weights import Weights, pack_weights, read_weights, untrained
 from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
 from effsearch.text import counted, format_count
 from effsearch.training import CorruptCheckpoint, Epoch, Recipe
+from effsearch.training.checkpoint import history_of
 from effsearch.training.recipe import RECIPES, read_recipe
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
@@ -186,7 +187,7 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
             write_atomically(run.path / METRICS, metrics(history, count))
 
         def attempt(accumulation: int) -> TrainedNetwork:
-            state, history[:] = _kept(checkpoint, whole, listener)
+            state, history[:] = _kept(checkpoint, listener)
             told.begin(history)
             return train_whole(
                 whole,
@@ -225,13 +226,13 @@ def accumulate(attempt: Callable[[int], TrainedNetwork], batch: int, listener: L
     raise AssertionError("the last part either trains or raises")
 
 
-def _kept(checkpoint: Path, whole: Whole, listener: Listener) -> tuple[bytes | None, list[Epoch]]:
+def _kept(checkpoint: Path, listener: Listener) -> tuple[bytes | None, list[Epoch]]:
     """The state to go on from, and its epochs; a corrupt one is quarantined."""
     if not checkpoint.is_file():
         return None, []
     state = checkpoint.read_bytes()
     try:
-        return state, whole.history(state)
+        return state, history_of(state)
     except CorruptCheckpoint:
         name = quarantine(checkpoint).name
         listener.note(f"{checkpoint} is corrupt: quarantined as {name}; training begins anew", "red")
@@ -246,7 +247,7 @@ def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
         result["test"] = score(trained, load_test(session.images), whole)
     write_atomically(run.path / "result.json", json.dumps(result, indent=2) + "\n")
     how = f"{counted(settings.epochs, 'epoch')} on {about.name} at {settings.resolution} px"
-    write_atomically(run.path / WEIGHTS, trained.pack(about.classes, how))
+    write_atomically(run.path / WEIGHTS, pack_weights(trained.network, whole.architecture, about.classes, how))
     (run.path / CHECKPOINT).unlink(missing_ok=True)
 
 
