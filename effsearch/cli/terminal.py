@@ -145,8 +145,6 @@ def _ended_line(status: Status, ended: Record) -> str:
 
 
 class _TrainingDisplay(EpochListener):
-    """Shows steps and epochs of one training."""
-
     def __init__(self, out: Console, live: Live | None, epochs: int, images: int) -> None:
         self.out, self.live, self.epochs, self.images = out, live, epochs, images
         self.last: Epoch | None = None

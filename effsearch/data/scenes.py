@@ -215,7 +215,6 @@ def _tinted(draws: Draws, ground: Field, step: Field) -> Field:
 
 
 def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
-    """A straight bar in front of everything, on a share of the images."""
     shown = draws.uniform(0, 1) < RANGES.bar_share
     angle = draws.uniform(0, np.pi)
     offset = np.cos(angle) * canvas.x + np.sin(angle) * canvas.y - draws.uniform(-0.6, 0.6)

@@ -19,8 +19,7 @@ from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import Coefficients, grow
 
-CANDIDATE: Literal["candidate"] = "candidate"
-"""The role of a cell, and the source of its network, that is neither named nor a reference."""
+CANDIDATE: Literal["candidate"] = "candidate"  # role of a cell without a name that is no reference, and its source
 
 
 @dataclass

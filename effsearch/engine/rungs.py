@@ -50,7 +50,6 @@ class Halving:
         return list(here)
 
     def _attempts(self, index: RecordIndex, rung: int) -> dict[str, list[Record]]:
-        """All attempts of each candidate at a rung, by key."""
         return {each.key: index.attempts((each.key, each.seed, rung)) for each in self.candidates}
 
     def _promoted(self, here: Sequence[Candidate], attempts: Mapping[str, Sequence[Record]]) -> tuple[Candidate, ...]:

@@ -23,15 +23,12 @@ TRIES = 20_000  # infeasible or tried proposals in a row before a sampler turns 
 REFUSALS = 20  # networks measured to be outside the limits before a sampler gives up: each takes seconds
 ENUMERABLE = 32_768  # networks of a space that is enumerated in full; from a larger one, candidates are drawn
 
+# System attribute of a trial that continues an earlier training for more epochs: samplers do not learn from it.
 AGAIN = "effsearch:again"
-"""System attribute of a trial that continues an earlier training for more epochs: samplers do not learn from it."""
-
-UNSAVED = -1
-"""Id of a trial that is stored, with the system attributes that a sampler sets, only once it has a proposal."""
+UNSAVED = -1  # id of a trial that is stored, with system attributes that a sampler sets, once it has a proposal
 
 Searchable: TypeAlias = Space | Table
-Feasible = Callable[[Any], bool]
-"""Whether a network (an architecture, or an entry of a table) may be trained."""
+Feasible = Callable[[Any], bool]  # whether a network (an architecture, or an entry of a table) may be trained
 
 
 class SpaceExhausted(SpaceError):
@@ -133,8 +130,7 @@ class SpaceSampler(BaseSampler):
     left or can be found.
     """
 
-    needs_trial = False
-    """Whether a proposal is made for a trial that the study has already."""
+    needs_trial = False  # whether a proposal is made for a trial that the study has already
 
     def __init__(self, context: SamplerContext, seed: int | None = None) -> None:
         self.context, self.space, self.memory = context, context.space, context.memory

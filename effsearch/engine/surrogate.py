@@ -173,7 +173,6 @@ class Surrogate:
         self.process.add_pending([points.at([index]) for index in range(len(values))])
 
     def _read(self, trials: Sequence[FrozenTrial]) -> tuple[list[Values], list[Any]]:
-        """The values of the decisions of each trial, and its network."""
         values = [{decision.name: trial.params[decision.name] for decision in self.space.decisions} for trial in trials]
         return values, [self.space.decode(point) for point in values]
 

@@ -63,9 +63,7 @@ class Proxy:
 
 
 AXES = ("depth", "width", "resolution")
-TIMED = ("baseline", *AXES)
-"""The networks whose speed is measured for a forecast: the baseline, and one that is grown along each axis."""
-
+TIMED = ("baseline", *AXES)  # whose speed is measured for a forecast: the baseline, and it grown along each axis
 OVERHEAD = 1.0  # seconds of a training besides its steps: reading, building, writing
 
 

@@ -25,8 +25,8 @@ MEASURED = re.compile(
 )
 """What a column of measurements is called: accuracy, accuracy_std, train_time_s, throughput_a100, latency_ms."""
 
+# What a column that names its rows is called; where all its values differ it is no decision.
 NAMING = re.compile(r"(^|_)(id|index|key|hash|name|arch|notation)(_|$)")
-"""What a column that names its rows is called; where all its values differ it is no decision."""
 
 LIMITS = {
     "accuracy": (0.0, 1.0),

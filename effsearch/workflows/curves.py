@@ -75,7 +75,6 @@ def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]
 
 
 def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session[CurvesProblem]:
-    """Takes a run's own settings, and refuses what would give its trials another meaning."""
     run, manifest, stored = common.reopen(request, run, "curves", CurvesSettings)
     if (wrote := manifest.run.versions.get("effsearch", "")).startswith("0.1."):
         raise RunError(

@@ -154,7 +154,6 @@ def _begin(request: GridRequest, listener: Listener) -> Session[GridProblem]:
 
 
 def _continue(request: GridRequest, run: Run, listener: Listener) -> Session[GridProblem]:
-    """Takes a run's own settings, and refuses what would give its trials another meaning."""
     run, manifest, stored = common.reopen(request, run, "grid", GridSettings)
     wanted = settings_for(request, stored, stored.proxy)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))

@@ -27,11 +27,8 @@ from effsearch.workflows.request import Cluster, Request
 _log = logging.getLogger(__name__)
 
 TIMED_CLASSES = 16  # of the networks that are timed for a forecast: the classifier hardly counts
-MOST_ON_A_GPU = 4
-"""Workers that share a GPU: a proxy training waits for its kernels to be launched, and leaves most of a GPU idle."""
-
-BYTES_ON_A_GPU = 3 << 30
-"""Of a GPU's memory for each of them: a context of CUDA, and a training at proxy size with its images."""
+MOST_ON_A_GPU = 4  # workers that share a GPU, since launching the kernels of a proxy training leaves it mostly idle
+BYTES_ON_A_GPU = 3 << 30  # of its memory for each of them: a context of CUDA, and a proxy training with its images
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,10 @@ from effsearch.workflows.machine import Started, Where, continue_on, processor, 
 from effsearch.workflows.named import resolve
 from effsearch.workflows.request import NO_TARGET, SearchRequest
 
-RUNGS = {"standard": (1, 2, 8)}
-"""Of the presets whose first epochs tell which networks deserve the others (docs/search.md)."""
-
+RUNGS = {"standard": (1, 2, 8)}  # of presets whose first epochs tell which networks deserve the rest (docs/search.md)
 TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else 60
+# Evaluators that train nothing, and what stands in place of an image set there.
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
-"""Evaluators that train nothing, and what stands in place of an image set there."""
-
 FINALISTS = 5  # with rungs, which leave time to train more networks again
 TIMED = 24  # networks whose latency is measured before a search, to predict that of the others
 DRAWS = 20_000  # random architectures that may miss the window before it is taken to be empty
@@ -100,8 +97,7 @@ def _open(request: SearchRequest, listener: Listener) -> Session[NasProblem]:
     return Session(run, problem, evaluator, executor, request.seconds, problem.trials, close=close)
 
 
-Begun = tuple[Run, NasProblem, Started | None]
-"""A run, its problem, and the workers where something is trained."""
+Begun = tuple[Run, NasProblem, Started | None]  # the workers only where something is trained
 
 
 def _begin(request: SearchRequest, listener: Listener, opened: ExitStack) -> Begun:
@@ -196,7 +192,6 @@ def _changed(request: SearchRequest, base: NasSettings) -> NasSettings:
 
 
 def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
-    """Takes a run's own settings, and refuses what would give its trials another meaning."""
     manifest, stored = run.manifest(), run.settings(NasSettings)
     run = stored_run(run, manifest.storage, request.storage)
     wanted = _changed(request, stored)
@@ -220,7 +215,6 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
 
 
 def _evaluation(request: SearchRequest, settings: NasSettings, started: Started | None) -> tuple[Evaluator, Executor]:
-    """What evaluates a network, and where that runs."""
     if started is not None:
         return ProxyTraining(settings.proxy, started.images, device=started.where.device), started.executor
     if request.function is None:
@@ -321,7 +315,6 @@ def _check_start(text: str, network: Architecture, space: Space, budget: Budget)
 
 
 def _check_untrained(request: SearchRequest, evaluator: str) -> None:
-    """Raises a QuantityError for options that only a training has."""
     given = [name for name in ("data", "rungs") if name in request.settings]
     given += ["proxy"] * (request.proxy is not None) + list(request.changes)
     if given:
@@ -365,7 +358,6 @@ def _check_window(space: Space, settings: NasSettings) -> None:
 
 
 def _check_known(space: Space, budget: Budget) -> None:
-    """Raises SpaceError unless an architecture within the window and the limits is found."""
     rng = random.Random(budget.settings.seed)
     if not known_architectures(space, budget) and not any(
         budget.feasible(space.decode(space.sample(rng))) for _ in range(DRAWS)

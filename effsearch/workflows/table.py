@@ -139,7 +139,6 @@ def _digest(rows: str) -> str:
 
 
 def _check_window(listing: Listing, settings: TableSettings) -> None:
-    """Raises SpaceError unless a row lies within the window."""
     entries = listing.table.entries.values()
     if not any(map(settings.feasible, entries)):
         least, most = (format_cost(found(map(settings.cost, entries)), settings.measure) for found in (min, max))

@@ -111,7 +111,6 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
 
 
 def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener) -> _Session:
-    """Takes a run's own settings, and refuses what would make another training of it."""
     run, manifest, stored = common.reopen(request, run, "train", TrainSettings)
     if not (run.path / WEIGHTS).is_file():
         check_where(run, where, request.device_change)
@@ -132,7 +131,6 @@ def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener)
 
 
 def _digest(weights: Path | None) -> str:
-    """What tells one file of weights from another."""
     if weights is None:
         return ""
     try:
@@ -240,7 +238,6 @@ def _kept(checkpoint: Path, listener: Listener) -> tuple[bytes | None, list[Epoc
 
 
 def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
-    """Writes how good the network is, and its weights."""
     run, settings, about = session.run, session.settings, info(session.images)
     result = {"validation": score(trained, load(session.images).validation, whole)}
     if "test" in about.counts:
