@@ -123,24 +123,23 @@ class _SearchDisplay:
         parts = [status.outlook.text]
         parts += [f"{states[state]} {state}" for state in ("running", "queued", "failed") if states[state]]
         parts.append(format_duration(status.seconds))
-        left = status.outlook.seconds_left
-        if left is not None and self.seconds is not None:
-            left = min(left, max(0.0, self.seconds - status.seconds))
-        return ", ".join(parts) + (f", about {format_duration(left)} left" if left is not None else "")
+        if (left := status.outlook.seconds_left) is not None:
+            left = left if self.seconds is None else min(left, max(0.0, self.seconds - status.seconds))
+            parts.append(f"about {format_duration(left)} left")
+        return ", ".join(parts)
 
 
 def _ended_line(status: Status, ended: Record) -> str:
     candidate = ended.candidate
-    cost = f"{format_count(candidate.flops)} FLOPs"
-    cost += "" if candidate.latency is None else f", {format_latency(candidate.latency)}"
+    latency = "" if candidate.latency is None else f", {format_latency(candidate.latency)}"
     if ended.accuracy is None or ended.reward is None:
         what = f"{ended.state}: {ended.reason}"
     else:
         epochs = f" at epoch {ended.epochs}" if candidate.epochs is not None else ""
         what = f"acc {100 * ended.accuracy:.1f} %{epochs}, reward {ended.reward:.4f}, {ended.seconds:.0f} s"
     return (
-        f"[{format_duration(status.seconds)}] {status.outlook.text} "
-        f"{candidate.key} ({candidate.source}, seed {candidate.seed}) {cost}: {what}"
+        f"[{format_duration(status.seconds)}] {status.outlook.text} {candidate.key} ({candidate.source}, seed "
+        f"{candidate.seed}) {format_count(candidate.flops)} FLOPs{latency}: {what}"
     )
 
 
@@ -216,8 +215,8 @@ def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> Non
     if outcome.ranked:
         out.print()
         _print_rows(outcome)
-    for line in outcome.notes if outcome.ranked else ():
-        out.print(line)
+        for line in outcome.notes:
+            out.print(line)
     if outcome.status.problem is not None:
         out.print(f"the search ended early: {outcome.status.problem}", style="red")
     for path in outcome.files:

@@ -97,43 +97,31 @@ class GridProblem(Problem):
 
     def planned_epochs(self) -> int:
         """Epochs of all networks together, if nothing fails."""
-        settings = self.settings
-        epochs, count = settings.proxy.epochs, len(self.candidates)
-        if settings.method == "grid":
-            return count * settings.repeats * epochs
-        repeats = self._repeats() * epochs
-        if settings.method == "halving":
-            kept = len(self.references)
-            return repeats + sum((kept + free) * more for free, more in self._planned_rungs(count - kept))
-        return repeats + (count + self.trials) * epochs
+        return sum(count * epochs for _, count, epochs in self._planned())
 
     def planned_seconds(self, forecast: Forecast, workers: int) -> float:
         """Seconds of all networks together on that many workers, if nothing fails."""
-        settings, proxy = self.settings, self.settings.proxy
+        seconds, proxy = 0.0, self.settings.proxy
+        for networks, count, epochs in self._planned():
+            total = sum(forecast.seconds(network, proxy, epochs) for network in networks)
+            seconds += count * total / max(1, len(networks))
+        return seconds / workers
+
+    def _planned(self) -> list[tuple[list[Architecture], int, int]]:
+        """The networks of a group, the number of trainings that are planned of it, and the epochs of each."""
+        settings, epochs = self.settings, self.settings.proxy.epochs
         free = [cell.architecture for cell in self.cells if cell.role == CANDIDATE]
         kept = [cell.architecture for cell in self.cells if cell.role == "reference"]
-
-        def mean_seconds(networks: Sequence[Architecture], epochs: int = proxy.epochs) -> float:
-            return sum(forecast.seconds(network, proxy, epochs) for network in networks) / max(1, len(networks))
-
         if settings.method == "grid":
-            return settings.repeats * len(free + kept) * mean_seconds(free + kept) / workers
-        total = self._repeats() * mean_seconds(free + kept)
-        if settings.method == "halving":
-            for count, more in self._planned_rungs(len(free)):
-                total += len(kept) * mean_seconds(kept, more) + count * mean_seconds(free, more)
-        else:
-            total += (len(kept) + self.trials) * mean_seconds(kept)
-        return total / workers
-
-    def _repeats(self) -> int:
-        """Trainings of the finalists and of the baseline and the paper's network under further seeds."""
-        return (self.settings.repeats - 1) * (self.settings.finalists + len(self.compared))
-
-    def _planned_rungs(self, free: int) -> list[tuple[int, int]]:
-        """For each rung, how many of `free` networks climb to it, and the epochs between it and the one below."""
-        rungs = self.settings.rungs
-        return [(-(-free // HALVING_ETA**index), epochs_alone(rung, rungs)) for index, rung in enumerate(rungs)]
+            return [(free + kept, settings.repeats * len(self.cells), epochs)]
+        repeats = (settings.repeats - 1) * (settings.finalists + len(self.compared))
+        planned = [(free + kept, repeats, epochs)]
+        if settings.method != "halving":
+            return [*planned, (kept, len(kept) + self.trials, epochs)]
+        for index, rung in enumerate(settings.rungs):
+            more = epochs_alone(rung, settings.rungs)
+            planned += [(kept, len(kept), more), (free, -(-len(free) // HALVING_ETA**index), more)]
+        return planned
 
     def _epochs(self, candidate: Candidate) -> int:
         """Epochs beyond the rung below."""

@@ -55,7 +55,7 @@ class Budget:
         return self.settings.allows(self._predicted(architecture))
 
     def confirmed(self, architecture: Architecture) -> bool:
-        """The same by the latency as it is measured, now if need be."""
+        """The same by the latency as measured."""
         return self.profiler is None or self.settings.allows(self.measured(architecture))
 
     def measured(self, architecture: Architecture) -> Costs:

@@ -59,13 +59,8 @@ def train_whole(
     def run() -> TrainedNetwork:
         recipe, architecture = whole.recipe, whole.architecture
         torch.manual_seed(whole.seed)
-        network = build(
-            architecture,
-            len(images.classes),
-            dropout=recipe.dropout_for(cost(architecture).params),
-            drop_path=recipe.drop_path,
-            zero_init=recipe.zero_init,
-        )
+        classes, dropout = len(images.classes), recipe.dropout_for(cost(architecture).params)
+        network = build(architecture, classes, dropout=dropout, drop_path=recipe.drop_path, zero_init=recipe.zero_init)
         if weights is not None and state is None:
             note(f"from {weights}, {start_from(network, architecture, weights)}")
         trained = train(
