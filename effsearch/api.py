@@ -94,7 +94,7 @@ def search(
 
     `evaluate` gives the accuracy of an architecture as a fraction, in place of a training; what it raises ends the
     search, but with `workers` above 1, where it must be a function that can be pickled, it is a failed trial. Only
-    networks within `flops_window` times `target_flops` (multiply-adds at `resolution` px and so many classes) are
+    networks within `flops_window` times `target_flops` (multiply-adds at `resolution` px and `classes` classes) are
     evaluated, none twice, those of `start` first. Without `run` or `resume` nothing is kept on disk. Raises
     EffsearchError for settings that make no sense.
     """

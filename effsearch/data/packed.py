@@ -125,8 +125,8 @@ def check(folder: Path, pixels: bool = False) -> PackedInfo:
 
 def open_split(folder: Path, split: str) -> Split:
     """A split with its pixels memory-mapped read-only and its labels in memory."""
-    pixels, labels = _map(folder / f"{split}_pixels.npy"), np.array(_map(folder / f"{split}_labels.npy"))
-    return Split(np.asarray(pixels), np.arange(len(labels), dtype=np.int64), labels)
+    pixels, labels = (np.load(folder / f"{split}_{kind}.npy", mmap_mode="r") for kind in ("pixels", "labels"))
+    return Split(np.asarray(pixels), np.arange(len(labels), dtype=np.int64), np.array(labels))
 
 
 def write_meta(folder: Path, about: PackedInfo) -> None:
@@ -149,8 +149,7 @@ def write_split(folder: Path, split: str, reader: SplitReader, resolution: int, 
 
     Written as a file, not through a memory map, where a full disk would be a bus error instead of an OSError.
     """
-    labels: list[Labels] = [np.empty(0, np.int64)]
-    skipped: list[Skipped] = []
+    labels, skipped = [np.empty(0, np.int64)], list[Skipped]()
     enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
         length = _header(file, len(reader), resolution)
@@ -196,13 +195,9 @@ def _header(file: BinaryIO, count: int, resolution: int) -> int:
     return file.tell()
 
 
-def _map(path: Path) -> Any:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
 def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
     try:
-        array = _map(path)
+        array = np.load(path, mmap_mode="r")  # Never unpickles, by default.
     except (OSError, EOFError) as error:
         raise CorruptError(f"{path.name} is missing or short") from error
     except Exception as error:  # What reads the header raises whatever it meets.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from effsearch.data.imageset import Labels, Pixels
+
 Field = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
 Shape = Callable[..., Field]
@@ -64,17 +66,15 @@ class Ranges:
 RANGES = Ranges()
 
 
-def draw(
-    split: str, indices: npt.NDArray[np.integer], resolution: int, seed: int = 0
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def draw(split: str, indices: npt.NDArray[np.integer], resolution: int, seed: int = 0) -> tuple[Pixels, Labels]:
     """Draws images `indices` of a split ("train" or "test"): (N, R, R, 3) and their labels (N,).
 
     An image depends on (seed, split, index) alone, not on what else is drawn with it.
     """
     numbers = np.asarray(indices).astype(np.int64)
-    labels: npt.NDArray[np.int64] = numbers % len(CLASSES)
+    labels: Labels = numbers % len(CLASSES)
     keys = _keys(seed, _SPLITS[split], numbers)
-    images: npt.NDArray[np.uint8] = np.empty((len(numbers), resolution, resolution, 3), dtype=np.uint8)
+    images: Pixels = np.empty((len(numbers), resolution, resolution, 3), dtype=np.uint8)
     for at in range(0, len(numbers), CHUNK):
         part = slice(at, at + CHUNK)
         images[part] = _paint(Draws(keys[part]), labels[part], resolution)
@@ -161,15 +161,10 @@ class Canvas:
         return np.asarray(wave * np.exp(-2 * (np.float32(np.pi) * frequency * self.sigma) ** 2))
 
 
-def _canvas(draws: Draws, resolution: int) -> Canvas:
+def _paint(draws: Draws, labels: Labels, resolution: int) -> Pixels:
     centres = ((np.arange(resolution, dtype=np.float32) + 0.5) * (2 / resolution) - 1).astype(np.float32)
-    pixel = 2 / resolution * BLUR_OF_A_PIXEL
-    sigma = np.sqrt(draws.log_uniform(*RANGES.blur) ** 2 + np.float32(pixel**2))
-    return Canvas(centres[None, None, None, :], centres[None, None, :, None], sigma)
-
-
-def _paint(draws: Draws, labels: npt.NDArray[np.int64], resolution: int) -> npt.NDArray[np.uint8]:
-    canvas = _canvas(draws, resolution)
+    sigma = np.sqrt(draws.log_uniform(*RANGES.blur) ** 2 + np.float32((2 / resolution * BLUR_OF_A_PIXEL) ** 2))
+    canvas = Canvas(centres[None, None, None, :], centres[None, None, :, None], sigma)
     ground = draws.uniform(*RANGES.ground) + draws.uniform(-RANGES.hue, RANGES.hue, 3)
     image = np.broadcast_to(ground, (len(labels), 3, resolution, resolution)).copy()
     for _ in range(WAVES):
@@ -221,7 +216,7 @@ def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
     return canvas.cover(np.abs(offset) - draws.uniform(*RANGES.bar)) * shown, _other(draws, ground)
 
 
-def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: Field) -> tuple[Field, Field]:
+def _body(draws: Draws, canvas: Canvas, labels: Labels, ground: Field) -> tuple[Field, Field]:
     """The body, which carries the label: its cover, and its colours with a rim of any darkness."""
     size, stretch = draws.towards(*RANGES.size), np.exp(draws.around(RANGES.stretch))
     x, y = canvas.x - draws.around(RANGES.place), canvas.y - draws.around(RANGES.place)
@@ -239,7 +234,7 @@ def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: F
     return canvas.cover(distance), fill
 
 
-def _by(kinds: npt.NDArray[np.int64], functions: Mapping[str, Shape], *planes: Field) -> Field:
+def _by(kinds: Labels, functions: Mapping[str, Shape], *planes: Field) -> Field:
     """Evaluates for every image the function whose index is its kind."""
     out = np.empty(np.broadcast_shapes(*(plane.shape for plane in planes)), dtype=np.float32)
     for kind, function in enumerate(functions.values()):

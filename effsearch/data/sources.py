@@ -152,9 +152,7 @@ def decode_all(
 ) -> DecodedImages:
     """Decodes images, each of which `fetch` gives with its label, and skips those that cannot be decoded."""
     pixels = np.empty((len(indices), resolution, resolution, 3), np.uint8)
-    labels: list[int] = []
-    skipped: list[Skipped] = []
-    enlarged = 0
+    labels, skipped, enlarged = list[int](), list[Skipped](), 0
     for index in indices:
         try:
             image, label = fetch(index)

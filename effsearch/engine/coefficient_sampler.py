@@ -72,19 +72,17 @@ class CoefficientSampler(BaseSampler):
     def sample_independent(self, *args: Any, **kwargs: Any) -> float:
         return 1.0
 
-    def _logs(self, proposed: dict[str, Any]) -> tuple[float, float, float]:
+    def _logs(self, proposed: dict[str, Any]) -> list[float]:
         """Logarithms of alpha, beta^2 and gamma^2, random where not proposed (NSGA-II leaves out what it mutates)."""
         # Exponential variables, scaled to one sum, are uniform on the simplex.
         whole = math.log(self.grid.target)
-        alpha, beta, gamma = (
+        return [
             power * math.log(proposed[name]) if name in proposed else -whole * math.log(1 - self.rng.random()) / 3
             for name, power in (("alpha", 1), ("beta", 2), ("gamma", 2))
-        )
-        return alpha, beta, gamma
+        ]
 
-    def _project(self, logs: tuple[float, float, float]) -> tuple[Coefficients, Architecture] | None:
-        total = sum(logs)
-        if total <= 0:
+    def _project(self, logs: list[float]) -> tuple[Coefficients, Architecture] | None:
+        if (total := sum(logs)) <= 0:
             return None
         scale = math.log(self.grid.target) / total
         alpha, beta, gamma = (math.exp(value * scale / power) for value, power in zip(logs, (1, 2, 2), strict=True))

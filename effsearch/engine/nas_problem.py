@@ -176,8 +176,7 @@ class NasProblem(Problem):
 
     def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
         """Seconds needed after a step to take the best up the rungs and to repeat the finalists."""
-        rungs = self.settings.rungs
-        if not rungs:
+        if not (rungs := self.settings.rungs):
             return clock.expected * math.ceil(self._repeats() / clock.workers)
         there = len({record.candidate.key for record in records if record.state == "complete"})
         # A search that is promoting networks may leave out what does not become a finalist.

@@ -76,8 +76,7 @@ def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = Non
         return None
     over = {training_of(group[0]) for group in known.failing() if not is_due(group)}
     final = [(number, record) for number, record in failed if training_of(record) in over]
-    done = known.last_complete(seed)
-    if done is None:
+    if (done := known.last_complete(seed)) is None:
         # Where two trainings have failed at every attempt, the others need not be tried as often.
         hopeless = len({training_of(record) for _, record in final}) >= HOPELESS
         return _said([record for _, record in failed]) if hopeless else None

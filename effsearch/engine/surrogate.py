@@ -181,7 +181,8 @@ class Surrogate:
         costs = self.features.costs(networks)
         slopes, offsets = self.features.measured_weights(networks, costs)
         rewards = np.array([goodness(study, trial) for trial in trials])
-        self.points = self.points.with_more(self.features.points(values, networks, costs))
+        new = self.features.points(values, networks, costs)
+        self.points = Points(*map(np.concatenate, zip(self.points, new, strict=True)))
         self.numbers += [trial.number for trial in trials]
         self.seen += values
         self.rewards += rewards.tolist()

@@ -75,8 +75,7 @@ def keep_freed_memory() -> None:
     Page faults of memory that was returned to the system take a tenth or more of a step at 64 px. Without glibc
     nothing is done.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_MAX, 0)
 

@@ -67,8 +67,7 @@ def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
     for name in ("accuracy", "flops", *measurements):
         if name not in columns:
             raise TableError(f"{path}: no column {name}; there are {listed(columns) or 'none'}")
-    count = len(columns["accuracy"])
-    if count < 2:
+    if (count := len(columns["accuracy"])) < 2:
         raise TableError(f"{path}: a table needs at least 2 rows, got {count}")
     measured = {name: _numbers(path, name, columns[name]) for name in LIMITS if name in columns}
     named = [name for name in columns if name not in measurements and not MEASURED.search(name.lower())]

@@ -34,42 +34,41 @@ S = TypeVar("S")
 
 
 def never() -> bool:
-    """Nobody wishes to stop."""
+    """Never stops a run: the default where `stopping` is asked for."""
     return False
 
 
 class EpochListener:
-    """Whoever is told how a training goes: silent, and the base of those that are not."""
+    """Receives the progress of a training and ignores it; displays override its methods."""
 
     def begin(self, history: Sequence[Epoch]) -> None:
-        """The training begins, or begins again, after these epochs."""
+        """Called when the training begins, or begins again, after the epochs of `history`."""
 
     def step(self, step: int, steps: int) -> None:
-        """So many steps are done, of all that the whole training has."""
+        """Called after step number `step` of all `steps` of the training."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """An epoch is done."""
+        """Called after each epoch."""
 
 
 class Listener:
-    """Whoever is told how a run goes: silent, and the base of those that are not."""
+    """Receives the messages and the progress of a run and ignores them; displays override its methods."""
 
     def note(self, line: str, style: str = "") -> None:
-        """A line about the run, in a style of rich's such as bold."""
+        """Shows a line about the run, in a style of rich's such as bold."""
 
-    def table(self, table: TextTable, title: str) -> None:
-        """A table with its title."""
+    def table(self, table: TextTable, title: str) -> None: ...
 
     def busy(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Around what takes seconds; the function that it gives says how far that has come."""
+        """A context around what takes seconds, whose function shows how far that has come."""
         return nullcontext(lambda text: None)
 
     def search(self, problem: Problem, seconds: float | None) -> AbstractContextManager[Callable[[Status], None]]:
-        """Around a search; the function that it gives is told each status."""
+        """A context around a search, whose function is given each status."""
         return nullcontext(lambda status: None)
 
     def training(self, epochs: int, images: int) -> AbstractContextManager[EpochListener]:
-        """Around a training of so many epochs of so many images."""
+        """A context around a training, whose listener is told each step and epoch."""
         return nullcontext(EpochListener())
 
 
@@ -91,7 +90,7 @@ class Session(Generic[P]):
 class Outcome:
     """How a search ended: its run with the ranking, the last status, and the files that were written besides.
 
-    It was `stopped` by a wish, is `finished` if nothing was left to do, and `notes` are lines to be read at its end.
+    It was `stopped` on request, or is `finished` if nothing was left to do; `notes` are lines to print at its end.
     """
 
     run: Run
@@ -115,7 +114,7 @@ def run_session(
     stopping: Callable[[], bool] = never,
     conclude: Callable[[Run, list[Row]], Sequence[Path]] = lambda run, rows: (),
 ) -> Outcome:
-    """Drives a run to its end, its time limit or a wish to stop, then writes what `conclude` makes of its ranking.
+    """Drives a run until it is done, out of time or `stopping`, then writes what `conclude` makes of its ranking.
 
     Raises RunError where another process drives the run, or it cannot be read or written.
     """
@@ -142,7 +141,7 @@ def check_search(request: Request) -> None:
 
 
 def short(score: Reward) -> str:
-    """The target as a run's name has it: 400M, 5M-params, 20ms."""
+    """The target for the name of a run: 400M, 5M-params, 20ms."""
     return score.aim.replace(" FLOPs", "").replace(" parameters", "-params").replace(" ", "").replace(",", "")
 
 
@@ -151,8 +150,7 @@ def create_stored(
 ) -> Run:
     """Makes the folder of a new run, whose trials are in a database if one is named; raises RunError."""
     name = request.run or free_name(request.results, stem)
-    url = choose(request.storage)
-    if url is not None:
+    if (url := choose(request.storage)) is not None:
         check_free(url, name)
     database = describe(url, name)
     document = replace(manifest, storage=database).to_document()
@@ -207,11 +205,8 @@ def about_images(images: Path, proxy: Proxy | None = None) -> Data:
     if proxy is None:
         return data
     loaded = load(images)
-    train, validation = (
-        len(subset(split, count, 0))
-        for split, count in ((loaded.train, proxy.train_images), (loaded.validation, proxy.validation_images))
-    )
-    return replace(data, train=train, validation=validation)
+    train = len(subset(loaded.train, proxy.train_images, 0))
+    return replace(data, train=train, validation=len(subset(loaded.validation, proxy.validation_images, 0)))
 
 
 def describe_proxy(proxy: Proxy) -> str:
@@ -230,5 +225,4 @@ def describe_data(images: Path, proxy: Proxy) -> str:
 
 
 def announce(run: Run, listener: Listener) -> None:
-    """Says where the run is."""
     listener.note(f"run {run.name} in {run.path.parent}/", "bold")

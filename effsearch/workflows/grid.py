@@ -27,7 +27,7 @@ from effsearch.workflows.named import plain_name
 from effsearch.workflows.request import GridRequest, settings_for
 
 TRIALS = 24
-CPU_SECONDS = 1800  # time limit of a search on a CPU whose size nobody has set
+CPU_SECONDS = 1800  # time limit of a search on a CPU whose size is left to the defaults
 COARSER = (0.05, 0.1, 0.2)
 
 
@@ -79,7 +79,7 @@ def make_plan(request: GridRequest, listener: Listener) -> Plan:
     if request.cluster is not None:  # How many workers it has is not known here.
         workers, where = 1, "one worker like this machine's, for all of the cluster to share"
     trials = request.trials or TRIALS
-    wished = problem = GridProblem(settings, trials)
+    finest = problem = GridProblem(settings, trials)
     full = seconds = problem.planned_seconds(forecast, workers)
     here = not gpus() and request.cluster is None
     free = here and "step" not in request.grid and settings.method == "halving" and request.seconds is None
@@ -90,7 +90,7 @@ def make_plan(request: GridRequest, listener: Listener) -> Plan:
                 seconds = problem.planned_seconds(forecast, workers)
     took, step = format_duration(full), COARSER[0]
     left_out = f"a grid of {step:g} would take about {took} here: ask for it by --step {step:g}"
-    return Plan(problem, where, seconds, None if problem is wished else left_out)
+    return Plan(problem, where, seconds, None if problem is finest else left_out)
 
 
 def summarise(plan: Plan, listener: Listener) -> None:

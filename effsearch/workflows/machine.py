@@ -60,8 +60,7 @@ class Where:
 
 def check_where(run: Run, now: Where, allowed: bool) -> None:
     """Raises RunError where a run would go on with another device or precision, unless that is allowed."""
-    before = Where.of(run)
-    if not before.differs(now):
+    if not (before := Where.of(run)).differs(now):
         return
     if not allowed:
         raise RunError(

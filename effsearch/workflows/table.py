@@ -49,9 +49,16 @@ def open_table(
 ) -> tuple[Listing, Table, list[Quality]]:
     """Reads a table and completes it if it must be, and says what it found; raises TableError."""
     listing = read_table(path, measurements)
-    _describe(listing, pool, listener)
+    table = listing.table
+    what = "every combination has a row" if listing.complete else f"rows for {table.size:,} of {listing.combinations:,}"
+    searched = ", which alone are searched" if pool and not listing.complete else ""
+    listener.note(f"table {table.name}: {counted(len(table.decisions), 'decision')}; {what}{searched}")
+    if listing.repeats:
+        listener.note(f"{counted(listing.repeats, 'row')} repeat another under another seed: accuracies are averaged")
+    if listing.others:
+        listener.note(f"not used: {listed(listing.others)}", "dim")
     if pool or listing.complete:
-        return listing, listing.table, []
+        return listing, table, []
     with listener.busy(f"fitting a predictor to {counted(listing.table.size, 'row')}"):
         table, qualities = complete(listing)
     for quality in qualities:
@@ -61,17 +68,6 @@ def open_table(
             f"{quality.tau:.3f} ({counted(quality.rows, 'row')}, each left out in turn)"
         )
     return listing, table, qualities
-
-
-def _describe(listing: Listing, pool: bool, listener: Listener) -> None:
-    table = listing.table
-    what = "every combination has a row" if listing.complete else f"rows for {table.size:,} of {listing.combinations:,}"
-    searched = ", which alone are searched" if pool and not listing.complete else ""
-    listener.note(f"table {table.name}: {counted(len(table.decisions), 'decision')}; {what}{searched}")
-    if listing.repeats:
-        listener.note(f"{counted(listing.repeats, 'row')} repeat another under another seed: accuracies are averaged")
-    if listing.others:
-        listener.note(f"not used: {listed(listing.others)}", "dim")
 
 
 def _open(request: SearchRequest, listener: Listener) -> Session[TableProblem]:

@@ -52,7 +52,7 @@ class _Session:
 
 
 def train_network(request: TrainRequest, listener: Listener, stopping: Callable[[], bool] = never) -> tuple[Run, bool]:
-    """Trains until the end, the time limit or a wish to stop: the run, and whether the end was reached.
+    """Trains until the end, the time limit or `stopping`: the run, and whether the end was reached.
 
     Raises EffsearchError, before anything is written where what is asked for makes no sense.
     """
@@ -101,8 +101,7 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
     values |= {"recipe": recipe, "weights": _digest(request.weights), **request.settings}
     settings = TrainSettings(architecture.notation, name, **values)
     images = common.pack(settings.data, settings.resolution, listener)
-    count = len(load(images).train)
-    if count < recipe.batch:
+    if (count := len(load(images).train)) < recipe.batch:
         raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
     manifest = Manifest(where.noted(environment("train")), settings, common.about_images(images))
     run_name = request.run or common.free_name(request.results, f"train-{plain_name(name, 'network')}")
@@ -296,8 +295,7 @@ def export_network(
     arch: str, target: str, out: Path | None, resolution: int | None, classes: int, results: Path
 ) -> tuple[Exported, Weights]:
     """Exports the weights of a file or a run of train, or fresh ones of `classes` classes; raises EffsearchError."""
-    file = _weights_file(arch, results)
-    if file is not None:
+    if (file := _weights_file(arch, results)) is not None:
         weights, name = read_weights(file), file.parent.name
     else:
         architecture, name = resolve(arch, results)
