@@ -161,10 +161,8 @@ class _TrainingDisplay(EpochListener):
         pace = (time.monotonic() - self.began) / max(1, step - self.first)
         rate = self.images * self.epochs / steps / pace if pace else 0.0
         last = f", validation {100 * (self.last.accuracy or 0):.1f} %" if self.last else ""
-        text = (
-            f"epoch {step * self.epochs // steps + 1}/{self.epochs}, {rate:,.0f} images/s, about "
-            f"{format_duration((steps - step) * pace)} left{last}"
-        )
+        text = f"epoch {step * self.epochs // steps + 1}/{self.epochs}, {rate:,.0f} images/s, "
+        text += f"about {format_duration((steps - step) * pace)} left{last}"
         self.live.update(Text(text, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def epoch(self, epoch: Epoch) -> None:
@@ -230,15 +228,15 @@ def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> Non
     if not outcome.finished and outcome.status.problem is None:
         out.print(f"the time was up; {go_on}", style="yellow")
     out.print(f"took {took}; next:")
-    for line in _next(command, outcome):
-        out.print(f"  {line.replace('{where}', where)}", soft_wrap=True)
+    for line in _next(command, outcome, where):
+        out.print(f"  {line}", soft_wrap=True)
 
 
 def _print_rows(outcome: Outcome) -> None:
-    run, rows, kind = outcome.run, outcome.rows, outcome.run.kind
-    if kind == "curves":
+    run, rows = outcome.run, outcome.rows
+    if run.kind == "curves":
         print_curves(run, rows)
-    elif kind == "grid":
+    elif run.kind == "grid":
         chosen = [row for row in rows if (row.rank or 0) <= SHOWN or not row.source.startswith("candidate")]
         print_coefficients(run, rows, chosen)
     else:
@@ -246,15 +244,15 @@ def _print_rows(outcome: Outcome) -> None:
         print_ranking(run, rows, [row for row in rows if (row.rank or 0) <= shown or row.source == "b0"])
 
 
-def _next(command: str, outcome: Outcome) -> Iterator[str]:
+def _next(command: str, outcome: Outcome, where: str) -> Iterator[str]:
     name = outcome.run.name
     if command == "grid":
-        yield grow_command(outcome.run, "{where}")
+        yield grow_command(outcome.run, where)
     if command == "nas" and not outcome.run.manifest().on_table:
-        yield f"effsearch describe {name}:1{{where}}"
-    yield f"effsearch show {name}{{where}}"
+        yield f"effsearch describe {name}:1{where}"
+    yield f"effsearch show {name}{where}"
     if command == "nas":
-        yield f"effsearch nas --resume {name} --trials {2 * outcome.trials}{{where}}"
+        yield f"effsearch nas --resume {name} --trials {2 * outcome.trials}{where}"
 
 
 def train(request: TrainRequest) -> None:

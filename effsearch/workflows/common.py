@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from effsearch.architecture import parse
 from effsearch.data import info, load, prepare, subset
@@ -29,7 +29,6 @@ from effsearch.text import counted
 from effsearch.training import Epoch
 from effsearch.workflows.request import Request
 
-P = TypeVar("P", bound=Problem)
 S = TypeVar("S")
 
 
@@ -73,11 +72,11 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Session(Generic[P]):
+class Session:
     """A run that is ready to be driven; `close` ends what measures latency, `parse` reads a candidate's notation."""
 
     run: Run
-    problem: P
+    problem: Problem
     evaluator: Evaluator
     executor: Executor
     seconds: float | None
@@ -109,7 +108,7 @@ class Outcome:
 
 
 def run_session(
-    session: Session[Any],
+    session: Session,
     listener: Listener,
     stopping: Callable[[], bool] = never,
     conclude: Callable[[Run, list[Row]], Sequence[Path]] = lambda run, rows: (),

@@ -65,7 +65,7 @@ def summarise(problem: CurvesProblem, forecast: Forecast, at_once: int, where: s
     )
 
 
-def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]:
+def _begin(request: GrowthRequest, listener: Listener) -> Session:
     problem, forecast = make_plan(request, listener)
     settings = problem.settings
     run, started = begin(request, "curves", "curves", settings, _largest(settings), Limits(), listener)
@@ -74,7 +74,7 @@ def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]
     return training_session(request, run, problem, started)
 
 
-def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session[CurvesProblem]:
+def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session:
     run, manifest, stored = common.reopen(request, run, "curves", CurvesSettings)
     if (wrote := manifest.run.versions.get("effsearch", "")).startswith("0.1."):
         raise RunError(

@@ -143,7 +143,7 @@ def _networks_line(problem: GridProblem) -> str:
     )
 
 
-def _begin(request: GridRequest, listener: Listener) -> Session[GridProblem]:
+def _begin(request: GridRequest, listener: Listener) -> Session:
     plan = make_plan(request, listener)
     problem, settings = plan.problem, plan.problem.settings
     stem, limits = f"grid-{plain_name(settings.name, 'baseline')}", Limits(problem.trials, request.seconds)
@@ -153,7 +153,7 @@ def _begin(request: GridRequest, listener: Listener) -> Session[GridProblem]:
     return training_session(request, run, problem, started, problem.trials)
 
 
-def _continue(request: GridRequest, run: Run, listener: Listener) -> Session[GridProblem]:
+def _continue(request: GridRequest, run: Run, listener: Listener) -> Session:
     run, manifest, stored = common.reopen(request, run, "grid", GridSettings)
     wanted = settings_for(request, stored, stored.proxy)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))

@@ -174,7 +174,7 @@ def continue_on(
 
 def training_session(
     request: Request, run: Run, problem: GridProblem | CurvesProblem, started: Started, trials: int = 0
-) -> Session[Any]:
+) -> Session:
     """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
     side, device = problem.settings.architecture.resolution, started.where.device
     evaluator = ProxyTraining(problem.settings.proxy, started.images, device=device, baseline_resolution=side)

@@ -53,9 +53,22 @@ BEST = 5  # networks of a run that another begins with
 
 def search_networks(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run, and drives it; raises EffsearchError before anything is written."""
-    session = _open(request, listener)
+    common.check_search(request)
+    request.proxy_from(QUICK)  # Complains of what is no proxy.
+    if request.pool or request.measurements:
+        raise QuantityError("--pool and --measurements are for a --table")
+    existing = request.existing()
+    with ExitStack() as opened:
+        run, problem, started = (
+            _begin(request, listener, opened) if existing is None else _continue(request, existing, listener)
+        )
+        evaluator, executor = _evaluation(request, problem.settings, started)
+        _announce(run, problem, started, listener)
+        opened.pop_all()
+    close = never if problem.profiler is None else problem.profiler.close
+    session = Session(run, problem, evaluator, executor, request.seconds, problem.trials, close=close)
     outcome = common.run_session(session, listener, stopping)
-    return replace(outcome, notes=[_baseline_line(session.problem, outcome.rows)])
+    return replace(outcome, notes=[_baseline_line(problem, outcome.rows)])
 
 
 def plan_networks(request: SearchRequest, listener: Listener) -> None:
@@ -78,23 +91,6 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
         speeds = speeds_of(ask, networks, bool(gpus()))
     seconds = problem.planned_seconds(mean(s.train for s in speeds), mean(s.validate for s in speeds), workers)
     listener.note(f"about {format_duration(seconds)} in all, from a short measurement", "bold")
-
-
-def _open(request: SearchRequest, listener: Listener) -> Session[NasProblem]:
-    common.check_search(request)
-    request.proxy_from(QUICK)  # Complains of what is no proxy.
-    if request.pool or request.measurements:
-        raise QuantityError("--pool and --measurements are for a --table")
-    existing = request.existing()
-    with ExitStack() as opened:
-        run, problem, started = (
-            _begin(request, listener, opened) if existing is None else _continue(request, existing, listener)
-        )
-        evaluator, executor = _evaluation(request, problem.settings, started)
-        _announce(run, problem, started, listener)
-        opened.pop_all()
-    close = never if problem.profiler is None else problem.profiler.close
-    return Session(run, problem, evaluator, executor, request.seconds, problem.trials, close=close)
 
 
 Begun = tuple[Run, NasProblem, Started | None]  # the workers only where something is trained
