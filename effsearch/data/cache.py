@@ -169,10 +169,7 @@ def _derive(folder: Path, larger: Path, resolution: int) -> None:
 
 
 def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
-    """The smallest packed folder of a higher resolution that was decoded from the source without enlarging an image.
-
-    Shrinking an enlarged image would blur it.
-    """
+    """The smallest packed folder of a higher resolution whose images were not enlarged, which would blur them."""
     candidates = []
     for folder in (root / "packed").glob(f"{name}-{digest[:12]}-*"):
         try:
