@@ -70,7 +70,9 @@ def find(source: str) -> Source:
     """
     if source == SCENES:
         key = f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
-        return Source(SCENES, SCENES, key, _open_scenes, synthetic=True, derivable=False)
+        readers = {TRAIN: ScenesReader(TRAIN, scenes.TRAIN), TEST: ScenesReader(TEST, scenes.TEST)}
+        contents = Contents(scenes.CLASSES, readers)
+        return Source(SCENES, SCENES, key, lambda downloads: contents, synthetic=True, derivable=False)
     if source in TORCHVISION:
         # What torchvision provides never changes, so its name stands for the content.
         origin = f"torchvision {TORCHVISION[source].constructor}"
@@ -101,11 +103,6 @@ class ScenesReader:
 
     def content(self) -> Iterator[bytes]:
         yield f"scenes\0{scenes.VERSION}\0{self.split}\0{self.count}".encode()
-
-
-def _open_scenes(downloads: Path) -> Contents:
-    readers = {split: ScenesReader(split, count) for split, count in ((TRAIN, scenes.TRAIN), (TEST, scenes.TEST))}
-    return Contents(scenes.CLASSES, readers)
 
 
 @dataclass(frozen=True, eq=False)

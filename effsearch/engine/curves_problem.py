@@ -32,8 +32,7 @@ class CurvesProblem(Problem):
         return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
-        step = queued_or_given_up(records)
-        return step or train_all(self.candidates, records, self.settings.seeds, self.settings.proxy.epochs)
+        return queued_or_given_up(records) or train_all(self.candidates, records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.multipliers is not None

@@ -52,7 +52,7 @@ class GridProblem(Problem):
         if (step := queued_or_given_up(records)) is not None:
             return step
         if self.settings.method == "grid":
-            return self._train_all(self.candidates, records)
+            return train_all(self.candidates, records, self.settings)
         if self.settings.method == "halving":
             return self._halve(records)
         return self._propose(records)
@@ -72,10 +72,7 @@ class GridProblem(Problem):
         return self._repeat_finalists(proposed, records)
 
     def _repeat_finalists(self, alive: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        return Wait() if is_running(records) else self._train_all(self._finalists(alive, records), records)
-
-    def _train_all(self, candidates: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        return train_all(candidates, records, self.settings.seeds, self.settings.proxy.epochs)
+        return Wait() if is_running(records) else train_all(self._finalists(alive, records), records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.coefficients is not None

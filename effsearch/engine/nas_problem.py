@@ -59,7 +59,7 @@ class Budget:
         return self.profiler is None or self.settings.allows(self.measured(architecture))
 
     def measured(self, architecture: Architecture) -> Costs:
-        """All costs, the latency measured now if need be."""
+        """All costs; the latency is measured unless it was before."""
         return self._costs(architecture, None if self.profiler is None else self.profiler.measure(architecture))
 
     def _predicted(self, architecture: Architecture) -> Costs:

@@ -97,8 +97,7 @@ class ReinforceSampler(SpaceSampler):
             sparse = self.space.size <= ENUMERABLE and not any(self.space.decode_all(list(map(self._values, drawn))))
             values = list(self.space.walk()) if sparse else []
             self.memory.notes["rows"] = (values, self.encoding.encode(values)) if sparse else None
-        found: tuple[list[Values], Array] | None = self.memory.notes["rows"]
-        return found
+        return self.memory.notes["rows"]  # type: ignore[no-any-return]
 
     def _values(self, choices: Sequence[int]) -> Values:
         return {d.name: d.choices[index] for d, index in zip(self.space.decisions, choices, strict=True)}

@@ -18,8 +18,6 @@ from effsearch.runs.settings import GridSettings
 from effsearch.workflows.named import resolve
 
 _ADDRESS = re.compile(r"auto|local|(ray://)?[A-Za-z0-9._\[\]:-]+:\d{1,5}")
-
-
 NO_TARGET = (
     "nas needs --target-flops, such as --target-flops 400M, or --target-params 5M or --target-latency 20ms, "
     "or --resume RUN"

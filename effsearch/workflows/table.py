@@ -54,8 +54,9 @@ def refuse_plan(request: SearchRequest, listener: Listener) -> None:
 
 def is_on_table(request: SearchRequest) -> bool:
     """Whether a table is to be searched, or a run that is to be continued, if there is one, is on a table."""
-    existing = None if request.table is not None else request.existing()
-    return request.table is not None or (existing is not None and existing.manifest().on_table)
+    if request.table is not None:
+        return True
+    return (existing := request.existing()) is not None and existing.manifest().on_table
 
 
 def open_table(
