@@ -29,7 +29,6 @@ from effsearch.reports.page import page_of, write_page
 from effsearch.reward import Kind
 from effsearch.runs.folder import Run, toml_text
 from effsearch.runs.folder import find as find_run
-from effsearch.runs.ranking import Row
 from effsearch.scaling import AS_PUBLISHED, PAPER, Coefficients, Rounding, grow
 from effsearch.space import Space
 from effsearch.space import load as load_space
@@ -95,7 +94,7 @@ def search(
 
     `evaluate` gives the accuracy of an architecture as a fraction, in place of a training; what it raises ends the
     search, but with `workers` above 1, where it must be a function that can be pickled, it is a failed trial. Only
-    networks within `flops_window` times `target_flops` (multiply-adds at `resolution` px and so many classes) are
+    networks within `flops_window` times `target_flops` (multiply-adds at `resolution` px and `classes` classes) are
     evaluated, none twice, those of `start` first. Without `run` or `resume` nothing is kept on disk. Raises
     EffsearchError for settings that make no sense.
     """
@@ -105,8 +104,12 @@ def search(
     function = _Remembering(evaluate) if here and evaluate is not None else evaluate
     texts = tuple(each.notation if isinstance(each, Architecture) else each for each in start)
     with TemporaryDirectory() as folder:
+        if isinstance(space, Space):
+            file = Path(folder) / f"{space.name}.toml"
+            file.write_text(toml_text(space.to_document()), encoding="utf-8")
+            space = str(file)
         settings = {
-            "space": _file_of(space, Path(folder)) if isinstance(space, Space) else space,
+            "space": space,
             "target": target_flops,
             "reward": reward,
             "window": flops_window,
@@ -117,8 +120,12 @@ def search(
             options["results"] = Path(folder)
         asked = {"settings": settings, "trials": trials, "start": texts, "function": function, **options}
         outcome = search_networks(_request(SearchRequest, asked), _Told(progress, function))
-    rows = [row for row in outcome.rows if row.rank is not None]
-    return sorted((_found(row, classes) for row in rows), key=lambda each: -each.reward)
+    found = []
+    for row in outcome.rows:
+        if row.rank is not None and row.accuracy is not None and row.reward is not None:
+            network = parse(row.notation)
+            found.append(Found(network, row.accuracy, row.reward, cost(network, classes=classes)))
+    return sorted(found, key=lambda each: -each.reward)
 
 
 def grid(baseline: str = "b0", *, phi: float = 1.0, progress: Progress | None = None, **options: Any) -> Outcome:
@@ -226,16 +233,3 @@ def _request(kind: type[R], options: dict[str, Any]) -> R:
 
 def _names(kind: Any) -> set[str]:
     return {each.name for each in fields(kind)}
-
-
-def _file_of(space: Space, folder: Path) -> str:
-    file = folder / f"{space.name}.toml"
-    file.write_text(toml_text(space.to_document()), encoding="utf-8")
-    return str(file)
-
-
-def _found(row: Row, classes: int) -> Found:
-    assert row.accuracy is not None
-    assert row.reward is not None
-    network = parse(row.notation)
-    return Found(network, row.accuracy, row.reward, cost(network, classes=classes))

@@ -54,9 +54,9 @@ def _print_cells(request: Any, format_: Format) -> None:
     """The networks of a grid, without the time that they take: that would have to be measured."""
     from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS, cells_json
     from effsearch.reports.text_table import TextTable
-    from effsearch.workflows.request import check_grid, settings_for
+    from effsearch.workflows.request import settings_for
 
-    check_grid(request)
+    request.check_limits()
     cells = settings_for(request).cells()
     table = TextTable.of(PLAN_COLUMNS, cells)
     print(cells_json(cells) if format_ is Format.json else f"{table.markdown()}\n\n{PLAN_CAPTION}")

@@ -123,30 +123,27 @@ class _SearchDisplay:
         parts = [status.outlook.text]
         parts += [f"{states[state]} {state}" for state in ("running", "queued", "failed") if states[state]]
         parts.append(format_duration(status.seconds))
-        left = status.outlook.seconds_left
-        if left is not None and self.seconds is not None:
-            left = min(left, max(0.0, self.seconds - status.seconds))
-        return ", ".join(parts) + (f", about {format_duration(left)} left" if left is not None else "")
+        if (left := status.outlook.seconds_left) is not None:
+            left = left if self.seconds is None else min(left, max(0.0, self.seconds - status.seconds))
+            parts.append(f"about {format_duration(left)} left")
+        return ", ".join(parts)
 
 
 def _ended_line(status: Status, ended: Record) -> str:
     candidate = ended.candidate
-    cost = f"{format_count(candidate.flops)} FLOPs"
-    cost += "" if candidate.latency is None else f", {format_latency(candidate.latency)}"
+    latency = "" if candidate.latency is None else f", {format_latency(candidate.latency)}"
     if ended.accuracy is None or ended.reward is None:
         what = f"{ended.state}: {ended.reason}"
     else:
         epochs = f" at epoch {ended.epochs}" if candidate.epochs is not None else ""
         what = f"acc {100 * ended.accuracy:.1f} %{epochs}, reward {ended.reward:.4f}, {ended.seconds:.0f} s"
     return (
-        f"[{format_duration(status.seconds)}] {status.outlook.text} "
-        f"{candidate.key} ({candidate.source}, seed {candidate.seed}) {cost}: {what}"
+        f"[{format_duration(status.seconds)}] {status.outlook.text} {candidate.key} ({candidate.source}, seed "
+        f"{candidate.seed}) {format_count(candidate.flops)} FLOPs{latency}: {what}"
     )
 
 
 class _TrainingDisplay(EpochListener):
-    """Shows steps and epochs of one training."""
-
     def __init__(self, out: Console, live: Live | None, epochs: int, images: int) -> None:
         self.out, self.live, self.epochs, self.images = out, live, epochs, images
         self.last: Epoch | None = None
@@ -164,10 +161,8 @@ class _TrainingDisplay(EpochListener):
         pace = (time.monotonic() - self.began) / max(1, step - self.first)
         rate = self.images * self.epochs / steps / pace if pace else 0.0
         last = f", validation {100 * (self.last.accuracy or 0):.1f} %" if self.last else ""
-        text = (
-            f"epoch {step * self.epochs // steps + 1}/{self.epochs}, {rate:,.0f} images/s, about "
-            f"{format_duration((steps - step) * pace)} left{last}"
-        )
+        text = f"epoch {step * self.epochs // steps + 1}/{self.epochs}, {rate:,.0f} images/s, "
+        text += f"about {format_duration((steps - step) * pace)} left{last}"
         self.live.update(Text(text, style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def epoch(self, epoch: Epoch) -> None:
@@ -218,8 +213,8 @@ def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> Non
     if outcome.ranked:
         out.print()
         _print_rows(outcome)
-    for line in outcome.notes if outcome.ranked else ():
-        out.print(line)
+        for line in outcome.notes:
+            out.print(line)
     if outcome.status.problem is not None:
         out.print(f"the search ended early: {outcome.status.problem}", style="red")
     for path in outcome.files:
@@ -233,15 +228,15 @@ def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> Non
     if not outcome.finished and outcome.status.problem is None:
         out.print(f"the time was up; {go_on}", style="yellow")
     out.print(f"took {took}; next:")
-    for line in _next(command, outcome):
-        out.print(f"  {line.replace('{where}', where)}", soft_wrap=True)
+    for line in _next(command, outcome, where):
+        out.print(f"  {line}", soft_wrap=True)
 
 
 def _print_rows(outcome: Outcome) -> None:
-    run, rows, kind = outcome.run, outcome.rows, outcome.run.kind
-    if kind == "curves":
+    run, rows = outcome.run, outcome.rows
+    if run.kind == "curves":
         print_curves(run, rows)
-    elif kind == "grid":
+    elif run.kind == "grid":
         chosen = [row for row in rows if (row.rank or 0) <= SHOWN or not row.source.startswith("candidate")]
         print_coefficients(run, rows, chosen)
     else:
@@ -249,15 +244,15 @@ def _print_rows(outcome: Outcome) -> None:
         print_ranking(run, rows, [row for row in rows if (row.rank or 0) <= shown or row.source == "b0"])
 
 
-def _next(command: str, outcome: Outcome) -> Iterator[str]:
+def _next(command: str, outcome: Outcome, where: str) -> Iterator[str]:
     name = outcome.run.name
     if command == "grid":
-        yield grow_command(outcome.run, "{where}")
+        yield grow_command(outcome.run, where)
     if command == "nas" and not outcome.run.manifest().on_table:
-        yield f"effsearch describe {name}:1{{where}}"
-    yield f"effsearch show {name}{{where}}"
+        yield f"effsearch describe {name}:1{where}"
+    yield f"effsearch show {name}{where}"
     if command == "nas":
-        yield f"effsearch nas --resume {name} --trials {2 * outcome.trials}{{where}}"
+        yield f"effsearch nas --resume {name} --trials {2 * outcome.trials}{where}"
 
 
 def train(request: TrainRequest) -> None:

@@ -5,8 +5,7 @@ from typing import Literal
 
 from effsearch.errors import QuantityError
 
-SHARED = 8
-"""Images of a batch that share one draw of a policy, since its operations are fast on many images at once only."""
+SHARED = 8  # images of a batch that share one draw of a policy: its operations are fast only on many at once
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,12 @@ class Augmentation:
     policy: Literal["none", "autoaugment"] = "none"
 
     def __post_init__(self) -> None:
-        for name, value, allowed, meaning in (
-            ("crop", self.crop, self.crop in ("pad", "resized", "none"), "it may be pad, resized or none"),
-            ("policy", self.policy, self.policy in ("none", "autoaugment"), "it may be none or autoaugment"),
-            ("pad", self.pad, 0 <= self.pad <= 0.5, "it is a share of the side, from 0 to 0.5"),
-            ("scale_min", self.scale_min, 0 < self.scale_min <= 1, "it is a share of the area, above 0 and up to 1"),
-            ("colour", self.colour, 0 <= self.colour < 1, "it is a strength from 0 to below 1"),
+        for name, allowed, meaning in (
+            ("crop", self.crop in ("pad", "resized", "none"), "it may be pad, resized or none"),
+            ("policy", self.policy in ("none", "autoaugment"), "it may be none or autoaugment"),
+            ("pad", 0 <= self.pad <= 0.5, "it is a share of the side, from 0 to 0.5"),
+            ("scale_min", 0 < self.scale_min <= 1, "it is a share of the area, above 0 and up to 1"),
+            ("colour", 0 <= self.colour < 1, "it is a strength from 0 to below 1"),
         ):
             if not allowed:
-                raise QuantityError(f"{name} is {value!r}; {meaning}")
+                raise QuantityError(f"{name} is {getattr(self, name)!r}; {meaning}")

@@ -42,9 +42,8 @@ def prepare(source: str | Path, resolution: int, *, cache: Path | None = None) -
     or the cache folder.
     """
     if resolution not in RESOLUTIONS:
-        raise DataError(
-            f"a resolution of {resolution} was asked for; {RESOLUTIONS[0]} to {RESOLUTIONS[-1]} are allowed"
-        )
+        allowed = f"{RESOLUTIONS[0]} to {RESOLUTIONS[-1]} are allowed"
+        raise DataError(f"a resolution of {resolution} was asked for; {allowed}")
     found = find(str(source))
     root = cache_folder() if cache is None else cache.expanduser().absolute()
     try:
@@ -53,10 +52,8 @@ def prepare(source: str | Path, resolution: int, *, cache: Path | None = None) -
             warnings.simplefilter("ignore")
             return _prepare(found, resolution, root)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DataError(
-            f"the cache folder {root} cannot be used: {reason}; EFFSEARCH_CACHE may name another folder"
-        ) from error
+        reason = f"cannot be used: {error.strerror or error}"
+        raise DataError(f"the cache folder {root} {reason}; EFFSEARCH_CACHE may name another folder") from error
 
 
 def cache_folder() -> Path:
@@ -66,8 +63,8 @@ def cache_folder() -> Path:
 
 
 def _prepare(source: Source, resolution: int, root: Path) -> Path:
-    key = source.key
-    digest = _remembered(root, key)
+    note = root / "digests" / hashlib.sha256(source.key.encode(errors="surrogateescape")).hexdigest()
+    digest = _remembered(note)
     if digest is not None:
         folder = _place(root, source.name, digest, resolution)
         if _is_sound(folder):
@@ -78,7 +75,7 @@ def _prepare(source: Source, resolution: int, root: Path) -> Path:
     contents = source.open(root / "downloads")
     if digest is None:
         digest = contents.digest()
-        _remember(root, key, digest)
+        _remember(note, digest)
     about = PackedInfo(source.name, source.origin, contents.classes, resolution, digest, source.synthetic, counts={})
     folder = _place(root, source.name, digest, resolution)
     return _ensure(root, folder, lambda unfinished: _pack(unfinished, contents, about))
@@ -137,9 +134,8 @@ def _check_kept(about: PackedInfo, train: list[int]) -> None:
     """Checks again what the listing could not tell: that enough images could be read."""
     try:
         check_counts(about.classes, train, needed_for_training(about.counts), f"train of {about.source}")
-        for split, count in about.counts.items():
-            if not count:
-                raise DataError(f"{split} of {about.source} has no readable image")
+        if empty := [split for split, count in about.counts.items() if not count]:
+            raise DataError(f"{empty[0]} of {about.source} has no readable image")
     except DataError as error:
         raise DataError(f"{error}; {about.skipped_message()}" if about.skipped else str(error)) from error
 
@@ -173,10 +169,7 @@ def _derive(folder: Path, larger: Path, resolution: int) -> None:
 
 
 def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:
-    """The smallest packed folder of a higher resolution that was decoded from the source without enlarging an image.
-
-    Shrinking an enlarged image would blur it.
-    """
+    """The smallest packed folder of a higher resolution whose images were not enlarged, which would blur them."""
     candidates = []
     for folder in (root / "packed").glob(f"{name}-{digest[:12]}-*"):
         try:
@@ -216,25 +209,20 @@ def _lock(root: Path, name: str, timeout: float = -1) -> FileLock:
     return FileLock(root / "locks" / f"{name}.lock", timeout=timeout)
 
 
-def _remembered(root: Path, key: str) -> str | None:
+def _remembered(note: Path) -> str | None:
     try:
-        digest = _note(root, key).read_text(encoding="ascii")
+        digest = note.read_text(encoding="ascii")
     except (OSError, ValueError):
         return None
     return digest if re.fullmatch("[0-9a-f]{64}", digest) else None
 
 
-def _remember(root: Path, key: str, digest: str) -> None:
-    note = _note(root, key)
+def _remember(note: Path, digest: str) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(note, digest)
     except OSError:  # a cache that cannot be written may still hold the packed folder
         _log.debug("the digest could not be noted in %s", note.parent)
-
-
-def _note(root: Path, key: str) -> Path:
-    return root / "digests" / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
 def ship(folder: Path) -> bytes:

@@ -33,8 +33,7 @@ class TorchvisionCall:
     classes: int
     train: Calls
     test: Calls
-    put: str = ""
-    """Of a set that torchvision cannot download: what has to be put into its folder."""
+    put: str = ""  # of a set that torchvision cannot download: what has to be put into its folder
 
 
 _SPLIT: tuple[Calls, Calls] = ({"split": "train"},), ({"split": "test"},)
@@ -43,6 +42,8 @@ _POOLED: tuple[Calls, Calls] = ({"split": "train"}, {"split": "val"}), ({"split"
 _VAL: tuple[Calls, Calls] = ({"split": "train"},), ({"split": "val"},)
 _FLAG: tuple[Calls, Calls] = ({"train": True},), ({"train": False},)
 
+CARS = "stanford_cars/ with devkit/, cars_train/, cars_test/ and cars_test_annos_withlabels.mat"
+IMAGENET = "ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar"
 TORCHVISION = {
     "cifar10": TorchvisionCall("CIFAR10", 10, *_FLAG),
     "cifar100": TorchvisionCall("CIFAR100", 100, *_FLAG),
@@ -50,20 +51,13 @@ TORCHVISION = {
     "flowers102": TorchvisionCall("Flowers102", 102, *_POOLED),
     "oxford_iiit_pet": TorchvisionCall("OxfordIIITPet", 37, *_TRAINVAL),
     "food101": TorchvisionCall("Food101", 101, *_SPLIT),
-    "stanford_cars": TorchvisionCall(
-        "StanfordCars",
-        196,
-        *_SPLIT,
-        put="stanford_cars/ with devkit/, cars_train/, cars_test/ and cars_test_annos_withlabels.mat",
-    ),
+    "stanford_cars": TorchvisionCall("StanfordCars", 196, *_SPLIT, put=CARS),
     "fgvc_aircraft": TorchvisionCall("FGVCAircraft", 100, *_TRAINVAL),
     "eurosat": TorchvisionCall("EuroSAT", 10, ({},), ()),
     "gtsrb": TorchvisionCall("GTSRB", 43, *_SPLIT),
     "stl10": TorchvisionCall("STL10", 10, *_SPLIT),
     "imagenette": TorchvisionCall("Imagenette", 10, *_VAL),
-    "imagenet": TorchvisionCall(
-        "ImageNet", 1000, *_VAL, put="ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar"
-    ),
+    "imagenet": TorchvisionCall("ImageNet", 1000, *_VAL, put=IMAGENET),
 }
 SCENES = "scenes"
 NAMES = (*TORCHVISION, SCENES)
@@ -76,7 +70,9 @@ def find(source: str) -> Source:
     """
     if source == SCENES:
         key = f"{SCENES} {scenes.VERSION} {scenes.TRAIN} {scenes.TEST} {scenes.CLASSES}"
-        return Source(SCENES, SCENES, key, _open_scenes, synthetic=True, derivable=False)
+        readers = {TRAIN: ScenesReader(TRAIN, scenes.TRAIN), TEST: ScenesReader(TEST, scenes.TEST)}
+        contents = Contents(scenes.CLASSES, readers)
+        return Source(SCENES, SCENES, key, lambda downloads: contents, synthetic=True, derivable=False)
     if source in TORCHVISION:
         # What torchvision provides never changes, so its name stands for the content.
         origin = f"torchvision {TORCHVISION[source].constructor}"
@@ -107,11 +103,6 @@ class ScenesReader:
 
     def content(self) -> Iterator[bytes]:
         yield f"scenes\0{scenes.VERSION}\0{self.split}\0{self.count}".encode()
-
-
-def _open_scenes(downloads: Path) -> Contents:
-    readers = {split: ScenesReader(split, count) for split, count in ((TRAIN, scenes.TRAIN), (TEST, scenes.TEST))}
-    return Contents(scenes.CLASSES, readers)
 
 
 @dataclass(frozen=True, eq=False)

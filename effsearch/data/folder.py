@@ -7,6 +7,7 @@ testing, always the same images, and validation is split off the rest. A folder 
 """
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -71,25 +72,21 @@ class ImageFolder:
 
     @property
     def source(self) -> Source:
-        name = re.sub(r"[^\w-]+", "_", self.root.name)[:64] or "images"
-        return Source(name, str(self.root), self._key(), self._open)
-
-    def _key(self) -> str:
-        """A hash of the names, sizes and times of all files."""
+        """Its key is a hash of the names, sizes and times of all files."""
         total = hashlib.sha256(str(self.root).encode(errors="surrogateescape"))
         for split in self.splits.values():
-            for file in (file for files in split.values() for file in files):
+            for file in itertools.chain.from_iterable(split.values()):
                 total.update(f"\0{file.name}\0{file.size}\0{file.mtime_ns}".encode(errors="surrogateescape"))
-        return total.hexdigest()
+        name = re.sub(r"[^\w-]+", "_", self.root.name)[:64] or "images"
+        return Source(name, str(self.root), total.hexdigest(), self._open)
 
     def _open(self, downloads: Path) -> Contents:
-        return Contents(self.classes, {split: self._reader(classes) for split, classes in self.splits.items()})
-
-    def _reader(self, classes: Classes) -> FileReader:
-        number = {name: index for index, name in enumerate(self.classes)}
-        names = [file.name for files in classes.values() for file in files]
-        labels = [number[name] for name, files in classes.items() for _ in files]
-        return FileReader(self.root, names, np.array(labels, np.int64))
+        number, readers = {name: index for index, name in enumerate(self.classes)}, {}
+        for split, classes in self.splits.items():
+            names = [file.name for files in classes.values() for file in files]
+            labels = [number[name] for name, files in classes.items() for _ in files]
+            readers[split] = FileReader(self.root, names, np.array(labels, np.int64))
+        return Contents(self.classes, readers)
 
 
 def list_folder(root: Path) -> ImageFolder:
@@ -105,13 +102,12 @@ def list_folder(root: Path) -> ImageFolder:
         splits = _list_splits(root)
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be listed: {error.strerror}") from error
-    train = splits[TRAIN]
     _check_classes(root, splits)
-    if set(splits) == {TRAIN}:
-        sources.check_counts(train, map(len, train.values()), 3, f"{root}, to be split into train, validation and test")
-        return ImageFolder(root, _hold_out_test(train))
-    sources.check_counts(train, map(len, train.values()), sources.needed_for_training(splits), f"train of {root}")
-    return ImageFolder(root, splits)
+    train, alone = splits[TRAIN], set(splits) == {TRAIN}
+    where = f"{root}, to be split into train, validation and test" if alone else f"train of {root}"
+    needed = 3 if alone else sources.needed_for_training(splits)
+    sources.check_counts(train, map(len, train.values()), needed, where)
+    return ImageFolder(root, _hold_out_test(train) if alone else splits)
 
 
 def _list_splits(root: Path) -> dict[str, Classes]:
@@ -136,8 +132,7 @@ def _check_classes(root: Path, splits: dict[str, Classes]) -> None:
         if not classes:
             where = str(root) if len(splits) == 1 else f"{split} of {root}"
             raise DataError(f"{where} has no class folder with images ({', '.join(sorted(sources.EXTENSIONS))})")
-        unknown = [repr(name) for name in classes if name not in splits[TRAIN]]
-        if unknown:
+        if unknown := [repr(name) for name in classes if name not in splits[TRAIN]]:
             raise DataError(f"{root}: {split} has classes that train lacks: {sources.some(unknown)}")
     if len(splits[TRAIN]) == 1:
         raise DataError(f"{root} has one class, {next(iter(splits[TRAIN]))!r}; at least two are needed")
@@ -161,10 +156,7 @@ def _hold_out_test(classes: Classes) -> dict[str, Classes]:
 
 def _list_classes(folder: Path, root: Path) -> Classes:
     prefix = "" if folder == root else f"{folder.name}/"
-    listed = {
-        child.name: sorted(_walk(child, f"{prefix}{child.name}/", frozenset()))
-        for child in sorted(_folders(folder), key=lambda child: child.name)
-    }
+    listed = {child.name: sorted(_walk(child, f"{prefix}{child.name}/", frozenset())) for child in _folders(folder)}
     return {name: files for name, files in listed.items() if files}
 
 

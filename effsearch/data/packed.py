@@ -58,8 +58,8 @@ class PackedInfo:
         """One line on the images that were left out, or an empty string."""
         if not self.skipped:
             return ""
-        shown = some([f"{image} ({reason})" for image, reason in self.skipped], 3)
         noun = "image was" if len(self.skipped) == 1 else "images were"
+        shown = some([f"{image} ({reason})" for image, reason in self.skipped], 3)
         return f"{len(self.skipped)} {noun} skipped: {shown}"
 
 
@@ -105,7 +105,10 @@ def check(folder: Path, pixels: bool = False) -> PackedInfo:
     """
     try:
         meta = json.loads((folder / _META).read_text(encoding="utf-8"))
-        about = _info_from(meta)
+        known = {item.name: meta[item.name] for item in fields(PackedInfo) if item.name != "checksums"}
+        skipped = tuple(Skipped(*entry) for entry in known["skipped"])
+        typed = {"classes": tuple(known["classes"]), "counts": dict(known["counts"]), "skipped": skipped}
+        about = PackedInfo(**known | typed, checksums=dict(meta.get("checksums", {})))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CorruptError(f"{_META} is missing or unreadable") from error
     if about.format != FORMAT:
@@ -122,8 +125,8 @@ def check(folder: Path, pixels: bool = False) -> PackedInfo:
 
 def open_split(folder: Path, split: str) -> Split:
     """A split with its pixels memory-mapped read-only and its labels in memory."""
-    pixels, labels = _map(folder / f"{split}_pixels.npy"), np.array(_map(folder / f"{split}_labels.npy"))
-    return Split(np.asarray(pixels), np.arange(len(labels), dtype=np.int64), labels)
+    pixels, labels = (np.load(folder / f"{split}_{kind}.npy", mmap_mode="r") for kind in ("pixels", "labels"))
+    return Split(np.asarray(pixels), np.arange(len(labels), dtype=np.int64), np.array(labels))
 
 
 def write_meta(folder: Path, about: PackedInfo) -> None:
@@ -146,8 +149,7 @@ def write_split(folder: Path, split: str, reader: SplitReader, resolution: int, 
 
     Written as a file, not through a memory map, where a full disk would be a bus error instead of an OSError.
     """
-    labels: list[Labels] = [np.empty(0, np.int64)]
-    skipped: list[Skipped] = []
+    labels, skipped = [np.empty(0, np.int64)], list[Skipped]()
     enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
         length = _header(file, len(reader), resolution)
@@ -193,13 +195,9 @@ def _header(file: BinaryIO, count: int, resolution: int) -> int:
     return file.tell()
 
 
-def _map(path: Path) -> Any:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
 def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
     try:
-        array = _map(path)
+        array = np.load(path, mmap_mode="r")  # Never unpickles, by default.
     except (OSError, EOFError) as error:
         raise CorruptError(f"{path.name} is missing or short") from error
     except Exception as error:  # What reads the header raises whatever it meets.
@@ -212,10 +210,3 @@ def _check_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> An
 def _check_values(about: PackedInfo, name: str, array: Any) -> None:
     if zlib.crc32(np.ascontiguousarray(array).data) != about.checksums.get(name, -1) and about.checksums:
         raise CorruptError(f"{name} holds other values than were written")
-
-
-def _info_from(meta: dict[str, Any]) -> PackedInfo:
-    known = {item.name: meta[item.name] for item in fields(PackedInfo) if item.name != "checksums"}
-    skipped = tuple(Skipped(*entry) for entry in known["skipped"])
-    typed = {"classes": tuple(known["classes"]), "counts": dict(known["counts"]), "skipped": skipped}
-    return PackedInfo(**known | typed, checksums=dict(meta.get("checksums", {})))

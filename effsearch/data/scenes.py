@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from effsearch.data.imageset import Labels, Pixels
+
 Field = npt.NDArray[np.float32]
 Keys = npt.NDArray[np.uint64]
 Shape = Callable[..., Field]
@@ -64,17 +66,15 @@ class Ranges:
 RANGES = Ranges()
 
 
-def draw(
-    split: str, indices: npt.NDArray[np.integer], resolution: int, seed: int = 0
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def draw(split: str, indices: npt.NDArray[np.integer], resolution: int, seed: int = 0) -> tuple[Pixels, Labels]:
     """Draws images `indices` of a split ("train" or "test"): (N, R, R, 3) and their labels (N,).
 
     An image depends on (seed, split, index) alone, not on what else is drawn with it.
     """
     numbers = np.asarray(indices).astype(np.int64)
-    labels: npt.NDArray[np.int64] = numbers % len(CLASSES)
+    labels: Labels = numbers % len(CLASSES)
     keys = _keys(seed, _SPLITS[split], numbers)
-    images: npt.NDArray[np.uint8] = np.empty((len(numbers), resolution, resolution, 3), dtype=np.uint8)
+    images: Pixels = np.empty((len(numbers), resolution, resolution, 3), dtype=np.uint8)
     for at in range(0, len(numbers), CHUNK):
         part = slice(at, at + CHUNK)
         images[part] = _paint(Draws(keys[part]), labels[part], resolution)
@@ -106,8 +106,7 @@ class Draws:
     """
 
     def __init__(self, keys: Keys) -> None:
-        self.keys = keys
-        self.count = 0
+        self.keys, self.count = keys, 0
         self.hardness = self.uniform(0, 1)
 
     def uniform(self, low: float, high: float, per_image: int = 1) -> Field:
@@ -118,8 +117,8 @@ class Draws:
         unit = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)
         return (np.float32(low) + np.float32(high - low) * unit)[:, :, None, None]
 
-    def log_uniform(self, low: float, high: float, per_image: int = 1) -> Field:
-        return np.exp(self.uniform(np.log(low), np.log(high), per_image))
+    def log_uniform(self, low: float, high: float) -> Field:
+        return np.exp(self.uniform(np.log(low), np.log(high)))
 
     def hard(self) -> Field:
         """The hardness of one property, on [0, 1]: that of the image and the property's own."""
@@ -162,26 +161,19 @@ class Canvas:
         return np.asarray(wave * np.exp(-2 * (np.float32(np.pi) * frequency * self.sigma) ** 2))
 
 
-def _canvas(draws: Draws, resolution: int) -> Canvas:
+def _paint(draws: Draws, labels: Labels, resolution: int) -> Pixels:
     centres = ((np.arange(resolution, dtype=np.float32) + 0.5) * (2 / resolution) - 1).astype(np.float32)
-    pixel = 2 / resolution * BLUR_OF_A_PIXEL
-    sigma = np.sqrt(draws.log_uniform(*RANGES.blur) ** 2 + np.float32(pixel**2))
-    return Canvas(centres[None, None, None, :], centres[None, None, :, None], sigma)
-
-
-def _paint(draws: Draws, labels: npt.NDArray[np.int64], resolution: int) -> npt.NDArray[np.uint8]:
-    canvas = _canvas(draws, resolution)
+    sigma = np.sqrt(draws.log_uniform(*RANGES.blur) ** 2 + np.float32((2 / resolution * BLUR_OF_A_PIXEL) ** 2))
+    canvas = Canvas(centres[None, None, None, :], centres[None, None, :, None], sigma)
     ground = draws.uniform(*RANGES.ground) + draws.uniform(-RANGES.hue, RANGES.hue, 3)
     image = np.broadcast_to(ground, (len(labels), 3, resolution, resolution)).copy()
     for _ in range(WAVES):
         image += _wave(draws, canvas)
-    for cover, colour in (
-        *_blobs(draws, canvas, ground),
-        _body(draws, canvas, labels, ground),
-        _bar(draws, canvas, ground),
-    ):
+    layers = (*_blobs(draws, canvas, ground), _body(draws, canvas, labels, ground), _bar(draws, canvas, ground))
+    for cover, colour in layers:
         image += cover * (colour - image)
-    image *= _light(draws, canvas)
+    level, across, down = (draws.uniform(-RANGES.light, RANGES.light) for _ in range(3))
+    image *= 1 + level + across * canvas.x + down * canvas.y
     image += draws.towards(*RANGES.noise) * draws.noise(resolution)
     return np.clip(image * 255 + np.float32(0.5), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
@@ -218,19 +210,13 @@ def _tinted(draws: Draws, ground: Field, step: Field) -> Field:
 
 
 def _bar(draws: Draws, canvas: Canvas, ground: Field) -> tuple[Field, Field]:
-    """A straight bar in front of everything, on a share of the images."""
     shown = draws.uniform(0, 1) < RANGES.bar_share
     angle = draws.uniform(0, np.pi)
     offset = np.cos(angle) * canvas.x + np.sin(angle) * canvas.y - draws.uniform(-0.6, 0.6)
     return canvas.cover(np.abs(offset) - draws.uniform(*RANGES.bar)) * shown, _other(draws, ground)
 
 
-def _light(draws: Draws, canvas: Canvas) -> Field:
-    level, across, down = (draws.uniform(-RANGES.light, RANGES.light) for _ in range(3))
-    return np.asarray(1 + level + across * canvas.x + down * canvas.y)
-
-
-def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: Field) -> tuple[Field, Field]:
+def _body(draws: Draws, canvas: Canvas, labels: Labels, ground: Field) -> tuple[Field, Field]:
     """The body, which carries the label: its cover, and its colours with a rim of any darkness."""
     size, stretch = draws.towards(*RANGES.size), np.exp(draws.around(RANGES.stretch))
     x, y = canvas.x - draws.around(RANGES.place), canvas.y - draws.around(RANGES.place)
@@ -248,7 +234,7 @@ def _body(draws: Draws, canvas: Canvas, labels: npt.NDArray[np.int64], ground: F
     return canvas.cover(distance), fill
 
 
-def _by(kinds: npt.NDArray[np.int64], functions: Mapping[str, Shape], *planes: Field) -> Field:
+def _by(kinds: Labels, functions: Mapping[str, Shape], *planes: Field) -> Field:
     """Evaluates for every image the function whose index is its kind."""
     out = np.empty(np.broadcast_shapes(*(plane.shape for plane in planes)), dtype=np.float32)
     for kind, function in enumerate(functions.values()):

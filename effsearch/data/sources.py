@@ -152,9 +152,7 @@ def decode_all(
 ) -> DecodedImages:
     """Decodes images, each of which `fetch` gives with its label, and skips those that cannot be decoded."""
     pixels = np.empty((len(indices), resolution, resolution, 3), np.uint8)
-    labels: list[int] = []
-    skipped: list[Skipped] = []
-    enlarged = 0
+    labels, skipped, enlarged = list[int](), list[Skipped](), 0
     for index in indices:
         try:
             image, label = fetch(index)
@@ -194,8 +192,7 @@ def needed_for_training(splits: Iterable[str]) -> int:
 
 def check_counts(classes: Iterable[str], counts: Iterable[int], needed: int, where: str) -> None:
     """Raises DataError, naming the classes, where one has fewer than `needed` images."""
-    short = [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < needed]
-    if short:
+    if short := [f"{name!r} ({count})" for name, count in zip(classes, counts, strict=True) if count < needed]:
         raise DataError(f"{where}: too few images in class {some(short)}; each class needs at least {needed}")
 
 

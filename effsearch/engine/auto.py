@@ -29,7 +29,9 @@ class AutoSampler(EvolutionSampler):
         if not self.space.decisions:
             return
         done = [other for other in self.memory.finished(trials) if np.isfinite(goodness(study, other))]
-        surrogate = self._surrogate(done)
+        surrogate: Surrogate | None = self.memory.notes.get("auto")
+        if surrogate is None or not surrogate.follows(done):
+            surrogate = self.memory.notes["auto"] = Surrogate(self.context, self.startup)
         if len(done) < self.startup:
             yield from self._start(surrogate, trials, self.taken(trials, trial.number))
             return
@@ -42,12 +44,6 @@ class AutoSampler(EvolutionSampler):
                 # Values that no process can be fitted to, such as some that are astronomically far apart.
                 self.memory.notes.pop("auto")
         yield from super().candidates(study, trial, trials)
-
-    def _surrogate(self, done: Sequence[FrozenTrial]) -> Surrogate:
-        found: Surrogate | None = self.memory.notes.get("auto")
-        if found is None or not found.follows(done):
-            found = self.memory.notes["auto"] = Surrogate(self.context, self.startup)
-        return found
 
     def _start(self, surrogate: Surrogate, trials: Sequence[FrozenTrial], taken: set[str]) -> Iterator[Values]:
         """Of some random networks, the one whose choices were proposed the least, or in turn the best by the prior."""

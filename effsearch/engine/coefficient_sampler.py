@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -65,27 +66,23 @@ class CoefficientSampler(BaseSampler):
             proposed = self.inner.sample_relative(study, trial, search_space) if attempt < ASKS else {}
             found = self._project(self._logs(proposed))
             if found is not None and found[1].key not in known:
-                return {"alpha": found[0].alpha, "beta": found[0].beta, "gamma": found[0].gamma}
+                return asdict(found[0])
         raise SpaceExhausted(f"no further network was found on the constraint in {TRIES} proposals")
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
+    def sample_independent(self, *args: Any, **kwargs: Any) -> float:
         return 1.0
 
-    def _logs(self, proposed: dict[str, Any]) -> tuple[float, float, float]:
+    def _logs(self, proposed: dict[str, Any]) -> list[float]:
         """Logarithms of alpha, beta^2 and gamma^2, random where not proposed (NSGA-II leaves out what it mutates)."""
         # Exponential variables, scaled to one sum, are uniform on the simplex.
         whole = math.log(self.grid.target)
-        one, other, third = (
+        return [
             power * math.log(proposed[name]) if name in proposed else -whole * math.log(1 - self.rng.random()) / 3
             for name, power in (("alpha", 1), ("beta", 2), ("gamma", 2))
-        )
-        return one, other, third
+        ]
 
-    def _project(self, logs: tuple[float, float, float]) -> tuple[Coefficients, Architecture] | None:
-        total = sum(logs)
-        if total <= 0:
+    def _project(self, logs: list[float]) -> tuple[Coefficients, Architecture] | None:
+        if (total := sum(logs)) <= 0:
             return None
         scale = math.log(self.grid.target) / total
         alpha, beta, gamma = (math.exp(value * scale / power) for value, power in zip(logs, (1, 2, 2), strict=True))

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -59,14 +58,6 @@ class Predictions(Mapping[FieldValues, Entry]):
     predictors: Mapping[str, Predictor]
     found: dict[FieldValues, Entry] = field(default_factory=dict)
 
-    @cached_property
-    def _names(self) -> list[str]:
-        return [decision.name for decision in self.listing.table.decisions]
-
-    @cached_property
-    def _choices(self) -> list[frozenset[object]]:
-        return [frozenset(decision.choices) for decision in self.listing.table.decisions]
-
     def __len__(self) -> int:
         return self.listing.combinations
 
@@ -74,22 +65,22 @@ class Predictions(Mapping[FieldValues, Entry]):
         return itertools.product(*(decision.choices for decision in self.listing.table.decisions))
 
     def __getitem__(self, row: FieldValues) -> Entry:
-        listed = self.listing.table.entries.get(row)
-        if listed is not None:
+        if (listed := self.listing.table.entries.get(row)) is not None:
             return listed
         if row not in self.found:
-            if len(row) != len(self._choices) or any(v not in c for v, c in zip(row, self._choices, strict=True)):
+            decisions = self.listing.table.decisions
+            if len(row) != len(decisions) or any(v not in d.choices for v, d in zip(row, decisions, strict=True)):
                 raise KeyError(row)
             self.prepare([row])
         return self.found[row]
 
     def prepare(self, rows: Iterable[FieldValues]) -> None:
         """Predicts the missing ones of these rows in batches, much faster than one at a time."""
-        entries = self.listing.table.entries
+        entries, names = self.listing.table.entries, [decision.name for decision in self.listing.table.decisions]
         missing = [row for row in rows if row not in entries and row not in self.found]
         for start in range(0, len(missing), BATCH):
             some = missing[start : start + BATCH]
-            values = [dict(zip(self._names, row, strict=True)) for row in some]
+            values = [dict(zip(names, row, strict=True)) for row in some]
             codes = self.predictors["accuracy"].encoding.encode(values)
             got = {name: predictor(codes) for name, predictor in self.predictors.items()}
             params = got.get("params", np.zeros(len(some)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any
 
 from optuna.distributions import FloatDistribution
@@ -10,8 +9,8 @@ from optuna.samplers import BaseSampler, RandomSampler
 
 from effsearch.architecture import Architecture
 from effsearch.costs import cost
-from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Wait
-from effsearch.engine.retries import given_up, train_all
+from effsearch.engine.problem import Clock, Outlook, Problem, Step
+from effsearch.engine.retries import queued_or_given_up, train_all
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.records import Candidate, Record
 from effsearch.runs.settings import CurvesSettings
@@ -33,12 +32,7 @@ class CurvesProblem(Problem):
         return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
-        if any(record.state == "queued" for record in records):
-            return Propose()
-        broken = given_up(records)
-        if broken is not None:
-            return Wait() if clock.pending else Done(broken)
-        return train_all(self.candidates, records, self.settings.seeds, self.settings.proxy.epochs)
+        return queued_or_given_up(records) or train_all(self.candidates, records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.multipliers is not None
@@ -49,11 +43,9 @@ class CurvesProblem(Problem):
         return self._candidate(grow(self.settings.architecture, by), by)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """Trainings done of those that are planned, and the time left at their median."""
         planned = len(self.candidates) * self.settings.repeats
         times = [record.seconds or 0.0 for record in records if record.state == "complete"]
-        left = (planned - len(times)) * median(times) / workers if times else None
-        return Outlook(f"{len(times)}/{planned} trainings", left)
+        return Outlook.of(f"{len(times)}/{planned} trainings", planned - len(times), times, workers)
 
     def planned_seconds(self, forecast: Forecast, workers: int) -> float:
         """Seconds of all trainings together on that many workers."""

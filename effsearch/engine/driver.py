@@ -36,11 +36,9 @@ Its method `with_accumulation(count)`, if any, gives an evaluator that accumulat
 
 POLL = 0.25  # seconds between two checks of the clock and of `stopping`
 
-SLOW, MINUTES_AT_LEAST = 20, 10
-"""A training times out after SLOW times the median of the others, but not before MINUTES_AT_LEAST minutes."""
-
-HOURS_AT_FIRST = 24
-"""The timeout while no training has ended yet; the watchdog of a worker notices sooner that no steps are made."""
+SLOW = 20  # a training times out after this many times the median of the others,
+MINUTES_AT_LEAST = 10  # but not before these minutes,
+HOURS_AT_FIRST = 24  # and after these while none has ended; the watchdog of a worker notices sooner that it hangs
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,6 @@ def drive(
 
 
 def _unwritten(run: Run, error: Exception) -> str:
-    """One line on what can no longer be written, and how to go on."""
     where = "its storage" if run.storage is not None else str(run.path)
     cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
     return (
@@ -111,11 +108,10 @@ class _Driver:
     read: Callable[[str], Any]
 
     def __post_init__(self) -> None:
-        self.began = time.monotonic()
-        self.changed, self.written, self.writing, self.failures = False, self.began, 0.0, -1
+        self.began = self.written = time.monotonic()
+        self.changed, self.writing, self.failures = False, 0.0, -1
         self.pending: dict[Future[Evaluation], FrozenTrial] = {}
-        self.alone: FrozenTrial | None = None
-        """A trial that ran out of memory before: it begins after the others have ended, and the next ones after it."""
+        self.alone: FrozenTrial | None = None  # ran out of memory before: it is trained with no other beside it
         self.store = TrialStore(self.run, self.problem.distributions, self.problem.sampler(0))
 
     def drive(self, stopping: Callable[[], bool]) -> Generator[Status, None, str | None]:
@@ -162,8 +158,8 @@ class _Driver:
         first = {candidate.key: candidate for candidate in self.problem.first()}
         there = {record.candidate.key for record in self.store.records}
         if there <= first.keys():
-            for key in (key for key in first if key not in there):
-                self.store.queue(first[key], self.problem.params(first[key]))
+            for candidate in (candidate for key, candidate in first.items() if key not in there):
+                self.store.queue(candidate, self.problem.params(candidate))
 
     def write_ranking(self) -> None:
         start = time.monotonic()
@@ -206,8 +202,7 @@ class _Driver:
             # As it was proposed: a network may have several spellings, and a sampler learns from what it sees.
             params = store.params.get(step.candidate.key) or problem.params(step.candidate)
             return store.begin(step.candidate, params, {AGAIN: True} if step.again else {})
-        queued = store.begin_queued()
-        if queued is not None:
+        if (queued := store.begin_queued()) is not None:
             return queued
         sampler = problem.sampler(known.proposed(problem.proposer))
         if getattr(sampler, "needs_trial", True):
@@ -218,10 +213,7 @@ class _Driver:
         return store.begin(problem.candidate(params), params, unsaved.system_attrs)
 
     def _submit(self, trial: FrozenTrial, expected: float) -> None:
-        """Gives a trial to the executor; one that ran out of memory before is kept until nothing else runs.
-
-        The others may have taken the memory that it lacked.
-        """
+        """Gives a trial to the executor, unless it ran out of memory before and others, which need some too, run."""
         candidate = read_candidate(trial)
         assert candidate is not None
         if candidate.accumulation > 1 and self.executor.shared:
@@ -238,7 +230,6 @@ class _Driver:
         self.pending[self.executor.submit(evaluator, *task, timeout=timeout)] = trial
 
     def _end(self, trial: FrozenTrial, future: Future[Evaluation]) -> Record | None:
-        """Stores the result of a training, or why it failed."""
         self.changed = True
         if trial is self.alone:
             self.alone = None

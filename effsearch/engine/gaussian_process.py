@@ -99,26 +99,19 @@ class Points(NamedTuple):
         """In single precision, for what is only compared."""
         return Points(*(column.astype(np.float32) for column in self))
 
-    def with_more(self, others: "Points") -> "Points":
-        return Points(*map(np.concatenate, zip(self, others, strict=True)))
-
     def at(self, rows: Sequence[int] | NDArray[np.int64] | slice) -> "Points":
         return Points(*(column[rows] for column in self))
 
 
 class Hyperparameters(NamedTuple):
-    """Of the kernel and the mean function.
+    """Variances of the terms of the kernel, and the others; `additive` and the lengthscales have one a decision."""
 
-    `inverse_lengthscales` (of the product kernel) and `additive` (variances) have one value a decision; `product`,
-    `linear` and `noise` are variances; `slope` is that of the mean function.
-    """
-
-    inverse_lengthscales: Array
+    inverse_lengthscales: Array  # of the product kernel
     additive: Array
     product: float
     linear: float
     noise: float
-    slope: float
+    slope: float  # of the mean function
 
 
 @dataclass(frozen=True)
@@ -188,7 +181,7 @@ def fit(encoding: Encoding, points: Points, values: Array, iterations: int = 40)
     limits = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
     options = {"maxiter": iterations, "maxcor": 20}
     found = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=limits, options=options)
-    return Kernel(encoding, found.x, loss.centre)
+    return loss.kernel(found.x)
 
 
 @dataclass(frozen=True)
@@ -201,12 +194,8 @@ class NegativeLogPosterior:
     means: Array
     deviations: Array
 
-    @property
-    def centre(self) -> float:
-        return float(self.points.prior.mean())
-
     def __call__(self, logs: Array) -> tuple[float, Array]:
-        kernel, codes, n = Kernel(self.encoding, logs, self.centre), self.points.codes, len(self.values)
+        kernel, codes, n = self.kernel(logs), self.points.codes, len(self.values)
         parameters, (exponent, additive) = kernel.parameters, kernel.tables
         product = parameters.product * np.exp(-(codes @ exponent @ codes.T))
         linear = parameters.linear * np.outer(self.points.size, self.points.size)
@@ -233,6 +222,9 @@ class NegativeLogPosterior:
         away = (logs - self.means) / self.deviations
         likelihood = -0.5 * residual @ weights - np.log(np.diag(factor)).sum()
         return float(0.5 * away @ away - likelihood), away / self.deviations - gradient
+
+    def kernel(self, logs: Array) -> Kernel:
+        return Kernel(self.encoding, logs, float(self.points.prior.mean()))
 
     def _by_decision(self, table: Array) -> Array:
         return np.bincount(self.encoding.owner, table.sum(1), len(self.encoding.decisions)).astype(np.float64)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import median
 from typing import Any, Literal
 
 from optuna.samplers import BaseSampler, RandomSampler
@@ -11,8 +10,8 @@ from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import Cell
 from effsearch.costs import cost
 from effsearch.engine.coefficient_sampler import CoefficientSampler, coefficient_distributions
-from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
-from effsearch.engine.retries import given_up, is_running, next_due, train_all
+from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
+from effsearch.engine.retries import is_running, next_due, queued_or_given_up, train_all
 from effsearch.engine.rungs import HALVING_ETA, Halving
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.ranking import ranking
@@ -20,8 +19,7 @@ from effsearch.runs.records import Candidate, Record, epochs_alone
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import Coefficients, grow
 
-CANDIDATE: Literal["candidate"] = "candidate"
-"""The role of a cell, and the source of its network, that is neither named nor a reference."""
+CANDIDATE: Literal["candidate"] = "candidate"  # role of a cell without a name that is no reference, and its source
 
 
 @dataclass
@@ -51,25 +49,19 @@ class GridProblem(Problem):
         return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)
 
     def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
-        if any(record.state == "queued" for record in records):
-            return Propose()
-        broken = given_up(records)
-        if broken is not None:
-            return Wait() if clock.pending else Done(broken)
+        if (step := queued_or_given_up(records)) is not None:
+            return step
         if self.settings.method == "grid":
-            return self._train_all(self.candidates, records)
+            return train_all(self.candidates, records, self.settings)
         if self.settings.method == "halving":
             return self._halve(records)
         return self._propose(records)
 
     def _halve(self, records: Sequence[Record]) -> Step:
         halving = Halving(self.settings.rungs, tuple(self.candidates), frozenset(self.references | self.compared))
-        due = halving.next(records)
-        if due is not None:
+        if (due := halving.next(records)) is not None:
             return Train(due)
-        if is_running(records):
-            return Wait()
-        return self._train_all(self._finalists(halving.survivors(records), records), records)
+        return self._repeat_finalists(halving.survivors(records), records)
 
     def _propose(self, records: Sequence[Record]) -> Step:
         counted = [r for r in records if r.state in ("running", "complete", "queued") or r.diverged]
@@ -77,12 +69,10 @@ class GridProblem(Problem):
         if len({candidate.key for candidate in proposed}) < self.trials:
             due = next_due(self.candidates, records, self.settings.seeds[:1], self.settings.proxy.epochs)
             return Propose() if due is None else Train(due)
-        if is_running(records):
-            return Wait()
-        return self._train_all(self._finalists(proposed, records), records)
+        return self._repeat_finalists(proposed, records)
 
-    def _train_all(self, candidates: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        return train_all(candidates, records, self.settings.seeds, self.settings.proxy.epochs)
+    def _repeat_finalists(self, alive: Sequence[Candidate], records: Sequence[Record]) -> Step:
+        return Wait() if is_running(records) else train_all(self._finalists(alive, records), records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.coefficients is not None
@@ -96,56 +86,42 @@ class GridProblem(Problem):
         return self._candidate(Cell(network, (found,), CANDIDATE, "", total, total.flops / settings.base_flops))
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """Epochs done of those that are planned, and the time left at their median pace."""
         complete = [record for record in records if record.state == "complete" and record.epochs]
         done = sum(self._epochs(record.candidate) for record in complete)
         planned = max(done, self.planned_epochs())
         paces = [(record.seconds or 0.0) / self._epochs(record.candidate) for record in complete]
-        left = (planned - done) * median(paces) / workers if paces else None
-        return Outlook(f"{done}/{planned} epochs", left)
+        return Outlook.of(f"{done}/{planned} epochs", planned - done, paces, workers)
 
     def planned_epochs(self) -> int:
         """Epochs of all networks together, if nothing fails."""
-        settings = self.settings
-        epochs, count = settings.proxy.epochs, len(self.candidates)
-        if settings.method == "grid":
-            return count * settings.repeats * epochs
-        repeats = self._repeats() * epochs
-        if settings.method == "halving":
-            kept = len(self.references)
-            return repeats + sum((kept + free) * more for free, more in self._planned_rungs(count - kept))
-        return repeats + (count + self.trials) * epochs
+        return sum(count * epochs for _, count, epochs in self._planned())
 
     def planned_seconds(self, forecast: Forecast, workers: int) -> float:
         """Seconds of all networks together on that many workers, if nothing fails."""
-        settings, proxy = self.settings, self.settings.proxy
+        seconds, proxy = 0.0, self.settings.proxy
+        for networks, count, epochs in self._planned():
+            total = sum(forecast.seconds(network, proxy, epochs) for network in networks)
+            seconds += count * total / max(1, len(networks))
+        return seconds / workers
+
+    def _planned(self) -> list[tuple[list[Architecture], int, int]]:
+        """The networks of a group, the number of trainings that are planned of it, and the epochs of each."""
+        settings, epochs = self.settings, self.settings.proxy.epochs
         free = [cell.architecture for cell in self.cells if cell.role == CANDIDATE]
         kept = [cell.architecture for cell in self.cells if cell.role == "reference"]
-
-        def mean_seconds(networks: Sequence[Architecture], epochs: int = proxy.epochs) -> float:
-            return sum(forecast.seconds(network, proxy, epochs) for network in networks) / max(1, len(networks))
-
         if settings.method == "grid":
-            return settings.repeats * len(free + kept) * mean_seconds(free + kept) / workers
-        total = self._repeats() * mean_seconds(free + kept)
-        if settings.method == "halving":
-            for count, more in self._planned_rungs(len(free)):
-                total += len(kept) * mean_seconds(kept, more) + count * mean_seconds(free, more)
-        else:
-            total += (len(kept) + self.trials) * mean_seconds(kept)
-        return total / workers
-
-    def _repeats(self) -> int:
-        """Trainings of finalists and of what they are compared with, under further seeds."""
-        return (self.settings.repeats - 1) * (self.settings.finalists + len(self.compared))
-
-    def _planned_rungs(self, free: int) -> list[tuple[int, int]]:
-        """For each rung, how many of `free` networks climb to it, and the epochs between it and the one below."""
-        rungs = self.settings.rungs
-        return [(-(-free // HALVING_ETA**index), epochs_alone(rung, rungs)) for index, rung in enumerate(rungs)]
+            return [(free + kept, settings.repeats * len(self.cells), epochs)]
+        repeats = (settings.repeats - 1) * (settings.finalists + len(self.compared))
+        planned = [(free + kept, repeats, epochs)]
+        if settings.method != "halving":
+            return [*planned, (kept, len(kept) + self.trials, epochs)]
+        for index, rung in enumerate(settings.rungs):
+            more = epochs_alone(rung, settings.rungs)
+            planned += [(kept, len(kept), more), (free, -(-len(free) // HALVING_ETA**index), more)]
+        return planned
 
     def _epochs(self, candidate: Candidate) -> int:
-        """The epochs that a training has in this part alone."""
+        """Epochs beyond the rung below."""
         until = candidate.epochs or self.settings.proxy.epochs
         if self.settings.method != "halving" or candidate.seed != self.settings.seed:
             return until

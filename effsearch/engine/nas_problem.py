@@ -55,11 +55,11 @@ class Budget:
         return self.settings.allows(self._predicted(architecture))
 
     def confirmed(self, architecture: Architecture) -> bool:
-        """The same by the latency as it is measured, now if need be."""
+        """The same by the latency as measured."""
         return self.profiler is None or self.settings.allows(self.measured(architecture))
 
     def measured(self, architecture: Architecture) -> Costs:
-        """All costs, the latency measured now if need be."""
+        """All costs; the latency is measured unless it was before."""
         return self._costs(architecture, None if self.profiler is None else self.profiler.measure(architecture))
 
     def _predicted(self, architecture: Architecture) -> Costs:
@@ -116,9 +116,12 @@ class NasProblem(Problem):
         baseline = self.known.get("b0")
         step = next_step(records, self.settings, self.trials, baseline)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
-        # What closing takes is worked out from all records: only where there is a time limit.
-        limited = begins and math.isfinite(clock.left)
-        if limited and clock.left < clock.expected + self._closing_seconds(records, clock, step):
+        # The closing seconds take a walk over all records, so they are computed only under a time limit.
+        if (
+            begins
+            and math.isfinite(clock.left)
+            and clock.left < clock.expected + self._closing_seconds(records, clock, step)
+        ):
             return finish(records, self.settings, baseline, waiting=clock.pending)
         return step
 
@@ -129,13 +132,12 @@ class NasProblem(Problem):
         return self._candidate(self.space.decode(dict(params)), self.proposer)
 
     def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        """The time left is that of epochs, or trainings, still to come, at the median pace so far."""
         complete = [record for record in records if record.state == "complete"]
         finished = len({record.candidate.key for record in complete})
         total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
-        pace = self._pace(complete)
-        left = None if pace is None else max(0, total - done) * pace / workers
-        return Outlook(f"{finished}/{self.trials} architectures", left)
+        return Outlook.of(
+            f"{finished}/{self.trials} architectures", max(0, total - done), self._paces(complete), workers
+        )
 
     def sample(self, count: int) -> list[Candidate]:
         """Networks that may be trained: known ones first, then random ones."""
@@ -157,10 +159,9 @@ class NasProblem(Problem):
 
     def _planned(self, trials: int) -> int:
         """Epochs of all trainings together, or without rungs their number."""
-        rungs = self.settings.rungs
-        if not rungs:
-            return trials + self._repeats()
-        return self._rung_epochs(trials) + self._repeats() * rungs[-1]
+        if rungs := self.settings.rungs:
+            return self._rung_epochs(trials) + self._repeats() * rungs[-1]
+        return trials + self._repeats()
 
     def _size(self, record: Record) -> int:
         """Epochs of this part of a training; without rungs 1, since all trainings are alike."""
@@ -169,21 +170,19 @@ class NasProblem(Problem):
             return 1
         return epochs_alone(candidate.epochs, rungs) if candidate.seed == self.settings.seed else candidate.epochs
 
-    def _pace(self, records: Iterable[Record]) -> float | None:
-        """Median seconds of an epoch, or of a training without rungs."""
-        paces = [record.seconds / self._size(record) for record in records if record.seconds is not None]
-        return median(paces) if paces else None
+    def _paces(self, records: Iterable[Record]) -> list[float]:
+        """Seconds of an epoch, or of a training without rungs."""
+        return [record.seconds / self._size(record) for record in records if record.seconds is not None]
 
     def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
         """Seconds needed after a step to take the best up the rungs and to repeat the finalists."""
-        rungs = self.settings.rungs
-        if not rungs:
+        if not (rungs := self.settings.rungs):
             return clock.expected * math.ceil(self._repeats() / clock.workers)
         there = len({record.candidate.key for record in records if record.state == "complete"})
         # A search that is promoting networks may leave out what does not become a finalist.
         promoted = there if isinstance(step, Propose) else min(there, self.settings.finalists)
         epochs = self._rung_epochs(promoted) - promoted * rungs[0] + self._repeats() * rungs[-1]
-        return (self._pace(records) or 0.0) * epochs / clock.workers
+        return median(self._paces(records) or [0.0]) * epochs / clock.workers
 
     def _rung_epochs(self, networks: int) -> int:
         """Epochs of that many networks under the search's seed."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.engine.problem import Done, Propose, Step, Train, Wait
-from effsearch.engine.retries import FAILURES, due_again, given_up, is_running
+from effsearch.engine.retries import FAILURES, due_again, is_running, queued_or_given_up
 from effsearch.engine.rungs import Promotion
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, Record, RecordIndex
@@ -14,21 +14,15 @@ from effsearch.runs.settings import NasSettings
 def next_step(records: Sequence[Record], settings: NasSettings, trials: int, baseline: Candidate | None) -> Step:
     """Search until `trials` architectures are finished, then repeat the finalists and the baseline."""
     known = RecordIndex.of(records)
-    if known.count("queued"):
-        return Propose()
-    broken = given_up(known, max(FAILURES, trials), settings.seed)
-    if broken is not None:
-        return Wait() if known.count("running") else Done(broken)
-    again = due_again(known)
-    if again is not None:
+    if (step := queued_or_given_up(known, max(FAILURES, trials), settings.seed)) is not None:
+        return step
+    if (again := due_again(known)) is not None:
         return _train(again, settings)
     finished, running = known.keys("complete", settings.seed), known.keys("running", settings.seed)
     if len(finished) + sum(key not in finished for key in running) < trials:
         return Propose()
-    if settings.rungs:
-        going = promotion(records, settings, baseline).next()
-        if going is not None:
-            return _train(going, settings)
+    if settings.rungs and (going := promotion(records, settings, baseline).next()) is not None:
+        return _train(going, settings)
     return finish(records, settings, baseline, waiting=bool(running))
 
 
@@ -41,10 +35,9 @@ def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate
     rank to luck.
     """
     top = settings.rungs[-1] if settings.rungs else None
-    if top is not None and not waiting:
-        going = promotion(records, settings, baseline).fill(settings.finalists)
-        if going is not None:
-            return _train(going, settings)
+    promoting = promotion(records, settings, baseline) if top is not None and not waiting else None
+    if promoting is not None and (going := promoting.fill(settings.finalists)) is not None:
+        return _train(going, settings)
     tried: dict[str, set[int]] = {}
     for record in records:
         if record.state != "interrupted" and record.candidate.epochs == top:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution
@@ -56,6 +57,11 @@ class Outlook:
 
     text: str
     seconds_left: float | None
+
+    @classmethod
+    def of(cls, text: str, remaining: int, paces: Sequence[float], workers: int) -> "Outlook":
+        """For `remaining` units of work on `workers`, by the median of the seconds that units took so far."""
+        return cls(text, remaining * median(paces) / workers if paces else None)
 
 
 class Problem(Protocol):

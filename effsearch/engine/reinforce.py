@@ -1,7 +1,7 @@
 """The controller of MnasNet: a policy over the decisions, trained by policy gradient on the reward."""
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from optuna.study import Study
@@ -12,25 +12,20 @@ from effsearch.engine.space_sampler import ENUMERABLE, SamplerContext, SpaceSamp
 from effsearch.space import Values
 
 
-@dataclass
 class Policy:
     """Probabilities of the choices of each decision, given those of the decisions before it; uniform at first.
 
     The logits are linear in the earlier choices, in place of the recurrent network of 1807.11626, section 3.
     """
 
-    encoding: Encoding
-    bias: Array = field(init=False)
-    weights: Array = field(init=False)
-    moments: list[Array] = field(init=False)
-    steps: int = 0
-
-    def __post_init__(self) -> None:
-        size, owner = self.encoding.starts[-1], self.encoding.owner
-        self.bias, self.weights = np.zeros(size), np.zeros((size, size))
+    def __init__(self, encoding: Encoding) -> None:
+        size, owner = encoding.starts[-1], encoding.owner
+        self.encoding, self.steps = encoding, 0
+        self.bias: Array = np.zeros(size)
+        self.weights: Array = np.zeros((size, size))
         self.moments = [np.zeros(size), np.zeros(size), np.zeros((size, size)), np.zeros((size, size))]
         self.earlier = owner[:, None] < owner
-        self.spans = list(zip(self.encoding.starts, self.encoding.starts[1:], strict=False))
+        self.spans = list(itertools.pairwise(encoding.starts))
 
     def log_probabilities(self, codes: Array) -> Array:
         """Of all choices (N, C), for networks whose earlier choices are given (N, C)."""
@@ -79,8 +74,7 @@ class ReinforceSampler(SpaceSampler):
         if not self.space.decisions:
             return
         policy, rng = self._policy(study, self.memory.finished(trials)), np.random.default_rng(self.rng.getrandbits(64))
-        rows = self._rows()
-        if rows is not None:
+        if (rows := self._rows()) is not None:
             yield from self._ranked(policy, *rows, rng)
             return
         for attempt in range(64):
@@ -103,8 +97,7 @@ class ReinforceSampler(SpaceSampler):
             sparse = self.space.size <= ENUMERABLE and not any(self.space.decode_all(list(map(self._values, drawn))))
             values = list(self.space.walk()) if sparse else []
             self.memory.notes["rows"] = (values, self.encoding.encode(values)) if sparse else None
-        found: tuple[list[Values], Array] | None = self.memory.notes["rows"]
-        return found
+        return self.memory.notes["rows"]  # type: ignore[no-any-return]
 
     def _values(self, choices: Sequence[int]) -> Values:
         return {d.name: d.choices[index] for d, index in zip(self.space.decisions, choices, strict=True)}

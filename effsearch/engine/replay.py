@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from operator import attrgetter
 from typing import Any
@@ -25,26 +26,19 @@ LARGEST = 100_000  # networks of a table of predictions that is predicted in ful
 
 
 class Stopwatch:
-    """Adds up the seconds of CPU of the calls that it wraps."""
+    """Adds up the seconds of CPU that a sampler takes."""
 
-    seconds = 0.0
+    def __init__(self, sampler: SpaceSampler) -> None:
+        self.seconds = 0.0
+        for method in ("before_trial", "sample_relative", "after_trial"):
+            setattr(sampler, method, partial(self._time, getattr(sampler, method)))
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*args: Any) -> Any:
-            start = time.process_time()
-            try:
-                return function(*args)
-            finally:
-                self.seconds += time.process_time() - start
-
-        return timed
-
-
-def _timed_sampler(name: str, context: SamplerContext, seed: int) -> tuple[SpaceSampler, Stopwatch]:
-    sampler, stopwatch = make_sampler(name, context, seed), Stopwatch()
-    for method in ("before_trial", "sample_relative", "after_trial"):
-        setattr(sampler, method, stopwatch(getattr(sampler, method)))
-    return sampler, stopwatch
+    def _time(self, method: Callable[..., Any], *args: Any) -> Any:
+        start = time.process_time()
+        try:
+            return method(*args)
+        finally:
+            self.seconds += time.process_time() - start
 
 
 def search_table(
@@ -59,8 +53,8 @@ def search_table(
     """One search of a table in memory, with `running` trials at a time; it ends early when the rows are used up."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = Objective(reward, attrgetter("flops"), prior=prior)
-    timed, stopwatch = _timed_sampler(sampler, SamplerContext(table, objective=objective), seed)
-    study = optuna.create_study(direction="maximize", sampler=timed)
+    timed = make_sampler(sampler, SamplerContext(table, objective=objective), seed)
+    stopwatch, study = Stopwatch(timed), optuna.create_study(direction="maximize", sampler=timed)
     choices, best, asked = distributions(table), [], []  # type: ignore[var-annotated]
     while len(best) < trials:
         try:
@@ -130,8 +124,7 @@ def replay_samplers(
     for curve in search_curves(table, reward, samplers, seeds, trials, workers, running):
         found.append(curve)
         told(f"{len(found)}/{len(samplers) * seeds} searches")
-    order = {name: index for index, name in enumerate(samplers)}
-    replays = sorted(summarise(found, best), key=lambda replay: order[replay.sampler])
+    replays = sorted(summarise(found, best), key=lambda replay: samplers.index(replay.sampler))
     return Replayed(replays, best, table.size, is_looked_at(table))
 
 
@@ -155,8 +148,7 @@ def best_of(table: Table, reward: Reward) -> float:
             scores = [score(entry) for entry in table.decode_all(near)]
             if max(scores) <= top:
                 return top
-            top = max(scores)
-            point = near[scores.index(top)]
+            top, point = max(zip(scores, near, strict=True), key=lambda pair: pair[0])
 
     rng = random.Random(0)
     drawn = [table.sample(rng) for _ in range(50 * STARTS)]

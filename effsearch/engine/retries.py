@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from pebble import ProcessExpired
 
-from effsearch.engine.problem import Done, Step, Train, Wait
+from effsearch.engine.problem import Done, Propose, Step, Train, Wait
 from effsearch.errors import ExecutorError
 from effsearch.evaluation.hardware import ContextLost, first_line, out_of_memory
 from effsearch.executors.local import WorkerLost
 from effsearch.runs.records import Candidate, FailureKind, Record, RecordIndex, training_of
+from effsearch.runs.settings import CurvesSettings, GridSettings
 from effsearch.text import sanitize
 from effsearch.training import Diverged
 
@@ -29,9 +30,8 @@ def failure_of(error: BaseException) -> tuple[FailureKind, str]:
     if isinstance(error, WorkerLost | ContextLost):
         return "lost", f"its worker died ({text})"
     if isinstance(error, ProcessExpired):
-        killed = error.exitcode < 0
-        cause = f"signal {-error.exitcode}; perhaps out of memory" if killed else f"exit {error.exitcode}"
-        return "lost", f"its worker died ({cause})"
+        code = error.exitcode
+        return "lost", f"its worker died ({f'signal {-code}; perhaps out of memory' if code < 0 else f'exit {code}'})"
     if isinstance(error, BrokenProcessPool):
         return "lost", "its worker died before it began"
     if isinstance(error, TimeoutError):
@@ -56,8 +56,7 @@ def is_due(group: Sequence[Record]) -> bool:
 
 def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
     """The candidate as it is to be trained after the attempts of `group`."""
-    short_of_memory = any(record.failure_kind == "memory" for record in group)
-    return replace(candidate, accumulation=2) if short_of_memory else candidate
+    return replace(candidate, accumulation=2) if any(r.failure_kind == "memory" for r in group) else candidate
 
 
 def due_again(records: Iterable[Record]) -> Candidate | None:
@@ -69,8 +68,8 @@ def due_again(records: Iterable[Record]) -> Candidate | None:
 def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> str | None:
     """Why to give up a search in which trainings only fail, or as many networks as are `planned`; else None.
 
-    A training that will be tried again has not failed: workers that are lost together tell nothing of what they
-    trained. With `seed` only trainings under it are counted.
+    A training that will be tried again has not failed: workers lost together say nothing about what they trained.
+    With `seed` only trainings under it are counted.
     """
     known = RecordIndex.of(records)
     failed = [(number, record) for number, record in known.numbered("failed") if seed in (None, record.candidate.seed)]
@@ -78,8 +77,7 @@ def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = Non
         return None
     over = {training_of(group[0]) for group in known.failing() if not is_due(group)}
     final = [(number, record) for number, record in failed if training_of(record) in over]
-    done = known.last_complete(seed)
-    if done is None:
+    if (done := known.last_complete(seed)) is None:
         # Where two trainings have failed at every attempt, the others need not be tried as often.
         hopeless = len({training_of(record) for _, record in final}) >= HOPELESS
         return _said([record for _, record in failed]) if hopeless else None
@@ -92,16 +90,25 @@ def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = Non
     return None
 
 
+def queued_or_given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> Step | None:
+    """Propose where a training is queued, Done where `given_up`, but only when no training runs; else None."""
+    known = RecordIndex.of(records)
+    if known.count("queued"):
+        return Propose()
+    if (broken := given_up(known, planned, seed)) is None:
+        return None
+    return Wait() if known.count("running") else Done(broken)
+
+
 def _said(failed: Sequence[Record], row: str = "") -> str:
     trainings = len({training_of(record) for record in failed})
     count = f"{trainings} trainings" if trainings == len(failed) else f"{len(failed)} attempts of {trainings} trainings"
     return f"{count}{row} failed, the last: {failed[-1].reason}"
 
 
-def train_all(chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int) -> Step:
-    """Train every candidate under every seed to `epochs`."""
-    due = next_due(chosen, records, seeds, epochs)
-    if due is not None:
+def train_all(chosen: Sequence[Candidate], records: Sequence[Record], settings: GridSettings | CurvesSettings) -> Step:
+    """Train every candidate under every seed to the last epoch of the proxy."""
+    if (due := next_due(chosen, records, settings.seeds, settings.proxy.epochs)) is not None:
         return Train(due)
     return Wait() if is_running(records) else Done()
 

@@ -50,16 +50,11 @@ class Halving:
         return list(here)
 
     def _attempts(self, index: RecordIndex, rung: int) -> dict[str, list[Record]]:
-        """All attempts of each candidate at a rung, by key."""
         return {each.key: index.attempts((each.key, each.seed, rung)) for each in self.candidates}
 
     def _promoted(self, here: Sequence[Candidate], attempts: Mapping[str, Sequence[Record]]) -> tuple[Candidate, ...]:
-        rewards = {
-            candidate.key: record.reward
-            for candidate in here
-            for record in attempts[candidate.key]
-            if record.reward is not None
-        }
+        tried = [(each.key, record.reward) for each in here for record in attempts[each.key]]
+        rewards = {key: reward for key, reward in tried if reward is not None}
         free = [key for key in rewards if key not in self.kept]
         best = sorted(free, key=lambda key: -rewards[key])[: math.ceil(len(free) / HALVING_ETA)]
         lost = {candidate.key for candidate in here if _is_lost(attempts[candidate.key])}
@@ -106,11 +101,10 @@ class Promotion:
         """
         for index in reversed(range(len(self.rungs) - 1)):
             above = self._begun(index + 1)
-            missing = count - len(self._hopeful(index + 1).difference(self.kept))
             waiting = [record for record in self._best(index) if record.candidate.key not in above]
             # One whose attempts are used up leaves its place to the next.
             found = next(self._due(waiting, index + 1), None)
-            if missing > 0 and found is not None:
+            if found is not None and count > len(self._hopeful(index + 1).difference(self.kept)):
                 return found
         return None
 

@@ -4,6 +4,7 @@ import random
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias
 
 import optuna
@@ -22,15 +23,12 @@ TRIES = 20_000  # infeasible or tried proposals in a row before a sampler turns 
 REFUSALS = 20  # networks measured to be outside the limits before a sampler gives up: each takes seconds
 ENUMERABLE = 32_768  # networks of a space that is enumerated in full; from a larger one, candidates are drawn
 
+# System attribute of a trial that continues an earlier training for more epochs: samplers do not learn from it.
 AGAIN = "effsearch:again"
-"""System attribute of a trial that continues an earlier training for more epochs: samplers do not learn from it."""
-
-UNSAVED = -1
-"""Id of a trial that is stored, with the system attributes that a sampler sets, only once it has a proposal."""
+UNSAVED = -1  # id of a trial that is stored, with system attributes that a sampler sets, once it has a proposal
 
 Searchable: TypeAlias = Space | Table
-Feasible = Callable[[Any], bool]
-"""Whether a network (an architecture, or an entry of a table) may be trained."""
+Feasible = Callable[[Any], bool]  # whether a network (an architecture, or an entry of a table) may be trained
 
 
 class SpaceExhausted(SpaceError):
@@ -132,8 +130,7 @@ class SpaceSampler(BaseSampler):
     left or can be found.
     """
 
-    needs_trial = False
-    """Whether a proposal is made for a trial that the study has already."""
+    needs_trial = False  # whether a proposal is made for a trial that the study has already
 
     def __init__(self, context: SamplerContext, seed: int | None = None) -> None:
         self.context, self.space, self.memory = context, context.space, context.memory
@@ -156,13 +153,7 @@ class SpaceSampler(BaseSampler):
         trials = study.get_trials(deepcopy=False)
         if trials and trials[-1].number >= trial.number:
             trials = [other for other in trials if other.number != trial.number]
-        found = self._first_allowed(study, trial, trials)
-        if found is None:
-            raise SpaceExhausted(
-                f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
-                f"after {len(trials)} trials"
-            )
-        return found
+        return self._first_allowed(study, trial, trials)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -170,7 +161,7 @@ class SpaceSampler(BaseSampler):
         assert isinstance(param_distribution, CategoricalDistribution)
         return self.rng.choice(param_distribution.choices)
 
-    def _first_allowed(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Values | None:
+    def _first_allowed(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Values:
         taken, refused = self.taken(trials, trial.number), 0
         for values in self._proposals(study, trial, trials):
             if not self._is_new(values, taken):
@@ -183,11 +174,13 @@ class SpaceSampler(BaseSampler):
                     f"space {self.space.name}: {REFUSALS} networks in a row were outside the limits when they were "
                     "measured; widen the window or the limits"
                 )
-        return None
+        raise SpaceExhausted(
+            f"space {self.space.name}: {TRIES:,} proposals in a row were outside the limits or already tried, "
+            f"after {len(trials)} trials"
+        )
 
     def _proposals(self, study: Study, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Iterator[Values]:
-        for _, values in zip(range(TRIES), self.candidates(study, trial, trials), strict=False):
-            yield values
+        yield from islice(self.candidates(study, trial, trials), TRIES)
         for _ in range(TRIES):
             yield self.space.sample(self.rng)
         # Random draws miss what is left of a space that is nearly used up.
@@ -199,7 +192,6 @@ class SpaceSampler(BaseSampler):
                 yield from self.space.neighbours(other.params)
 
     def _is_new(self, values: Mapping[str, Value], taken: set[str]) -> bool:
-        """Whether the values give a network that is feasible and not taken."""
         try:
             network = self.space.decode(values)
         except SpaceError:
@@ -207,7 +199,6 @@ class SpaceSampler(BaseSampler):
         return network.key not in taken and self.context.feasible(network)
 
     def has_all(self, trial: FrozenTrial) -> bool:
-        """Whether a trial has a value for every decision."""
         return trial.params.keys() >= self.distributions.keys()
 
     def taken(self, trials: Sequence[FrozenTrial], number: int) -> set[str]:

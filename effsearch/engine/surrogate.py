@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from scipy.special import ndtr
 
 from effsearch.engine.gaussian_process import Array, Encoding, GrowingPosterior, Points, fit
-from effsearch.engine.space_sampler import ENUMERABLE, Objective, SamplerContext, goodness
+from effsearch.engine.space_sampler import ENUMERABLE, SamplerContext, goodness
 from effsearch.space import Values
 
 CONDITIONED = 400  # trials that the process is conditioned on at most, besides those that came since it was fitted
@@ -60,14 +60,11 @@ class Features:
         self.encoding = Encoding(self.space.decisions)
         self.cost, self.prior = Standardiser(), Standardiser()
         if self.objective is not None:
-            self._scale(self.objective)
-
-    def _scale(self, objective: Objective) -> None:
-        rng = random.Random(0)
-        networks = [self.space.decode(self.space.sample(rng)) for _ in range(200)]
-        self.cost = Standardiser.of(_logs(self.costs(networks)), 1e-3)
-        if objective.prior is not None:
-            self.prior = Standardiser.of(np.array([objective.prior(network) for network in networks]), 1e-9)
+            rng = random.Random(0)
+            networks = [self.space.decode(self.space.sample(rng)) for _ in range(200)]
+            self.cost = Standardiser.of(_logs(self.costs(networks)), 1e-3)
+            if self.objective.prior is not None:
+                self.prior = Standardiser.of(np.array(list(map(self.objective.prior, networks))), 1e-9)
 
     def costs(self, networks: Sequence[Any]) -> Array:
         if self.objective is None:
@@ -76,12 +73,11 @@ class Features:
 
     def points(self, values: Sequence[Values], networks: Sequence[Any], costs: Array) -> Points:
         points = Points.of(self.encoding.encode(values))
-        if self.objective is None or not len(values):
-            return points
-        prior = points.prior
-        if self.objective.prior is not None:
-            prior = self.prior(np.array([self.objective.prior(network) for network in networks]))
-        return Points(points.codes, self.cost(_logs(costs)), prior)
+        if self.objective is not None and len(values):
+            points = points._replace(size=self.cost(_logs(costs)))
+            if self.objective.prior is not None:
+                points = points._replace(prior=self.prior(np.array(list(map(self.objective.prior, networks)))))
+        return points
 
     def reward_weights(self, costs: Array) -> tuple[Array, Array]:
         """The slope and the offset of each network's reward as a function of its accuracy."""
@@ -150,10 +146,8 @@ class Surrogate:
         found: dict[str, tuple[Values, Any]] = {}
         drawn = list(values)
         for point, network in zip(drawn, self.space.decode_all(drawn), strict=True):
-            if network is None:
-                continue
-            key = network.key
-            if key not in taken and key not in found and self.feasible(network):
+            key = None if network is None else network.key
+            if key is not None and key not in taken and key not in found and self.feasible(network):
                 found[key] = point, network
         points, networks = [point for point, _ in found.values()], [network for _, network in found.values()]
         costs = self.features.costs(networks)
@@ -168,8 +162,7 @@ class Surrogate:
         """Conditions on all finished trials and on those that run."""
         if new := done[len(self.seen) :]:
             self._observe(study, new)
-        at = fitted_at(len(done), self.startup)
-        if at != self.fitted:
+        if (at := fitted_at(len(done), self.startup)) != self.fitted:
             self._fit(at)
         self.process.drop_pending()
         for index in range(self.fitted + len(self.chosen) - self.base, len(done)):
@@ -180,7 +173,6 @@ class Surrogate:
         self.process.add_pending([points.at([index]) for index in range(len(values))])
 
     def _read(self, trials: Sequence[FrozenTrial]) -> tuple[list[Values], list[Any]]:
-        """The values of the decisions of each trial, and its network."""
         values = [{decision.name: trial.params[decision.name] for decision in self.space.decisions} for trial in trials]
         return values, [self.space.decode(point) for point in values]
 
@@ -189,7 +181,8 @@ class Surrogate:
         costs = self.features.costs(networks)
         slopes, offsets = self.features.measured_weights(networks, costs)
         rewards = np.array([goodness(study, trial) for trial in trials])
-        self.points = self.points.with_more(self.features.points(values, networks, costs))
+        new = self.features.points(values, networks, costs)
+        self.points = Points(*map(np.concatenate, zip(self.points, new, strict=True)))
         self.numbers += [trial.number for trial in trials]
         self.seen += values
         self.rewards += rewards.tolist()
@@ -263,7 +256,6 @@ class Surrogate:
         yield from best
 
     def _drawn(self, rng: random.Random) -> Iterator[Values]:
-        """Random networks, and mutants of the best."""
         for _ in range(DRAWN):
             yield self.space.sample(rng)
         for index in np.argsort(-np.array(self.rewards), kind="stable")[:PARENTS].tolist():

@@ -49,7 +49,6 @@ class FunctionEvaluator:
 
 def predicted(architecture: Architecture, seed: int) -> Evaluation:
     """The predicted accuracy, whatever the seed; raises SpaceError for what is not in EfficientNet-B0's skeleton."""
-    found = predict(architecture)
-    if found is None:
+    if (found := predict(architecture)) is None:
         raise SpaceError(f"the prior knows nothing of {architecture.notation}")
     return Evaluation(found.accuracy, epochs=0, seconds=0.0)

@@ -1,6 +1,6 @@
 """The full training of one network, by the same loop as the proxy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ from effsearch.costs import cost
 from effsearch.data import ImageSet, Split
 from effsearch.evaluation.devices import given_back
 from effsearch.network import Network, build
-from effsearch.network.weights import pack_weights, start_from
+from effsearch.network.weights import start_from
 from effsearch.training import Epoch, Recipe
-from effsearch.training.checkpoint import history_of
 from effsearch.training.loop import accuracy, images_at_once, train
 
 FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
@@ -30,22 +29,13 @@ class Whole:
     seed: int
     device: str = "cpu"
 
-    def history(self, state: bytes) -> list[Epoch]:
-        """The epochs of a checkpoint; raises CorruptCheckpoint."""
-        return history_of(state)
-
 
 @dataclass(frozen=True)
 class TrainedNetwork:
     """The averaged network that was validated, `at_once` images at a time."""
 
-    architecture: Architecture
     network: Network
     at_once: int
-
-    def pack(self, classes: Sequence[str], trained: str) -> bytes:
-        """The bytes of its weights file."""
-        return pack_weights(self.network, self.architecture, classes, trained)
 
 
 def train_whole(
@@ -65,16 +55,12 @@ def train_whole(
     Raises WeightsError for a file that does not fit, Diverged, ContextLost, and whatever running out of memory raises.
     """
 
+    @given_back(whole.device)
     def run() -> TrainedNetwork:
         recipe, architecture = whole.recipe, whole.architecture
         torch.manual_seed(whole.seed)
-        network = build(
-            architecture,
-            len(images.classes),
-            dropout=recipe.dropout_for(cost(architecture).params),
-            drop_path=recipe.drop_path,
-            zero_init=recipe.zero_init,
-        )
+        classes, dropout = len(images.classes), recipe.dropout_for(cost(architecture).params)
+        network = build(architecture, classes, dropout=dropout, drop_path=recipe.drop_path, zero_init=recipe.zero_init)
         if weights is not None and state is None:
             note(f"from {weights}, {start_from(network, architecture, weights)}")
         trained = train(
@@ -93,10 +79,9 @@ def train_whole(
             accumulation=accumulation,
         )
         assert isinstance(trained.network, Network)
-        return TrainedNetwork(architecture, trained.network, images_at_once(recipe, accumulation))
+        return TrainedNetwork(trained.network, images_at_once(recipe, accumulation))
 
-    with given_back(whole.device):
-        return run()
+    return run()
 
 
 def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:

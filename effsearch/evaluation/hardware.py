@@ -3,26 +3,14 @@
 import ctypes
 import faulthandler
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-MEMORY = (
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "ALLOCATION_FAILED",
-    "allocate memory",
-)
-CONTEXT = (
-    "CUDA error",
-    "CUDA driver error",
-    "CUBLAS_STATUS_",
-    "CUDNN_STATUS_EXECUTION_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR",
-)
-"""Parts of torch's error messages: its exceptions are plain RuntimeErrors in some releases."""
+# Parts of torch's error messages: its exceptions are plain RuntimeErrors in some releases.
+MEMORY = re.compile("CUDA (error: )?out of memory|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|ALLOCATION_FAILED|allocate memory")
+CONTEXT = re.compile("CUDA (driver )?error|CUBLAS_STATUS_|CUDNN_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR)")
 
 
 @dataclass(frozen=True)
@@ -44,14 +32,13 @@ class ContextLost(Exception):
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether a training ran out of memory, of the host or of a GPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return any(part in str(error) for part in MEMORY)
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or MEMORY.search(str(error)) is not None
 
 
 def loses_context(error: BaseException) -> bool:
     """Whether a process can no longer use its GPU after an error."""
-    return isinstance(error, RuntimeError) and not out_of_memory(error) and any(part in str(error) for part in CONTEXT)
+    return isinstance(error, RuntimeError) and not out_of_memory(error) and CONTEXT.search(str(error)) is not None
 
 
 def first_line(error: BaseException) -> str:
@@ -75,8 +62,7 @@ def keep_freed_memory() -> None:
     Page faults of memory that was returned to the system take a tenth or more of a step at 64 px. Without glibc
     nothing is done.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(_MMAP_MAX, 0)
 

@@ -40,8 +40,7 @@ def fit_latency(architectures: Sequence[Architecture], seconds: Sequence[float],
 
 def _rates(rows: np.ndarray) -> np.ndarray:
     scale = np.where(rows.max(0) == 0, 1.0, rows.max(0))
-    rates: np.ndarray = nnls(rows / scale, np.ones(len(rows)))[0] / scale
-    return rates
+    return np.asarray(nnls(rows / scale, np.ones(len(rows)))[0] / scale)
 
 
 def work(architecture: Architecture, classes: int) -> tuple[float, ...]:

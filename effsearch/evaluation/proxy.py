@@ -63,9 +63,7 @@ class Proxy:
 
 
 AXES = ("depth", "width", "resolution")
-TIMED = ("baseline", *AXES)
-"""The networks whose speed is measured for a forecast: the baseline, and one that is grown along each axis."""
-
+TIMED = ("baseline", *AXES)  # whose speed is measured for a forecast: the baseline, and it grown along each axis
 OVERHEAD = 1.0  # seconds of a training besides its steps: reading, building, writing
 
 
@@ -106,16 +104,9 @@ def _growth(architecture: Architecture, baseline: Architecture) -> dict[str, flo
     return {axis: after / base for axis, after, base in zip(AXES, grown, before, strict=True)}
 
 
-QUICK = Proxy(
-    "quick",
-    resolution=40,
-    width=0.25,
-    epochs=4,
-    train_images=4000,
-    validation_images=4000,
-    # Learning begins a fixed number of steps after the start: small batches make them many.
-    recipe=Recipe(batch=32, rate=0.1),
-)
+# Learning begins a fixed number of steps after the start: small batches make them many.
+SMALL_BATCHES = Recipe(batch=32, rate=0.1)
+QUICK = Proxy("quick", 40, 0.25, epochs=4, train_images=4000, validation_images=4000, recipe=SMALL_BATCHES)
 STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=10_000, validation_images=4000)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}

@@ -53,23 +53,17 @@ class ProxyTraining:
         start = time.perf_counter()
         proxy = self.proxy_for(architecture)
         images = load(self.folder, split_seed=self.split_seed)
-        images = replace(
-            images,
-            train=subset(images.train, proxy.train_images, self.split_seed),
-            validation=subset(images.validation, proxy.validation_images, self.split_seed),
-        )
+        training = subset(images.train, proxy.train_images, self.split_seed)
+        validation = subset(images.validation, proxy.validation_images, self.split_seed)
+        images = replace(images, train=training, validation=validation)
         torch.manual_seed(seed)
-        network = build(
-            proxy.shrink(architecture),
-            len(images.classes),
-            dropout=proxy.recipe.dropout or 0.0,
-            drop_path=proxy.recipe.drop_path,
-            zero_init=proxy.recipe.zero_init,
-        )
+        recipe, shrunk, classes = proxy.recipe, proxy.shrink(architecture), len(images.classes)
+        dropout = recipe.dropout or 0.0
+        network = build(shrunk, classes, dropout=dropout, drop_path=recipe.drop_path, zero_init=recipe.zero_init)
         trained = train(
             network,
             images,
-            proxy.recipe,
+            recipe,
             resolution=proxy.resolution,
             epochs=proxy.epochs,
             seed=seed,

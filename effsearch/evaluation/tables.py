@@ -25,8 +25,8 @@ MEASURED = re.compile(
 )
 """What a column of measurements is called: accuracy, accuracy_std, train_time_s, throughput_a100, latency_ms."""
 
+# What a column that names its rows is called; where all its values differ it is no decision.
 NAMING = re.compile(r"(^|_)(id|index|key|hash|name|arch|notation)(_|$)")
-"""What a column that names its rows is called; where all its values differ it is no decision."""
 
 LIMITS = {
     "accuracy": (0.0, 1.0),
@@ -43,19 +43,19 @@ MOST_CHOICES = 64  # a column with more distinct values than this is no decision
 class Listing:
     """A table as read from a file.
 
-    `complete` says that every combination has a row; `others` are the columns that are neither decisions nor used;
-    `repeats` counts rows of networks that have an earlier row; their accuracies were averaged.
+    `combinations` of choices are possible; `others` are the columns that are neither decisions nor used; `repeats`
+    counts rows of networks that have an earlier row; their accuracies were averaged.
     """
 
     table: Table
-    complete: bool
+    combinations: int
     others: tuple[str, ...]
     repeats: int
 
     @property
-    def combinations(self) -> int:
-        """The number of combinations of choices."""
-        return math.prod(len(decision.choices) for decision in self.table.decisions)
+    def complete(self) -> bool:
+        """Whether every combination has a row."""
+        return self.table.size == self.combinations
 
 
 def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
@@ -67,11 +67,9 @@ def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
     for name in ("accuracy", "flops", *measurements):
         if name not in columns:
             raise TableError(f"{path}: no column {name}; there are {listed(columns) or 'none'}")
-    count = len(columns["accuracy"])
-    if count < 2:
+    if (count := len(columns["accuracy"])) < 2:
         raise TableError(f"{path}: a table needs at least 2 rows, got {count}")
     measured = {name: _numbers(path, name, columns[name]) for name in LIMITS if name in columns}
-    _check_ranges(path, measured)
     named = [name for name in columns if name not in measurements and not MEASURED.search(name.lower())]
     values = {name: _values(path, name, columns[name]) for name in named}
     decisions = tuple(
@@ -81,12 +79,12 @@ def read_table(path: Path, measurements: Sequence[str] = ()) -> Listing:
     )
     if not decisions:
         raise TableError(f"{path}: no column is a decision; of its columns {listed(columns)} none has 2 to 64 values")
+    combinations = math.prod(len(decision.choices) for decision in decisions)
     rows = list(zip(*(values[decision.name] for decision in decisions), strict=True))
-    entries, repeats = _entries(path, decisions, rows, measured)
+    entries = _entries(path, decisions, rows, measured, combinations)
     used = {*LIMITS, *(decision.name for decision in decisions)}
-    complete = len(entries) == math.prod(len(decision.choices) for decision in decisions)
-    table = Table(path.stem, decisions, entries, pool=not complete)
-    return Listing(table, complete, tuple(name for name in columns if name not in used), repeats)
+    table = Table(path.stem, decisions, entries, pool=len(entries) < combinations)
+    return Listing(table, combinations, tuple(name for name in columns if name not in used), count - len(entries))
 
 
 def to_csv(table: Table) -> str:
@@ -94,18 +92,21 @@ def to_csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     deviations = any(entry.deviation is not None for entry in table.entries.values())
-    measurements = ["accuracy", "flops", "params"] + (["accuracy_std"] if deviations else [])
+    measurements = ["accuracy", "flops", "params"] + ["accuracy_std"] * deviations
     writer.writerow([decision.name for decision in table.decisions] + measurements)
     for row, entry in table.entries.items():
-        measured = [entry.accuracy, entry.flops, entry.params] + ([entry.deviation] if deviations else [])
-        writer.writerow([*row, *measured])
+        writer.writerow([*row, entry.accuracy, entry.flops, entry.params, *[entry.deviation] * deviations])
     return text.getvalue()
 
 
 def _entries(
-    path: Path, decisions: Sequence[Decision], rows: Sequence[FieldValues], measured: Mapping[str, Sequence[float]]
-) -> tuple[dict[FieldValues, Entry], int]:
-    """One entry a network, and the number of repeated rows; raises TableError for duplicates that are no repeats.
+    path: Path,
+    decisions: Sequence[Decision],
+    rows: Sequence[FieldValues],
+    measured: Mapping[str, Sequence[float]],
+    combinations: int,
+) -> dict[FieldValues, Entry]:
+    """One entry a network; raises TableError for duplicates that are no repeats.
 
     A table of a part of a space may hold trainings of a network under several seeds: equal FLOPs, different
     accuracies. In a table of every combination a repeated row is a mistake.
@@ -115,7 +116,7 @@ def _entries(
     groups: dict[FieldValues, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(row, []).append(index)
-    complete = len(groups) == math.prod(len(decision.choices) for decision in decisions)
+    complete = len(groups) == combinations
     names = [decision.name for decision in decisions]
     entries = {}
     for row, group in groups.items():
@@ -126,7 +127,7 @@ def _entries(
         first = group[0]
         spread = None if deviation is None else deviation[first]
         entries[row] = Entry(text, mean(accuracy[i] for i in group), flops[first], params[first], spread)
-    return entries, len(rows) - len(entries)
+    return entries
 
 
 def _read_columns(path: Path) -> Mapping[str, Sequence[Any]]:
@@ -154,7 +155,7 @@ def _read_csv(path: Path, lines: Any) -> dict[str, Sequence[str]]:
 
 
 def _numbers(path: Path, name: str, cells: Sequence[Any]) -> list[float]:
-    numbers = []
+    numbers, (low, high) = [], LIMITS[name]
     for index, cell in enumerate(cells, 1):
         try:
             number = float(cell)
@@ -163,17 +164,11 @@ def _numbers(path: Path, name: str, cells: Sequence[Any]) -> list[float]:
         if not math.isfinite(number):
             got = "an empty cell" if cell in ("", None) else repr(cell)
             raise TableError(f"{path}: {name} must be a number, got {got} in row {index}")
+        if not low <= number <= high:
+            allowed = "a fraction from 0 to 1" if high == 1 else f"at least {low:g}"
+            raise TableError(f"{path}: {name} must be {allowed}, got {number:g} in row {index}")
         numbers.append(number)
     return numbers
-
-
-def _check_ranges(path: Path, measured: Mapping[str, Sequence[float]]) -> None:
-    for name, column in measured.items():
-        low, high = LIMITS[name]
-        for index, number in enumerate(column, 1):
-            if not low <= number <= high:
-                allowed = "a fraction from 0 to 1" if high == 1 else f"at least {low:g}"
-                raise TableError(f"{path}: {name} must be {allowed}, got {number:g} in row {index}")
 
 
 def _values(path: Path, name: str, cells: Sequence[Any]) -> list[Value]:

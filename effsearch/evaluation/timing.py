@@ -25,9 +25,7 @@ from effsearch.training.loop import accuracy, images_at_once, precision, train
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5  # the least duration and number of runs before those that are timed
 
 MOST_RUNS, LEAST_RUNS = 300, 20
-
 GPU_REST_SECONDS = 0.5  # time for a GPU to finish what a stopped process has queued there
-
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -61,14 +59,14 @@ def measure_latency(
     where = torch.device(device)
     if where.type == "cpu":
         torch.set_num_threads(threads)
-    memory = _Peak(where)
+    peak = _peak_memory(where)
     side = resolution or architecture.resolution
     network = build(architecture, classes).eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(batch, 3, side, side, device=where).to(memory_format=torch.channels_last)
     with torch.inference_mode(), precision(where):
         times = _times(lambda: network(x), where, seconds)
     p90 = sorted(times)[int(0.9 * (len(times) - 1) + 0.5)]
-    return Latency(median(times), p90, len(times), memory.since())
+    return Latency(median(times), p90, len(times), peak())
 
 
 def measure_alone(beside: Sequence[int], architecture: Architecture, device: str, *arguments: Any) -> Latency:
@@ -102,41 +100,25 @@ def _times(run: Callable[[], Tensor], device: torch.device, seconds: float) -> l
     return repeat(LEAST_RUNS, MOST_RUNS, seconds)
 
 
-class _Peak:
-    """The peak of allocated memory above what is allocated now."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self.start: int | None = torch.cuda.memory_allocated(device)
-        else:
-            self.start = _resident("VmRSS") if _forget_peak() else None
-
-    def since(self) -> int | None:
-        if self.start is None:
-            return None
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) - self.start
-        peak = _resident("VmHWM")
-        return None if peak is None else max(0, peak - self.start)
-
-
-def _forget_peak() -> bool:
-    """Resets the peak resident size that Linux keeps of a process; other systems do not tell it."""
+def _peak_memory(device: torch.device) -> Callable[[], int | None]:
+    """Gives a function that reads the peak of allocated memory since now, above what is allocated now, in bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        allocated = torch.cuda.memory_allocated(device)
+        return lambda: torch.cuda.max_memory_allocated(device) - allocated
     try:
-        _CLEAR.write_text("5", encoding="ascii")
+        _CLEAR.write_text("5", encoding="ascii")  # Resets the peak that Linux keeps; other systems keep none.
+        resident, _ = _resident("VmRSS"), _resident("VmHWM")
+        return lambda: max(0, _resident("VmHWM") - resident)
     except OSError:
-        return False
-    return True
+        return lambda: None
 
 
-def _resident(field: str) -> int | None:
-    try:
-        found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
+def _resident(field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
+    if found is None:
+        raise OSError(f"{_STATUS} has no {field}")
+    return int(found[1]) * 1024
 
 
 STEPS, EPOCHS, SECONDS = 3, 10, 0.8

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from effsearch.architecture import parse
 from effsearch.data import info, load, prepare, subset
@@ -29,55 +29,54 @@ from effsearch.text import counted
 from effsearch.training import Epoch
 from effsearch.workflows.request import Request
 
-P = TypeVar("P", bound=Problem)
+S = TypeVar("S")
 
 
 def never() -> bool:
-    """Nobody wishes to stop."""
+    """Never stops a run: the default where `stopping` is asked for."""
     return False
 
 
 class EpochListener:
-    """Whoever is told how a training goes: silent, and the base of those that are not."""
+    """Receives the progress of a training and ignores it; displays override its methods."""
 
     def begin(self, history: Sequence[Epoch]) -> None:
-        """The training begins, or begins again, after these epochs."""
+        """Called when the training begins, or begins again, after the epochs of `history`."""
 
     def step(self, step: int, steps: int) -> None:
-        """So many steps are done, of all that the whole training has."""
+        """Called after step number `step` of all `steps` of the training."""
 
     def epoch(self, epoch: Epoch) -> None:
-        """An epoch is done."""
+        """Called after each epoch."""
 
 
 class Listener:
-    """Whoever is told how a run goes: silent, and the base of those that are not."""
+    """Receives the messages and the progress of a run and ignores them; displays override its methods."""
 
     def note(self, line: str, style: str = "") -> None:
-        """A line about the run, in a style of rich's such as bold."""
+        """Shows a line about the run, in a style of rich's such as bold."""
 
-    def table(self, table: TextTable, title: str) -> None:
-        """A table with its title."""
+    def table(self, table: TextTable, title: str) -> None: ...
 
     def busy(self, what: str) -> AbstractContextManager[Callable[[str], None]]:
-        """Around what takes seconds; the function that it gives says how far that has come."""
+        """A context around what takes seconds, whose function shows how far that has come."""
         return nullcontext(lambda text: None)
 
     def search(self, problem: Problem, seconds: float | None) -> AbstractContextManager[Callable[[Status], None]]:
-        """Around a search; the function that it gives is told each status."""
+        """A context around a search, whose function is given each status."""
         return nullcontext(lambda status: None)
 
     def training(self, epochs: int, images: int) -> AbstractContextManager[EpochListener]:
-        """Around a training of so many epochs of so many images."""
+        """A context around a training, whose listener is told each step and epoch."""
         return nullcontext(EpochListener())
 
 
 @dataclass(frozen=True)
-class Session(Generic[P]):
+class Session:
     """A run that is ready to be driven; `close` ends what measures latency, `parse` reads a candidate's notation."""
 
     run: Run
-    problem: P
+    problem: Problem
     evaluator: Evaluator
     executor: Executor
     seconds: float | None
@@ -90,7 +89,7 @@ class Session(Generic[P]):
 class Outcome:
     """How a search ended: its run with the ranking, the last status, and the files that were written besides.
 
-    It was `stopped` by a wish, is `finished` if nothing was left to do, and `notes` are lines to be read at its end.
+    It was `stopped` on request, or is `finished` if nothing was left to do; `notes` are lines to print at its end.
     """
 
     run: Run
@@ -109,12 +108,12 @@ class Outcome:
 
 
 def run_session(
-    session: Session[Any],
+    session: Session,
     listener: Listener,
     stopping: Callable[[], bool] = never,
     conclude: Callable[[Run, list[Row]], Sequence[Path]] = lambda run, rows: (),
 ) -> Outcome:
-    """Drives a run to its end, its time limit or a wish to stop, then writes what `conclude` makes of its ranking.
+    """Drives a run until it is done, out of time or `stopping`, then writes what `conclude` makes of its ranking.
 
     Raises RunError where another process drives the run, or it cannot be read or written.
     """
@@ -133,14 +132,15 @@ def run_session(
     return Outcome(run, rows, status, stopping(), finished, session.trials, files)
 
 
-def check_sampler(request: Request) -> None:
-    """Raises SpaceError for a sampler that there is not."""
+def check_search(request: Request) -> None:
+    """Raises QuantityError for numbers out of range, and SpaceError for an unknown sampler."""
+    request.check_limits()
     if (name := request.settings.get("sampler", DEFAULT)) not in SAMPLERS:
         raise SpaceError(f"--sampler must be one of {listed(SAMPLERS)}, got {name!r}")
 
 
 def short(score: Reward) -> str:
-    """The target as a run's name has it: 400M, 5M-params, 20ms."""
+    """The target for the name of a run: 400M, 5M-params, 20ms."""
     return score.aim.replace(" FLOPs", "").replace(" parameters", "-params").replace(" ", "").replace(",", "")
 
 
@@ -149,8 +149,7 @@ def create_stored(
 ) -> Run:
     """Makes the folder of a new run, whose trials are in a database if one is named; raises RunError."""
     name = request.run or free_name(request.results, stem)
-    url = choose(request.storage)
-    if url is not None:
+    if (url := choose(request.storage)) is not None:
         check_free(url, name)
     database = describe(url, name)
     document = replace(manifest, storage=database).to_document()
@@ -164,10 +163,12 @@ def free_name(results: Path, stem: str) -> str:
     return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
 
 
-def check_kind(run: Run, kind: str) -> None:
-    """Raises RunError unless a run is of that command."""
+def reopen(request: Request, run: Run, kind: str, settings: type[S]) -> tuple[Run, Manifest, S]:
+    """A run with its storage, its manifest and its settings; raises RunError unless it is of the command `kind`."""
     if run.kind != kind:
         raise RunError(f"run {run.name} is of effsearch {run.kind or '?'}, not of {kind}")
+    manifest = run.manifest()
+    return stored(run, manifest.storage, request.storage), manifest, run.settings(settings)
 
 
 def refuse_changes(run: Run, stored: Settings, wanted: Settings) -> None:
@@ -203,11 +204,8 @@ def about_images(images: Path, proxy: Proxy | None = None) -> Data:
     if proxy is None:
         return data
     loaded = load(images)
-    train, validation = (
-        len(subset(split, count, 0))
-        for split, count in ((loaded.train, proxy.train_images), (loaded.validation, proxy.validation_images))
-    )
-    return replace(data, train=train, validation=validation)
+    train = len(subset(loaded.train, proxy.train_images, 0))
+    return replace(data, train=train, validation=len(subset(loaded.validation, proxy.validation_images, 0)))
 
 
 def describe_proxy(proxy: Proxy) -> str:
@@ -226,5 +224,4 @@ def describe_data(images: Path, proxy: Proxy) -> str:
 
 
 def announce(run: Run, listener: Listener) -> None:
-    """Says where the run is."""
     listener.note(f"run {run.name} in {run.path.parent}/", "bold")

@@ -1,26 +1,25 @@
 """The curves of growth: every network that a baseline grows into along each axis is trained, and drawn."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from effsearch.architecture import Architecture
 from effsearch.engine.curves_problem import CurvesProblem
 from effsearch.errors import RunError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus
+from effsearch.evaluation.proxy import Forecast
 from effsearch.executors.local import child
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
 from effsearch.reports.pictures import write_curves
-from effsearch.runs.folder import Run, environment
-from effsearch.runs.manifest import Manifest
+from effsearch.runs.folder import Run
+from effsearch.runs.manifest import Limits
 from effsearch.runs.settings import CurvesSettings
-from effsearch.runs.storage import stored as stored_run
 from effsearch.scaling import Multipliers, grow
 from effsearch.text import counted, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.machine import continue_on, measure_speed, start, training_session, workers_here
+from effsearch.workflows.machine import begin, continue_on, measure_speed, training_session, workers_here
 from effsearch.workflows.request import GrowthRequest
 
 
@@ -32,85 +31,62 @@ def train_curves(request: GrowthRequest, listener: Listener, stopping: Callable[
     return common.run_session(session, listener, stopping, write_curves)
 
 
-@dataclass(frozen=True)
-class CurvesPlan:
-    """The networks of all curves, and the seconds that they take on one worker."""
-
-    settings: CurvesSettings
-    problem: CurvesProblem
-    seconds_on: Callable[[int], float]
-
-
 def plan_curves(request: GrowthRequest, listener: Listener) -> None:
     """Shows the networks of all curves, and says how long their training may take."""
     request.check_limits()
-    plan = make_plan(request, listener)
-    listener.table(curves_table(curve_points(plan.settings, ()), None), f"what {plan.settings.name} grows into")
+    problem, forecast = make_plan(request, listener)
+    settings = problem.settings
+    listener.table(curves_table(curve_points(settings, ()), None), f"what {settings.name} grows into")
     listener.note(CURVES_CAPTION, "dim")
-    workers, where = workers_here(request.workers)
-    summarise(plan, workers, where, listener)
+    summarise(problem, forecast, *workers_here(request.workers), listener)
 
 
-def make_plan(request: GrowthRequest, listener: Listener) -> CurvesPlan:
-    """Measures how fast this machine is; raises EffsearchError."""
+def make_plan(request: GrowthRequest, listener: Listener) -> tuple[CurvesProblem, Forecast]:
+    """What is to be trained, and how fast this machine is; raises EffsearchError."""
     defaults: dict[str, Any] = {"data": "scenes", "proxy": request.proxy_from(STANDARD if gpus() else QUICK)}
     settings = CurvesSettings(**request.named_baseline() | defaults | dict(request.settings))
-    problem = CurvesProblem(settings)
+    problem, baseline = CurvesProblem(settings), settings.architecture
     for network, _ in settings.networks().values():  # Complains of what cannot be built before anything is measured.
         settings.proxy.shrink(network)
+    alone = {"depth": 2.0, "width": 2**0.5, "resolution": 2**0.5}
+    timed = {"baseline": baseline} | {axis: grow(baseline, Multipliers(**{axis: by})) for axis, by in alone.items()}
     with listener.busy("measuring the speed of a few networks"), child() as ask:
-        baseline = settings.architecture
-        forecast = measure_speed(ask, baseline, _timed(baseline), settings.proxy, bool(gpus()))
-    return CurvesPlan(settings, problem, lambda workers: problem.planned_seconds(forecast, workers))
+        return problem, measure_speed(ask, baseline, timed, settings.proxy, bool(gpus()))
 
 
-def summarise(plan: CurvesPlan, at_once: int, where: str, listener: Listener) -> None:
+def summarise(problem: CurvesProblem, forecast: Forecast, at_once: int, where: str, listener: Listener) -> None:
     """Says what is trained, and how long it may take."""
-    settings = plan.settings
-    took = format_duration(plan.seconds_on(at_once))
+    settings = problem.settings
+    took = format_duration(problem.planned_seconds(forecast, at_once))
     listener.note(
-        f"{counted(len(settings.curves), 'curve')} through {counted(len(plan.problem.candidates), 'distinct network')} "
+        f"{counted(len(settings.curves), 'curve')} through {counted(len(problem.candidates), 'distinct network')} "
         f"grown from {settings.name}, each under {counted(settings.repeats, 'seed')}: about {took} on {where}, "
         "from a short measurement"
     )
 
 
-def _begin(request: GrowthRequest, listener: Listener) -> Session[CurvesProblem]:
-    plan = make_plan(request, listener)
-    settings = plan.settings
-    images = common.pack(settings.data, _largest(settings), listener)
-    started = start(request.workers, request.cluster, images)
-    about = started.where.noted(environment("curves"))
-    run = common.create_stored(
-        request, "curves", Manifest(about, settings, common.about_images(images, settings.proxy))
-    )
-    common.announce(run, listener)
-    listener.note(common.describe_data(images, settings.proxy))
-    summarise(plan, started.at_once, started.words, listener)
-    return training_session(request, run, plan.problem, images, started)
+def _begin(request: GrowthRequest, listener: Listener) -> Session:
+    problem, forecast = make_plan(request, listener)
+    settings = problem.settings
+    run, started = begin(request, "curves", "curves", settings, _largest(settings), Limits(), listener)
+    listener.note(common.describe_data(started.images, settings.proxy))
+    summarise(problem, forecast, started.at_once, started.words, listener)
+    return training_session(request, run, problem, started)
 
 
-def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session[CurvesProblem]:
-    """Takes a run's own settings, and refuses what would give its trials another meaning."""
-    common.check_kind(run, "curves")
-    manifest, stored = run.manifest(), run.settings(CurvesSettings)
+def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session:
+    run, manifest, stored = common.reopen(request, run, "curves", CurvesSettings)
     if (wrote := manifest.run.versions.get("effsearch", "")).startswith("0.1."):
         raise RunError(
             f"run {run.name} is of effsearch {wrote}, which kept multipliers as coefficients: show, plot and report "
             "read it, but it cannot be continued; begin another by --run NAME"
         )
-    run = stored_run(run, manifest.storage, request.storage)
     baseline = {} if request.baseline is None else {"baseline": request.named_baseline()["baseline"]}
     wanted = replace(stored, **baseline | {"proxy": request.proxy_from(stored.proxy)} | dict(request.settings))
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
-    images, started = continue_on(request, run, manifest, wanted.data, _largest(stored), listener)
+    started = continue_on(request, run, manifest, wanted.data, _largest(stored), listener)
     common.announce(run, listener)
-    return training_session(request, run, CurvesProblem(stored), images, started)
-
-
-def _timed(baseline: Architecture) -> dict[str, Architecture]:
-    alone = {"depth": 2.0, "width": 2**0.5, "resolution": 2**0.5}
-    return {"baseline": baseline} | {axis: grow(baseline, Multipliers(**{axis: by})) for axis, by in alone.items()}
+    return training_session(request, run, CurvesProblem(stored), started)
 
 
 def _largest(settings: CurvesSettings) -> int:

@@ -1,40 +1,33 @@
 """The search for alpha, beta and gamma: what would be trained and for how long, and the search itself."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from effsearch.engine.grid_problem import GridProblem
 from effsearch.errors import QuantityError
-from effsearch.evaluation import STANDARD
+from effsearch.evaluation import QUICK, STANDARD
+from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.proxy import TIMED
 from effsearch.executors.local import child
 from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
 from effsearch.reports.coefficients import Answer
 from effsearch.reports.pictures import write_surface
 from effsearch.reports.text_table import TextTable
-from effsearch.runs.folder import Run, environment
-from effsearch.runs.manifest import Limits, Manifest
+from effsearch.runs.folder import Run
+from effsearch.runs.manifest import Limits
 from effsearch.runs.ranking import Row
 from effsearch.runs.settings import GridSettings
-from effsearch.runs.storage import stored as stored_run
 from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.machine import (
-    at_once,
-    continue_on,
-    describe_slots,
-    measure_speed,
-    slots_on,
-    start,
-    training_session,
-)
+from effsearch.workflows.machine import begin, continue_on, measure_speed, training_session, workers_here
 from effsearch.workflows.named import plain_name
-from effsearch.workflows.request import GridRequest, check_grid, settings_for
+from effsearch.workflows.request import GridRequest, settings_for
 
 TRIALS = 24
-CPU_SECONDS = 1800  # what a search that nobody asked to be larger may take on a CPU
+CPU_SECONDS = 1800  # time limit of a search on a CPU whose size is left to the defaults
 COARSER = (0.05, 0.1, 0.2)
 
 
@@ -42,7 +35,6 @@ COARSER = (0.05, 0.1, 0.2)
 class Plan:
     """What would be trained on what, how long it may take, and what was left out to be done in time."""
 
-    settings: GridSettings
     problem: GridProblem
     where: str
     seconds: float
@@ -51,23 +43,25 @@ class Plan:
 
 def search_coefficients(request: GridRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run, drives it, and keeps what it found; raises EffsearchError before it writes."""
-    check_grid(request)
+    request.check_limits()
     existing = request.existing()
     session = _begin(request, listener) if existing is None else _continue(request, existing, listener)
-    return common.run_session(session, listener, stopping, lambda run, rows: _conclude(run, rows, stopping()))
 
+    def conclude(run: Run, rows: Sequence[Row]) -> list[Path]:
+        if answer := Answer.of(run.settings(GridSettings), rows):
+            run.write_coefficients(answer.document())
+        return [] if stopping() else write_surface(run, rows)
 
-def _conclude(run: Run, rows: Sequence[Row], stopped: bool) -> list[Path]:
-    if answer := Answer.of(run.settings(GridSettings), rows):
-        run.write_coefficients(answer.document())
-    return [] if stopped else write_surface(run, rows)
+    return common.run_session(session, listener, stopping, conclude)
 
 
 def plan_coefficients(request: GridRequest, listener: Listener) -> None:
     """Shows the networks of the grid, and says how long their training may take."""
+    request.check_limits()
     plan = make_plan(request, listener)
+    settings = plan.problem.settings
     table = TextTable.of(PLAN_COLUMNS, plan.problem.cells)
-    listener.table(table, f"{plan.settings.name} grown to phi {plan.settings.grid.phi:g}")
+    listener.table(table, f"{settings.name} grown to phi {settings.grid.phi:g}")
     for line in PLAN_CAPTION.splitlines():
         listener.note(line, "dim")
     summarise(plan, listener)
@@ -75,45 +69,35 @@ def plan_coefficients(request: GridRequest, listener: Listener) -> None:
 
 def make_plan(request: GridRequest, listener: Listener) -> Plan:
     """Measures how fast this machine is, and plans what it can do; raises EffsearchError."""
-    check_grid(request)
-    settings = settings_for(request)
+    settings = settings_for(request, proxy=STANDARD if gpus() else QUICK)
     for cell in settings.cells():  # Complains of what cannot be before anything is measured.
         settings.proxy.shrink(cell.architecture)
+    timed = {cell.name: cell.architecture for cell in settings.cells() if cell.name in TIMED}
     with listener.busy("measuring the speed of a few networks"), child() as ask:
-        gpus = ask("effsearch.evaluation.devices", "survey")
-        if gpus and request.proxy is None:
-            settings = settings_for(request, proxy=STANDARD)
-        timed = {cell.name: cell.architecture for cell in settings.cells() if cell.name in TIMED}
-        forecast = measure_speed(ask, settings.architecture, timed, settings.proxy, bool(gpus))
-    slots = slots_on(gpus, request.workers)
-    workers, where = at_once(slots), describe_slots(slots)
+        forecast = measure_speed(ask, settings.architecture, timed, settings.proxy, bool(gpus()))
+    workers, where = workers_here(request.workers)
     if request.cluster is not None:  # How many workers it has is not known here.
         workers, where = 1, "one worker like this machine's, for all of the cluster to share"
-    here = not gpus and request.cluster is None
+    trials = request.trials or TRIALS
+    finest = problem = GridProblem(settings, trials)
+    full = seconds = problem.planned_seconds(forecast, workers)
+    here = not gpus() and request.cluster is None
     free = here and "step" not in request.grid and settings.method == "halving" and request.seconds is None
-    trials, left_out = request.trials or TRIALS, None
-    problem = GridProblem(settings, trials)
-    seconds = full = problem.planned_seconds(forecast, workers)
-    for step in COARSER if free else ():
-        if seconds <= CPU_SECONDS:
-            break
-        if step <= settings.grid.step:
-            continue
-        try:
-            settings = replace(settings, grid=replace(settings.grid, step=step))
-            problem = GridProblem(settings, trials)
-        except QuantityError:
-            continue
-        seconds = problem.planned_seconds(forecast, workers)
-        first = COARSER[0]
-        left_out = f"a grid of {first:g} would take about {format_duration(full)} here: ask for it by --step {first:g}"
-    return Plan(settings, problem, where, seconds, left_out)
+    for step in (step for step in COARSER if free and step > settings.grid.step):
+        if seconds > CPU_SECONDS:
+            with suppress(QuantityError):
+                problem = GridProblem(replace(settings, grid=replace(settings.grid, step=step)), trials)
+                seconds = problem.planned_seconds(forecast, workers)
+    took, step = format_duration(full), COARSER[0]
+    left_out = f"a grid of {step:g} would take about {took} here: ask for it by --step {step:g}"
+    return Plan(problem, where, seconds, None if problem is finest else left_out)
 
 
 def summarise(plan: Plan, listener: Listener) -> None:
     """Says what is trained, and how long it may take."""
-    settings, proxy = plan.settings, plan.settings.proxy
-    listener.note(_networks_line(plan))
+    settings = plan.problem.settings
+    proxy = settings.proxy
+    listener.note(_networks_line(plan.problem))
     last = f"the best {settings.finalists}, the baseline and the paper's under {counted(settings.repeats, 'seed')}"
     how = {
         "grid": f"all under {counted(settings.repeats, 'seed')}",
@@ -136,12 +120,12 @@ def summarise(plan: Plan, listener: Listener) -> None:
         listener.note("for more certainty: --proxy standard, --repeats 5, or --method grid (all to the end)")
 
 
-def _networks_line(plan: Plan) -> str:
-    settings, found, grid = plan.settings, plan.problem.cells, plan.settings.grid
+def _networks_line(problem: GridProblem) -> str:
+    settings, found, grid = problem.settings, problem.cells, problem.settings.grid
     candidates = [cell for cell in found if cell.role == "candidate"]
     if not candidates:
         return (
-            f"{settings.method} proposes {plan.problem.trials} networks with alpha * beta^2 * gamma^2 = "
+            f"{settings.method} proposes {problem.trials} networks with alpha * beta^2 * gamma^2 = "
             f"{grid.target:g}; {counted(len(found), 'reference')}"
         )
     ratios = [cell.flops_ratio for cell in candidates]
@@ -159,35 +143,27 @@ def _networks_line(plan: Plan) -> str:
     )
 
 
-def _begin(request: GridRequest, listener: Listener) -> Session[GridProblem]:
+def _begin(request: GridRequest, listener: Listener) -> Session:
     plan = make_plan(request, listener)
-    settings = plan.settings
-    images = common.pack(settings.data, _largest(plan.problem), listener)
-    started = start(request.workers, request.cluster, images)
-    about, limits = started.where.noted(environment("grid")), Limits(plan.problem.trials, request.seconds)
-    manifest = Manifest(about, settings, common.about_images(images, settings.proxy), limits)
-    run = common.create_stored(request, f"grid-{plain_name(settings.name, 'baseline')}", manifest)
-    common.announce(run, listener)
+    problem, settings = plan.problem, plan.problem.settings
+    stem, limits = f"grid-{plain_name(settings.name, 'baseline')}", Limits(problem.trials, request.seconds)
+    run, started = begin(request, "grid", stem, settings, _largest(problem), limits, listener)
     summarise(plan, listener)
-    listener.note(common.describe_data(images, settings.proxy))
-    return training_session(request, run, plan.problem, images, started, plan.problem.trials)
+    listener.note(common.describe_data(started.images, settings.proxy))
+    return training_session(request, run, problem, started, problem.trials)
 
 
-def _continue(request: GridRequest, run: Run, listener: Listener) -> Session[GridProblem]:
-    """Takes a run's own settings, and refuses what would give its trials another meaning."""
-    common.check_kind(run, "grid")
-    manifest, stored = run.manifest(), run.settings(GridSettings)
-    run = stored_run(run, manifest.storage, request.storage)
+def _continue(request: GridRequest, run: Run, listener: Listener) -> Session:
+    run, manifest, stored = common.reopen(request, run, "grid", GridSettings)
     wanted = settings_for(request, stored, stored.proxy)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))
     problem = GridProblem(stored, request.trials or manifest.limits.trials or TRIALS)
-    images, started = continue_on(request, run, manifest, wanted.data, _largest(problem), listener)
+    started = continue_on(request, run, manifest, wanted.data, _largest(problem), listener)
     listener.note(f"going on with run {run.name} in {run.path.parent}/", "bold")
-    return training_session(request, run, problem, images, started, problem.trials)
+    return training_session(request, run, problem, started, problem.trials)
 
 
 def _largest(problem: GridProblem) -> int:
     """The px at which images are packed: those of the widest network, or of what a sampler may propose."""
-    settings = problem.settings
-    most = max(cell.architecture.resolution for cell in problem.cells) / settings.architecture.resolution
-    return settings.proxy.scaled(most).resolution
+    most = max(cell.architecture.resolution for cell in problem.cells)
+    return problem.settings.proxy.scaled(most / problem.settings.architecture.resolution).resolution

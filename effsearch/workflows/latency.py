@@ -25,9 +25,9 @@ def conditions_here(device: str, batch: int, threads: int) -> LatencyConditions:
 
 
 def _measure(network: Architecture, name: str, conditions: LatencyConditions, side: int, classes: int) -> Any:
-    """The latency of a network; raises ExecutorError where it does not fit into memory, or a GPU fails."""
     arguments = (network, conditions.device, conditions.batch, conditions.threads, side, classes)
     try:
+        # In a process of its own: memory that another network has left free would hide what this one needs.
         with child() as ask:
             return ask("effsearch.evaluation.timing", "measure_latency", *arguments)
     except (RuntimeError, MemoryError) as error:
@@ -46,9 +46,7 @@ def measure_network(
     network: Architecture, name: str, conditions: LatencyConditions, side: int, classes: int
 ) -> dict[str, Any]:
     """What a network takes for one batch, and what it costs: ms, bytes, FLOPs (multiply-adds); raises ExecutorError."""
-    # In a process of its own: memory that another network has left free would hide what it needs.
-    found = _measure(network, name, conditions, side, classes)
-    total = cost(network, side, classes)
+    found, total = _measure(network, name, conditions, side, classes), cost(network, side, classes)
     return {
         "name": name,
         "notation": network.notation,

@@ -17,20 +17,18 @@ from effsearch.evaluation.proxy import Forecast, Proxy
 from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.evaluation.timing import Speed
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
-from effsearch.runs.folder import Run
-from effsearch.runs.manifest import About, Device, Manifest
+from effsearch.runs.folder import Run, environment
+from effsearch.runs.manifest import About, Device, Limits, Manifest
+from effsearch.runs.settings import CurvesSettings, GridSettings
 from effsearch.text import counted
-from effsearch.workflows.common import Listener, Session, check_images, pack
+from effsearch.workflows.common import Listener, Session, about_images, announce, check_images, create_stored, pack
 from effsearch.workflows.request import Cluster, Request
 
 _log = logging.getLogger(__name__)
 
 TIMED_CLASSES = 16  # of the networks that are timed for a forecast: the classifier hardly counts
-MOST_ON_A_GPU = 4
-"""Workers that share a GPU: a proxy training waits for its kernels to be launched, and leaves most of a GPU idle."""
-
-BYTES_ON_A_GPU = 3 << 30
-"""Of a GPU's memory for each of them: a context of CUDA, and a training at proxy size with its images."""
+MOST_ON_A_GPU = 4  # workers that share a GPU, since launching the kernels of a proxy training leaves it mostly idle
+BYTES_ON_A_GPU = 3 << 30  # of its memory for each of them: a context of CUDA, and a proxy training with its images
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,7 @@ class Where:
 
 def check_where(run: Run, now: Where, allowed: bool) -> None:
     """Raises RunError where a run would go on with another device or precision, unless that is allowed."""
-    before = Where.of(run)
-    if not before.differs(now):
+    if not (before := Where.of(run)).differs(now):
         return
     if not allowed:
         raise RunError(
@@ -97,16 +94,12 @@ def here(kind: str) -> Where:
 
 
 def slots_on(found: Sequence[Gpu], workers: int | None) -> list[int | None]:
-    """What each worker is pinned to: GPUs in turn, several workers each, or a CPU thread."""
-    if found:
-        return [worker % len(found) for worker in range(workers or len(found) * workers_a_gpu(found))]
-    return [None] * (workers or min(cores(), MOST_WORKERS))
-
-
-def workers_a_gpu(found: Sequence[Gpu]) -> int:
-    """How many workers share each GPU unless more or fewer are asked for: one a core, as far as memory goes."""
+    """What each worker is pinned to: GPUs in turn, or a CPU thread; by default one worker a core, as memory allows."""
+    if not found:
+        return [None] * (workers or min(cores(), MOST_WORKERS))
     room = min(gpu.free for gpu in found) // BYTES_ON_A_GPU
-    return max(1, min(cores() // len(found), MOST_ON_A_GPU, room))
+    on_each = max(1, min(cores() // len(found), MOST_ON_A_GPU, room))
+    return [worker % len(found) for worker in range(workers or len(found) * on_each)]
 
 
 def at_once(slots: Sequence[int | None]) -> int:
@@ -115,36 +108,33 @@ def at_once(slots: Sequence[int | None]) -> int:
 
 
 def describe_slots(slots: Sequence[int | None]) -> str:
-    """The workers, and what they have."""
-    workers = counted(len(slots), "worker")
-    if slots[0] is None:
-        return f"{workers} (one CPU thread each)"
-    return f"{workers} on {counted(len(set(slots)), 'GPU')}"
+    where = "(one CPU thread each)" if slots[0] is None else f"on {counted(len(set(slots)), 'GPU')}"
+    return f"{counted(len(slots), 'worker')} {where}"
 
 
 class Started(NamedTuple):
-    """Workers that wait for work: where they train, what they are in words, and trainings at full speed at a time."""
+    """Workers that wait for work: what they train on, described in `words`; `at_once` of them train at full speed."""
 
     executor: Executor
     where: Where
     words: str
     at_once: int
+    images: Path
 
 
 def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
     """Starts workers, or joins the cluster; raises ExecutorError, and ReportError where Ray is not installed."""
     if asked is None:
         slots = slots_on(survey(), workers)
-        where = here("cpu" if slots[0] is None else "cuda")
-        return Started(LocalExecutor(slots), where, describe_slots(slots), at_once(slots))
+        where = here("cuda" if survey() else "cpu")
+        return Started(LocalExecutor(slots), where, describe_slots(slots), at_once(slots), images)
     with needed("ray"):
         from effsearch.executors.ray_cluster import RayExecutor
     executor = RayExecutor(asked.address, workers=workers, gpus=asked.gpus, images=images)
     each = f"{executor.gpus:g} of a GPU" if executor.gpus else "one CPU"
     words = f"{counted(executor.workers, 'worker')} of the Ray cluster at {asked.address} ({each} each)"
     where = Where("cuda") if executor.gpus else Where("cpu", "float32")
-    share = min(1.0, executor.gpus or 1.0)
-    return Started(executor, where, words, max(1, int(executor.workers * share)))
+    return Started(executor, where, words, max(1, int(executor.workers * min(1.0, executor.gpus or 1.0))), images)
 
 
 def go_on(run: Run, workers: int | None, asked: Cluster | None, images: Path, allowed: bool) -> Started:
@@ -158,21 +148,36 @@ def go_on(run: Run, workers: int | None, asked: Cluster | None, images: Path, al
     return started
 
 
+Grown = GridSettings | CurvesSettings
+
+
+def begin(
+    request: Request, kind: str, stem: str, settings: Grown, side: int, limits: Limits, listener: Listener
+) -> tuple[Run, Started]:
+    """Packs the images at `side` px, starts workers, and then makes the folder of a new run; raises EffsearchError."""
+    images = pack(settings.data, side, listener)
+    started = start(request.workers, request.cluster, images)
+    about = started.where.noted(environment(kind))
+    run = create_stored(request, stem, Manifest(about, settings, about_images(images, settings.proxy), limits))
+    announce(run, listener)
+    return run, started
+
+
 def continue_on(
     request: Request, run: Run, manifest: Manifest, data: str, resolution: int, listener: Listener
-) -> tuple[Path, Started]:
-    """The images of a run, which must be those that it was made with, and workers; raises RunError."""
+) -> Started:
+    """Starts workers for a run, whose images must be those that it was made with; raises RunError."""
     images = pack(data, resolution, listener)
     check_images(run, manifest.data, images, data)
-    return images, go_on(run, request.workers, request.cluster, images, request.device_change)
+    return go_on(run, request.workers, request.cluster, images, request.device_change)
 
 
 def training_session(
-    request: Request, run: Run, problem: GridProblem | CurvesProblem, images: Path, started: Started, trials: int = 0
-) -> Session[Any]:
+    request: Request, run: Run, problem: GridProblem | CurvesProblem, started: Started, trials: int = 0
+) -> Session:
     """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
-    settings, side = problem.settings, problem.settings.architecture.resolution
-    evaluator = ProxyTraining(settings.proxy, images, device=started.where.device, baseline_resolution=side)
+    side, device = problem.settings.architecture.resolution, started.where.device
+    evaluator = ProxyTraining(problem.settings.proxy, started.images, device=device, baseline_resolution=side)
     return Session(run, problem, evaluator, started.executor, request.seconds, trials)
 
 
@@ -194,7 +199,7 @@ def workers_here(workers: int | None) -> tuple[int, str]:
 def speeds_of(ask: Callable[..., Any], networks: Sequence[tuple[Architecture, Proxy]], gpu: bool) -> list[Speed]:
     """Seconds an image of each network; raises ExecutorError where that cannot be measured."""
     try:
-        found: list[Speed] = ask("effsearch.evaluation.timing", "measure", networks, TIMED_CLASSES, gpu)
+        return ask("effsearch.evaluation.timing", "measure", networks, TIMED_CLASSES, gpu)  # type: ignore[no-any-return]
     except (RuntimeError, MemoryError) as error:
         if not (out_of_memory(error) or loses_context(error)):
             raise
@@ -202,7 +207,6 @@ def speeds_of(ask: Callable[..., Any], networks: Sequence[tuple[Architecture, Pr
             f"the speed of a few networks cannot be measured: {first_line(error)}; if memory is too small, give a "
             "smaller --proxy-width or --proxy-resolution"
         ) from None
-    return found
 
 
 def measure_speed(

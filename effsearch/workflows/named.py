@@ -20,8 +20,7 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
 
     ARCH is a name, a file that holds a notation or JSON, a notation, RUN:RANK, or RUN for its best.
     """
-    known = find(text)
-    if known is not None:
+    if (known := find(text)) is not None:
         return known, text
     if _is_file(text):
         return _from_file(Path(text)), Path(text).stem
@@ -40,8 +39,7 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
 def coefficients_of(name: str, results: Path) -> Coefficients:
     """What a grid found; raises EffsearchError."""
     run = find_run(results, name)
-    found = run.read_coefficients()
-    if found is None:
+    if (found := run.read_coefficients()) is None:
         raise RunError(f"run {run.name} has found no coefficients yet; effsearch grid does")
     return found
 

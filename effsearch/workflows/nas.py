@@ -2,15 +2,17 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from statistics import mean
-from typing import Any, Literal
+from typing import Literal
 
 from effsearch.architecture import Architecture, parse
 from effsearch.costs import cost, cost_range
+from effsearch.engine.driver import Evaluator
 from effsearch.engine.nas_problem import Budget, NasProblem, known_architectures
 from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
@@ -19,7 +21,7 @@ from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.evaluation import FunctionEvaluator, predicted
 from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
-from effsearch.executors.local import InlineExecutor, LocalExecutor, child
+from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor, child
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.prior import lies_in_skeleton
 from effsearch.reward import format_cost
@@ -38,13 +40,10 @@ from effsearch.workflows.machine import Started, Where, continue_on, processor, 
 from effsearch.workflows.named import resolve
 from effsearch.workflows.request import NO_TARGET, SearchRequest
 
-RUNGS = {"standard": (1, 2, 8)}
-"""Of the presets whose first epochs tell which networks deserve the others (docs/search.md)."""
-
+RUNGS = {"standard": (1, 2, 8)}  # of presets whose first epochs tell which networks deserve the rest (docs/search.md)
 TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else 60
+# Evaluators that train nothing, and what stands in place of an image set there.
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
-"""Evaluators that train nothing, and what stands in place of an image set there."""
-
 FINALISTS = 5  # with rungs, which leave time to train more networks again
 TIMED = 24  # networks whose latency is measured before a search, to predict that of the others
 DRAWS = 20_000  # random architectures that may miss the window before it is taken to be empty
@@ -54,15 +53,27 @@ BEST = 5  # networks of a run that another begins with
 
 def search_networks(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run, and drives it; raises EffsearchError before anything is written."""
-    session = _open(request, listener)
+    common.check_search(request)
+    request.proxy_from(QUICK)  # Complains of what is no proxy.
+    if request.pool or request.measurements:
+        raise QuantityError("--pool and --measurements are for a --table")
+    existing = request.existing()
+    with ExitStack() as opened:
+        run, problem, started = (
+            _begin(request, listener, opened) if existing is None else _continue(request, existing, listener)
+        )
+        evaluator, executor = _evaluation(request, problem.settings, started)
+        _announce(run, problem, started, listener)
+        opened.pop_all()
+    close = never if problem.profiler is None else problem.profiler.close
+    session = Session(run, problem, evaluator, executor, request.seconds, problem.trials, close=close)
     outcome = common.run_session(session, listener, stopping)
-    return replace(outcome, notes=[_baseline_line(session.problem, outcome.rows)])
+    return replace(outcome, notes=[_baseline_line(problem, outcome.rows)])
 
 
 def plan_networks(request: SearchRequest, listener: Listener) -> None:
     """Says what would be searched and how, and how long that may take; raises EffsearchError as the search would."""
-    request.check_limits()
-    common.check_sampler(request)
+    common.check_search(request)
     if request.existing() is not None:
         raise QuantityError("--dry-run plans a new search: give another --run name, or leave out --resume")
     _, space, settings = _checked(request)
@@ -74,8 +85,7 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     proxy = settings.proxy
     listener.note(f"data {settings.data}; {common.describe_proxy(proxy)}")
     workers, where = workers_here(request.workers)
-    for line in _trainings_lines(problem, where):
-        listener.note(line)
+    _announce_trainings(problem, where, listener)
     with listener.busy("measuring the speed of a few networks"), child() as ask:
         networks = [(parse(candidate.notation), proxy) for candidate in problem.sample(FORECAST)]
         speeds = speeds_of(ask, networks, bool(gpus()))
@@ -83,47 +93,32 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     listener.note(f"about {format_duration(seconds)} in all, from a short measurement", "bold")
 
 
-def _open(request: SearchRequest, listener: Listener) -> Session[NasProblem]:
-    request.check_limits()
-    common.check_sampler(request)
-    request.proxy_from(QUICK)  # Complains of what is no proxy.
-    if request.pool or request.measurements:
-        raise QuantityError("--pool and --measurements are for a --table")
-    existing = request.existing()
-    with ExitStack() as opened:
-        begin = _begin(request, listener, opened) if existing is None else _continue(request, existing, listener)
-        run, problem, images, started = begin
-        session = _session(request, run, problem, images, started)
-        _announce(session, images, started, listener)
-        opened.pop_all()
-    return session
-
-
-Begun = tuple[Run, NasProblem, Path | None, Started | None]
-"""A run, its problem, and where something is trained the images and the workers."""
+Begun = tuple[Run, NasProblem, Started | None]  # the workers only where something is trained
 
 
 def _begin(request: SearchRequest, listener: Listener, opened: ExitStack) -> Begun:
     """Checks everything that is asked for, and only then makes the run's folder."""
     file, space, settings = _checked(request)
-    trained = settings.evaluator == "training"
-    images = common.pack(settings.data, settings.proxy.resolution, listener) if trained else None
-    profiler = None
+    images, started, profiler = None, None, None
+    where, data, files = Where(), Data(settings.data), {"space.toml": file.read_text(encoding="utf-8")}
+    if settings.evaluator == "training":
+        images = common.pack(settings.data, settings.proxy.resolution, listener)
+        data = common.about_images(images, settings.proxy)
     if settings.timed:
         profiler = _profile(space, settings, listener, opened)
         _check_known(space, Budget(settings, profiler))
     settings = replace(settings, start=_starts(request, space, Budget(settings, profiler)))
-    started = None if images is None else start(request.workers, request.cluster, images)
+    if images is not None:
+        started = start(request.workers, request.cluster, images)
+        where = started.where
     trials = _trials(request, settings)
-    about = (Where() if started is None else started.where).noted(environment("nas"))
-    data = Data(settings.data) if images is None else common.about_images(images, settings.proxy)
-    files = {"space.toml": file.read_text(encoding="utf-8")}
-    files |= {} if profiler is None else {LATENCIES: profiler.document()}
-    manifest = Manifest(about, settings, data, Limits(trials, request.seconds))
+    manifest = Manifest(where.noted(environment("nas")), settings, data, Limits(trials, request.seconds))
+    if profiler is not None:
+        files[LATENCIES] = profiler.document()
     run = common.create_stored(request, f"nas-{common.short(settings.score)}", manifest, files)
     if profiler is not None:
         profiler.file = run.path / LATENCIES
-    return run, NasProblem(space, settings, trials, profiler), images, started
+    return run, NasProblem(space, settings, trials, profiler), started
 
 
 def _checked(request: SearchRequest) -> tuple[Path, Space, NasSettings]:
@@ -193,9 +188,7 @@ def _changed(request: SearchRequest, base: NasSettings) -> NasSettings:
 
 
 def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
-    """Takes a run's own settings, and refuses what would give its trials another meaning."""
-    manifest = run.manifest()
-    stored = run.settings(NasSettings)
+    manifest, stored = run.manifest(), run.settings(NasSettings)
     run = stored_run(run, manifest.storage, request.storage)
     wanted = _changed(request, stored)
     space = load_space(str(run.space))
@@ -210,32 +203,25 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
     if request.start:
         wanted = replace(wanted, start=_starts(request, space, Budget(stored, profiler)))
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
-    images, started = None, None
+    started = None
     if stored.evaluator == "training":
-        images, started = continue_on(request, run, manifest, wanted.data, wanted.proxy.resolution, listener)
+        started = continue_on(request, run, manifest, wanted.data, wanted.proxy.resolution, listener)
     trials = request.trials or manifest.limits.trials or _trials(request, stored)
-    return run, NasProblem(space, stored, trials, profiler), images, started
+    return run, NasProblem(space, stored, trials, profiler), started
 
 
-def _session(
-    request: SearchRequest, run: Run, problem: NasProblem, images: Path | None, started: Started | None
-) -> Session[NasProblem]:
-    settings, profiler = problem.settings, problem.profiler
-    common: dict[str, Any] = {"trials": problem.trials, "close": never if profiler is None else profiler.close}
-    if images is not None and started is not None:
-        training = ProxyTraining(settings.proxy, images, device=started.where.device)
-        return Session(run, problem, training, started.executor, request.seconds, **common)
+def _evaluation(request: SearchRequest, settings: NasSettings, started: Started | None) -> tuple[Evaluator, Executor]:
+    if started is not None:
+        return ProxyTraining(settings.proxy, started.images, device=started.where.device), started.executor
     if request.function is None:
-        return Session(run, problem, predicted, InlineExecutor(), request.seconds, **common)
+        return predicted, InlineExecutor()
     workers = request.workers or 1
-    executor = InlineExecutor() if workers == 1 else LocalExecutor([None] * workers)
-    return Session(run, problem, FunctionEvaluator(request.function), executor, request.seconds, **common)
+    return FunctionEvaluator(request.function), InlineExecutor() if workers == 1 else LocalExecutor([None] * workers)
 
 
-def _announce(session: Session[NasProblem], images: Path | None, started: Started | None, listener: Listener) -> None:
-    problem = session.problem
+def _announce(run: Run, problem: NasProblem, started: Started | None, listener: Listener) -> None:
     settings, profiler = problem.settings, problem.profiler
-    common.announce(session.run, listener)
+    common.announce(run, listener)
     listener.note(_space_line(problem))
     if profiler is not None and settings.latency is not None:
         listener.note(
@@ -243,13 +229,12 @@ def _announce(session: Session[NasProblem], images: Path | None, started: Starte
             f"for the search predicted to {100 * profiler.error:.0f} % (of {counted(TIMED, 'network')}, each left out "
             "in turn)"
         )
-    if images is None or started is None:
+    if started is None:
         by = "predicted by the prior" if settings.evaluator == "prior" else f"by {settings.data}"
         listener.note(f"{counted(problem.trials, 'architecture')}, each {by}: nothing is trained")
         return
-    listener.note(common.describe_data(images, settings.proxy))
-    for line in _trainings_lines(problem, started.words):
-        listener.note(line)
+    listener.note(common.describe_data(started.images, settings.proxy))
+    _announce_trainings(problem, started.words, listener)
 
 
 def _space_line(problem: NasProblem) -> str:
@@ -261,13 +246,13 @@ def _space_line(problem: NasProblem) -> str:
     )
 
 
-def _trainings_lines(problem: NasProblem, where: str) -> Iterator[str]:
+def _announce_trainings(problem: NasProblem, where: str, listener: Listener) -> None:
     settings = problem.settings
     if settings.rungs:
         steps = ", ".join(map(str, settings.rungs[:-1]))
-        yield f"rungs: after {steps} of {settings.proxy.epochs} epochs the best 1 in {PROMOTION_ETA} go on"
+        listener.note(f"rungs: after {steps} of {settings.proxy.epochs} epochs the best 1 in {PROMOTION_ETA} go on")
     repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in problem.known else "")
-    yield (
+    listener.note(
         f"{counted(problem.trials, 'architecture')} on {where}, then {repeated} under "
         f"{counted(settings.repeats, 'seed')} each"
     )
@@ -297,8 +282,7 @@ def _starts(request: SearchRequest, space: Space, budget: Budget) -> tuple[str, 
     for text in request.start:
         run = Run(request.results / text)
         if "/" not in text and (run.path / "run.toml").is_file():
-            best = list(_best_of(run, space, budget))
-            if not best:
+            if not (best := _best_of(run, space, budget)):
                 raise RunError(f"--start {text}: none of its networks lies in space {space.name} and the window")
             found |= dict.fromkeys(best)
         else:
@@ -308,13 +292,11 @@ def _starts(request: SearchRequest, space: Space, budget: Budget) -> tuple[str, 
     return tuple(found)
 
 
-def _best_of(run: Run, space: Space, budget: Budget) -> Iterator[str]:
-    count = 0
-    for row in read_ranking(run.ranking):
-        network = replace(parse(row.notation), resolution=budget.settings.resolution)
-        if row.rank is not None and count < BEST and space.contains(network) and budget.confirmed(network):
-            count += 1
-            yield network.notation
+def _best_of(run: Run, space: Space, budget: Budget) -> list[str]:
+    ranked = (parse(row.notation) for row in read_ranking(run.ranking) if row.rank is not None)
+    at_resolution = (replace(network, resolution=budget.settings.resolution) for network in ranked)
+    allowed = (network for network in at_resolution if space.contains(network) and budget.confirmed(network))
+    return [network.notation for network in islice(allowed, BEST)]
 
 
 def _check_start(text: str, network: Architecture, space: Space, budget: Budget) -> None:
@@ -329,11 +311,12 @@ def _check_start(text: str, network: Architecture, space: Space, budget: Budget)
 
 
 def _check_untrained(request: SearchRequest, evaluator: str) -> None:
-    """Raises a QuantityError for options that only a training has."""
-    given = [name for name in ("data", "rungs") if name in request.settings] + ["proxy"] * (request.proxy is not None)
-    if given or request.changes:
-        got = listed([*given, *request.changes])
-        raise QuantityError(f"--evaluator {evaluator} trains nothing: leave out what a training has, got {got}")
+    given = [name for name in ("data", "rungs") if name in request.settings]
+    given += ["proxy"] * (request.proxy is not None) + list(request.changes)
+    if given:
+        raise QuantityError(
+            f"--evaluator {evaluator} trains nothing: leave out what a training has, got {listed(given)}"
+        )
 
 
 def _check_skeleton(space: Space) -> None:
@@ -371,7 +354,6 @@ def _check_window(space: Space, settings: NasSettings) -> None:
 
 
 def _check_known(space: Space, budget: Budget) -> None:
-    """Raises SpaceError unless an architecture within the window and the limits is found."""
     rng = random.Random(budget.settings.seed)
     if not known_architectures(space, budget) and not any(
         budget.feasible(space.decode(space.sample(rng))) for _ in range(DRAWS)

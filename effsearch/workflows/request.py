@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import CoefficientGrid
@@ -18,8 +18,6 @@ from effsearch.runs.settings import GridSettings
 from effsearch.workflows.named import resolve
 
 _ADDRESS = re.compile(r"auto|local|(ray://)?[A-Za-z0-9._\[\]:-]+:\d{1,5}")
-
-
 NO_TARGET = (
     "nas needs --target-flops, such as --target-flops 400M, or --target-params 5M or --target-latency 20ms, "
     "or --resume RUN"
@@ -73,6 +71,7 @@ class Request:
     resume: str | None = None
     device_change: bool = False
     results: Path = Path("results")
+    most_trials: ClassVar[int] = 1_000_000
 
     def proxy_from(self, base: Proxy) -> Proxy:
         """The proxy that is asked for, or `base`, with what was changed of it; raises QuantityError."""
@@ -87,11 +86,12 @@ class Request:
             return Run(self.results / self.run)
         return None
 
-    def check_limits(self, most_trials: int = 1_000_000) -> None:
-        """Raises QuantityError for numbers that make no sense."""
-        for name, value, most in (("trials", self.trials, most_trials), ("workers", self.workers, 256)):
+    def check_limits(self) -> None:
+        """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
+        for name, value, most in (("trials", self.trials, self.most_trials), ("workers", self.workers, 256)):
             if value is not None and not 1 <= value <= most:
                 raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
+        check_names(self.run, self.resume)
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,7 @@ class GridRequest(GrowthRequest):
     """What is asked of a search for coefficients; `grid` are fields of CoefficientGrid, and depth_rounding."""
 
     grid: Mapping[str, Any] = field(default_factory=dict)
-
-
-def check_grid(request: GridRequest) -> None:
-    """Raises EffsearchError for what makes no sense, before anything is measured."""
-    request.check_limits(100_000)
-    check_names(request.run, request.resume)
+    most_trials: ClassVar[int] = 100_000
 
 
 def settings_for(request: GridRequest, base: GridSettings | None = None, proxy: Proxy = QUICK) -> GridSettings:
@@ -165,11 +160,10 @@ def settings_for(request: GridRequest, base: GridSettings | None = None, proxy: 
     options = dict(request.grid)
     before = CoefficientGrid() if base is None else base.grid
     rounding = replace(before.rounding, depth=options.pop("depth_rounding", before.rounding.depth))
-    changed: dict[str, Any] = {
-        "grid": replace(before, rounding=rounding, **options),
-        "proxy": request.proxy_from(proxy),
-    }
+    grid = replace(before, rounding=rounding, **options)
+    changed: dict[str, Any] = {"grid": grid, "proxy": request.proxy_from(proxy)}
     if base is None:
         return GridSettings(**{"data": "scenes"} | request.named_baseline() | changed | dict(request.settings))
-    baseline: dict[str, Any] = {} if request.baseline is None else request.named_baseline()
-    return replace(base, **baseline | changed | dict(request.settings))
+    if request.baseline is not None:
+        changed |= request.named_baseline()
+    return replace(base, **changed | dict(request.settings))

@@ -30,7 +30,21 @@ SETTINGS = ("target", "measure", "sampler", "reward", "exponent", "window", "see
 
 def search_table(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run on a table, and drives it; raises EffsearchError before anything is written."""
-    return common.run_session(_open(request, listener), listener, stopping)
+    common.check_search(request)
+    if refused := [name for name in request.options() if name not in SETTINGS]:
+        raise QuantityError(f"a search of a table trains nothing: it takes no --{refused[0].replace('_', '-')}")
+    request = replace(request, settings={k: v for k, v in request.settings.items() if k != "warm_start"})
+    existing = request.existing()
+    run, problem = _begin(request, listener) if existing is None else _continue(request, existing, listener)
+    settings = problem.settings
+    common.announce(run, listener)
+    listener.note(
+        f"target {settings.score.aim}, {settings.score.span(settings.window)} are looked up; {settings.sampler} "
+        f"sampler, seed {settings.seed}; {counted(problem.trials, 'network')}"
+    )
+    executor, parse = InlineExecutor(request.workers or 1), problem.table.parse
+    session = Session(run, problem, look_up, executor, request.seconds, problem.trials, parse)
+    return common.run_session(session, listener, stopping)
 
 
 def refuse_plan(request: SearchRequest, listener: Listener) -> None:
@@ -40,8 +54,9 @@ def refuse_plan(request: SearchRequest, listener: Listener) -> None:
 
 def is_on_table(request: SearchRequest) -> bool:
     """Whether a table is to be searched, or a run that is to be continued, if there is one, is on a table."""
-    existing = None if request.table is not None else request.existing()
-    return request.table is not None or (existing is not None and existing.manifest().on_table)
+    if request.table is not None:
+        return True
+    return (existing := request.existing()) is not None and existing.manifest().on_table
 
 
 def open_table(
@@ -49,9 +64,16 @@ def open_table(
 ) -> tuple[Listing, Table, list[Quality]]:
     """Reads a table and completes it if it must be, and says what it found; raises TableError."""
     listing = read_table(path, measurements)
-    _describe(listing, pool, listener)
+    table = listing.table
+    what = "every combination has a row" if listing.complete else f"rows for {table.size:,} of {listing.combinations:,}"
+    searched = ", which alone are searched" if pool and not listing.complete else ""
+    listener.note(f"table {table.name}: {counted(len(table.decisions), 'decision')}; {what}{searched}")
+    if listing.repeats:
+        listener.note(f"{counted(listing.repeats, 'row')} repeat another under another seed: accuracies are averaged")
+    if listing.others:
+        listener.note(f"not used: {listed(listing.others)}", "dim")
     if pool or listing.complete:
-        return listing, listing.table, []
+        return listing, table, []
     with listener.busy(f"fitting a predictor to {counted(listing.table.size, 'row')}"):
         table, qualities = complete(listing)
     for quality in qualities:
@@ -63,37 +85,7 @@ def open_table(
     return listing, table, qualities
 
 
-def _describe(listing: Listing, pool: bool, listener: Listener) -> None:
-    table = listing.table
-    what = "every combination has a row" if listing.complete else f"rows for {table.size:,} of {listing.combinations:,}"
-    searched = ", which alone are searched" if pool and not listing.complete else ""
-    listener.note(f"table {table.name}: {counted(len(table.decisions), 'decision')}; {what}{searched}")
-    if listing.repeats:
-        listener.note(f"{counted(listing.repeats, 'row')} repeat another under another seed: accuracies are averaged")
-    if listing.others:
-        listener.note(f"not used: {listed(listing.others)}", "dim")
-
-
-def _open(request: SearchRequest, listener: Listener) -> Session[TableProblem]:
-    request.check_limits()
-    common.check_sampler(request)
-    if refused := [name for name in request.options() if name not in SETTINGS]:
-        raise QuantityError(f"a search of a table trains nothing: it takes no --{refused[0].replace('_', '-')}")
-    request = replace(request, settings={k: v for k, v in request.settings.items() if k != "warm_start"})
-    existing = request.existing()
-    run, table, settings, trials = (
-        _begin(request, listener) if existing is None else _continue(request, existing, listener)
-    )
-    common.announce(run, listener)
-    listener.note(
-        f"target {settings.score.aim}, {settings.score.span(settings.window)} are looked up; {settings.sampler} "
-        f"sampler, seed {settings.seed}; {counted(trials, 'network')}"
-    )
-    problem, executor = TableProblem(table, settings, trials), InlineExecutor(request.workers or 1)
-    return Session(run, problem, look_up, executor, request.seconds, trials, parse=table.parse)
-
-
-def _begin(request: SearchRequest, listener: Listener) -> tuple[Run, Table, TableSettings, int]:
+def _begin(request: SearchRequest, listener: Listener) -> tuple[Run, TableProblem]:
     if "target" not in request.settings:
         raise QuantityError(NO_TARGET)
     assert request.table is not None
@@ -116,10 +108,11 @@ def _begin(request: SearchRequest, listener: Listener) -> tuple[Run, Table, Tabl
     trials = request.trials or TRIALS
     manifest = Manifest(environment("nas"), settings, data, Limits(trials, request.seconds))
     stem = f"{plain_name(table.name, 'table')}-{common.short(settings.score)}"
-    return common.create_stored(request, stem, manifest, {"table.csv": rows}), table, settings, trials
+    run = common.create_stored(request, stem, manifest, {"table.csv": rows})
+    return run, TableProblem(table, settings, trials)
 
 
-def _continue(request: SearchRequest, run: Run, listener: Listener) -> tuple[Run, Table, TableSettings, int]:
+def _continue(request: SearchRequest, run: Run, listener: Listener) -> tuple[Run, TableProblem]:
     manifest = run.manifest()
     if not isinstance(manifest.settings, TableSettings):
         raise RunError(f"run {run.name} is not on a table; choose another --run name")
@@ -132,7 +125,7 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> tuple[Run
     common.refuse_changes(run, settings, wanted)
     _, table, _ = open_table(run.path / "table.csv", settings.pool, (), listener)
     trials = request.trials or manifest.limits.trials or TRIALS
-    return run, replace(table, name=settings.table), settings, trials
+    return run, TableProblem(replace(table, name=settings.table), settings, trials)
 
 
 def _digest(rows: str) -> str:
@@ -140,7 +133,6 @@ def _digest(rows: str) -> str:
 
 
 def _check_window(listing: Listing, settings: TableSettings) -> None:
-    """Raises SpaceError unless a row lies within the window."""
     entries = listing.table.entries.values()
     if not any(map(settings.feasible, entries)):
         least, most = (format_cost(found(map(settings.cost, entries)), settings.measure) for found in (min, max))

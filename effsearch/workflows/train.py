@@ -18,12 +18,13 @@ from effsearch.evaluation.full_training import TrainedNetwork, Whole, score, tra
 from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
 from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
-from effsearch.network.weights import Weights, read_weights, untrained
+from effsearch.network.weights import Weights, pack_weights, read_weights, untrained
 from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
 from effsearch.text import counted, format_count
 from effsearch.training import CorruptCheckpoint, Epoch, Recipe
+from effsearch.training.checkpoint import history_of
 from effsearch.training.recipe import RECIPES, read_recipe
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
@@ -51,7 +52,7 @@ class _Session:
 
 
 def train_network(request: TrainRequest, listener: Listener, stopping: Callable[[], bool] = never) -> tuple[Run, bool]:
-    """Trains until the end, the time limit or a wish to stop: the run, and whether the end was reached.
+    """Trains until the end, the time limit or `stopping`: the run, and whether the end was reached.
 
     Raises EffsearchError, before anything is written where what is asked for makes no sense.
     """
@@ -100,8 +101,7 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
     values |= {"recipe": recipe, "weights": _digest(request.weights), **request.settings}
     settings = TrainSettings(architecture.notation, name, **values)
     images = common.pack(settings.data, settings.resolution, listener)
-    count = len(load(images).train)
-    if count < recipe.batch:
+    if (count := len(load(images).train)) < recipe.batch:
         raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
     manifest = Manifest(where.noted(environment("train")), settings, common.about_images(images))
     run_name = request.run or common.free_name(request.results, f"train-{plain_name(name, 'network')}")
@@ -110,18 +110,17 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
 
 
 def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener) -> _Session:
-    """Takes a run's own settings, and refuses what would make another training of it."""
-    common.check_kind(run, "train")
+    run, manifest, stored = common.reopen(request, run, "train", TrainSettings)
     if not (run.path / WEIGHTS).is_file():
         check_where(run, where, request.device_change)
-    manifest, stored = run.manifest(), run.settings(TrainSettings)
-    wanted = replace(stored, **dict(request.settings))
+    changed = dict(request.settings)
     if request.recipe is not None or request.batch is not None:
-        wanted = replace(wanted, recipe=_recipe(request)[0])
+        changed["recipe"] = _recipe(request)[0]
     if request.arch is not None:
-        wanted = replace(wanted, notation=resolve(request.arch, request.results)[0].notation)
+        changed["notation"] = resolve(request.arch, request.results)[0].notation
     if request.weights is not None:
-        wanted = replace(wanted, weights=_digest(request.weights))
+        changed["weights"] = _digest(request.weights)
+    wanted = replace(stored, **changed)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
     if stored.weights and request.weights is None and not (run.path / CHECKPOINT).is_file():
         raise RunError(f"run {run.name} starts from a file of weights; give it again by --weights")
@@ -131,7 +130,6 @@ def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener)
 
 
 def _digest(weights: Path | None) -> str:
-    """What tells one file of weights from another."""
     if weights is None:
         return ""
     try:
@@ -186,7 +184,7 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
             write_atomically(run.path / METRICS, metrics(history, count))
 
         def attempt(accumulation: int) -> TrainedNetwork:
-            state, history[:] = _kept(checkpoint, whole, listener)
+            state, history[:] = _kept(checkpoint, listener)
             told.begin(history)
             return train_whole(
                 whole,
@@ -225,13 +223,13 @@ def accumulate(attempt: Callable[[int], TrainedNetwork], batch: int, listener: L
     raise AssertionError("the last part either trains or raises")
 
 
-def _kept(checkpoint: Path, whole: Whole, listener: Listener) -> tuple[bytes | None, list[Epoch]]:
+def _kept(checkpoint: Path, listener: Listener) -> tuple[bytes | None, list[Epoch]]:
     """The state to go on from, and its epochs; a corrupt one is quarantined."""
     if not checkpoint.is_file():
         return None, []
     state = checkpoint.read_bytes()
     try:
-        return state, whole.history(state)
+        return state, history_of(state)
     except CorruptCheckpoint:
         name = quarantine(checkpoint).name
         listener.note(f"{checkpoint} is corrupt: quarantined as {name}; training begins anew", "red")
@@ -239,14 +237,13 @@ def _kept(checkpoint: Path, whole: Whole, listener: Listener) -> tuple[bytes | N
 
 
 def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
-    """Writes how good the network is, and its weights."""
     run, settings, about = session.run, session.settings, info(session.images)
     result = {"validation": score(trained, load(session.images).validation, whole)}
     if "test" in about.counts:
         result["test"] = score(trained, load_test(session.images), whole)
     write_atomically(run.path / "result.json", json.dumps(result, indent=2) + "\n")
     how = f"{counted(settings.epochs, 'epoch')} on {about.name} at {settings.resolution} px"
-    write_atomically(run.path / WEIGHTS, trained.pack(about.classes, how))
+    write_atomically(run.path / WEIGHTS, pack_weights(trained.network, whole.architecture, about.classes, how))
     (run.path / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -298,8 +295,7 @@ def export_network(
     arch: str, target: str, out: Path | None, resolution: int | None, classes: int, results: Path
 ) -> tuple[Exported, Weights]:
     """Exports the weights of a file or a run of train, or fresh ones of `classes` classes; raises EffsearchError."""
-    file = _weights_file(arch, results)
-    if file is not None:
+    if (file := _weights_file(arch, results)) is not None:
         weights, name = read_weights(file), file.parent.name
     else:
         architecture, name = resolve(arch, results)

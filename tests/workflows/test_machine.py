@@ -80,7 +80,7 @@ def test_a_run_goes_on_elsewhere_only_if_told(tmp_path, caplog):
 def test_workers_of_a_run_that_may_not_go_on_here_are_ended(tmp_path, monkeypatch):
     stopped = []
     executor = SimpleNamespace(stop=lambda: stopped.append(1), workers=1)
-    monkeypatch.setattr(machine, "start", lambda *_: machine.Started(executor, Where("cuda", "bf16"), "", 1))
+    monkeypatch.setattr(machine, "start", lambda *_: machine.Started(executor, Where("cuda", "bf16"), "", 1, tmp_path))
     run = run_of(tmp_path, trained_on="cpu", precision="float32")
     with pytest.raises(RunError, match="--allow-device-change"):
         machine.go_on(run, None, None, tmp_path, allowed=False)
