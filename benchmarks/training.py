@@ -13,7 +13,8 @@ where    Where a step of B0 goes, by kind of operation.
 
 The machine is noisy and its speed drifts, so what is compared takes turns: images a second are the best of the rounds,
 ratios of peer and modules the median of those within a round. The cores should be idle otherwise: their load is
-printed. On a GPU, where layers go torch's own ways, it is the images a second of each network, and of several workers.
+printed. On a GPU, where layers go torch's own ways, it is the images a second of each network with and without CUDA
+graphs, and of several workers.
 """
 
 import os
@@ -144,6 +145,8 @@ def lerp(decay: float, averaged: list[Tensor], current: list[Tensor], updates: T
 
 Within = Callable[[], AbstractContextManager[Any]]
 WAYS: dict[str, Within] = {"ours": nullcontext, "modules": torchvision_ways, "as it was": usual_loop}
+no_graphs = partial(patch.object, loop, "Replayed", lambda step: step)
+GPU_WAYS: dict[str, Within] = {"ours": nullcontext, "no graphs": no_graphs}
 
 
 def main() -> None:
@@ -193,25 +196,30 @@ def describe(proxy: Proxy) -> str:
 def pace(
     network: nn.Module, images: ImageSet, proxy: Proxy, steps: int, on: str = "cpu", profiler: profile | None = None
 ) -> float:
-    """Images a second of so many steps after a first one: loading included, but not building and validating."""
-    rows, times = np.arange((1 + steps) * proxy.recipe.batch) % len(images.train), []
+    """Images a second of so many steps after the first: loading included, but not building and validating.
+
+    On a GPU those after the first 51, in which its graph is captured.
+    """
+    skipped = 1 if on == "cpu" else 1 + loop.CHECK_EVERY
+    rows, times = np.arange((skipped + steps) * proxy.recipe.batch) % len(images.train), {}
 
     def on_step(step: int, last: int) -> None:
         if profiler and step == 1:
             profiler.start()
-        times.append(time.perf_counter())
+        times[step] = time.perf_counter()
         if profiler and step == last:
             profiler.stop()
 
     images, side, device = replace(images, train=images.train.take(rows)), proxy.resolution, torch.device(on)
     loop.train(network, images, proxy.recipe, resolution=side, epochs=1, seed=0, device=device, on_step=on_step)
-    return steps * proxy.recipe.batch / (times[-1] - times[0])
+    return steps * proxy.recipe.batch / (max(times.values()) - times[skipped])
 
 
 def turn(architecture: Architecture, proxy: Proxy, way: str, steps: int, on: str = "cpu") -> float:
     """The same on random images, of a network that is new each time: trained on and on, one might diverge."""
-    network, images = shrunk(architecture, proxy, way != "ours"), noise(proxy.resolution)
-    with WAYS[way]():
+    ways = WAYS if on == "cpu" else GPU_WAYS
+    network, images = shrunk(architecture, proxy, on == "cpu" and way != "ours"), noise(proxy.resolution)
+    with ways[way]():
         return pace(network, images, proxy, steps, on)
 
 
@@ -419,13 +427,15 @@ def kind_of(event: FunctionEvent | None) -> str:
 
 
 def on_gpu(rounds: int, steps: int) -> None:
-    print(f"\nmodules: training, images a second, best of {rounds} rounds of {steps} steps")
-    for proxy in PROXIES.values():
+    print(f"\nmodules: training, images a second, best of {rounds} rounds of {steps} steps, and the median ratio")
+    print(f"{'network':14} {'preset':9}" + "".join(f"{text:>15}" for text in (*GPU_WAYS, "ours/no graphs")))
+    for proxy in SETTINGS:
         for name, architecture in networks().items():
-            best = max(turn(architecture, proxy, "ours", steps, "cuda") for _ in range(rounds))
-            print(f"{name:14} {proxy.name:9} {best:10.1f}")
+            each = all_turns({way: partial(turn, architecture, proxy, way, steps, "cuda") for way in GPU_WAYS}, rounds)
+            best = "".join(f"{max(one[way] for one in each):15.1f}" for way in GPU_WAYS)
+            print(f"{name:14} {proxy.name:9}{best}{median(one['ours'] / one['no graphs'] for one in each):15.2f}")
     print("\nworkers of one GPU: images a second in all, B0, standard")
-    for count in (1, 2, 4):
+    for count in (1, 2, 4, 8):
         executor = LocalExecutor([0] * count)
         try:
             at_once(executor, gpu_pace, 1)

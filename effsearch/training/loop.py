@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, Split, epoch_order
@@ -17,6 +17,7 @@ from effsearch.training import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
 from effsearch.training.checkpoint import pack, unpack
+from effsearch.training.graph import Replayed
 from effsearch.training.recipe import Recipe
 
 CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes a GPU wait
@@ -55,34 +56,30 @@ def train(
     steps done and in all. `accumulation` is into how many parts a batch is split. Raises Diverged, CorruptCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters = [*network.parameters()]
     average = Average(network, recipe.ema)
     optimizer = _optimizer(network, recipe)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     generator = torch.Generator(device).manual_seed(seed)
     torch.manual_seed(seed)
     source, validation = Batches(images.train, device), Batches(images.validation, device)
+    total = torch.zeros((), device=device)
+    backward = _backward(network, criterion, total, accumulation)
     steps_per_epoch = max(1, len(images.train) // recipe.batch)
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
     if len(history) > last:
         raise CorruptCheckpoint(f"the training has come to epoch {len(history)}, and {last} are asked for")
     for epoch in range(len(history) + 1, last + 1):
-        start, total = time.perf_counter(), torch.zeros((), device=device)
+        start = time.perf_counter()
         network.train()
+        total.zero_()
         order = epoch_order(len(images.train), seed, epoch)
         with fast(network) if device.type == "cpu" else nullcontext():
             for batch, (pixels, labels) in enumerate(source.of(order, recipe.batch, steps_per_epoch), 1):
                 x = augment(pixels, resolution, recipe.augmentation, generator)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
-                for parameter in parameters:
-                    parameter.grad = None
-                for part, truth in zip(x.tensor_split(accumulation), labels.tensor_split(accumulation), strict=True):
-                    with precision(device):
-                        loss = criterion(network(part), truth) * (len(part) / len(x))
-                    loss.backward()
-                    total += loss.detach()
+                backward(x, labels)
                 optimizer.step()
                 average.update()
                 step += 1
@@ -102,6 +99,25 @@ def train(
             on_epoch(history[-1])
     state = pack(network, average, optimizer, generator, history) if last < epochs else None
     return Trained(history, average.network, state)
+
+
+def _backward(
+    network: nn.Module, criterion: nn.Module, total: Tensor, accumulation: int
+) -> Callable[[Tensor, Tensor], None]:
+    """Computes the gradients of a batch, accumulated from so many parts, and adds its loss to `total`."""
+    parameters, device = [*network.parameters()], total.device
+
+    def backward(x: Tensor, labels: Tensor) -> None:
+        for parameter in parameters:
+            parameter.grad = None
+        for part, truth in zip(x.tensor_split(accumulation), labels.tensor_split(accumulation), strict=True):
+            with precision(device):
+                loss = criterion(network(part), truth) * (len(part) / len(x))
+            loss.backward()
+            total.add_(loss.detach())
+
+    # Batches are in parts for want of memory, and a graph takes more of it.
+    return Replayed(backward) if device.type == "cuda" and accumulation == 1 else backward
 
 
 def images_at_once(recipe: Recipe, accumulation: int = 1) -> int:

@@ -142,6 +142,7 @@ def fake_cuda(bf16: bool = True, free: int = FREE) -> Iterator[Waits]:
         (torch.Tensor, "backward", no_backward(networks)),
         (torch.Tensor, "pin_memory", pinned),
         (batches, "ThreadPoolExecutor", AtOnce),
+        (loop, "Replayed", lambda function: function),
         (torch.cuda, "empty_cache", lambda: None),
         (torch.cuda, "device_count", lambda: 1),
         (torch.cuda, "mem_get_info", lambda device=None: (free, FREE)),

@@ -11,7 +11,9 @@ from effsearch.evaluation.devices import given_back, survey
 from effsearch.evaluation.hardware import ContextLost, out_of_memory
 from effsearch.executors.local import LocalExecutor
 from effsearch.network import build
+from effsearch.training import loop
 from effsearch.training.batches import Batches
+from effsearch.training.graph import EAGER
 from effsearch.training.loop import has_bf16, train
 
 pytestmark = [
@@ -31,21 +33,38 @@ def trained(steps, recipe=RECIPE, architecture=SMALL, device=CUDA, **options):
 
 def waits(steps: int, recipe, **options) -> int:
     """How often host and GPU waited for one another, as torch itself notices."""
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             trained(steps, recipe, **options)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(warning.message) for warning in caught)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("called a synchronizing" in str(warning.message) for warning in caught)
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, CROPPED, replace(RECIPE, optimizer="rmsprop")])
 def test_no_step_waits(recipe):
     trained(1, recipe)
     # The loss is looked at after the first step of an epoch and after the last.
-    assert waits(5, recipe) == waits(3, recipe) == waits(1, recipe) + 1
+    assert waits(EAGER, recipe) == waits(2, recipe) == waits(1, recipe) + 1
+    assert waits(EAGER + 5, recipe) == waits(EAGER + 2, recipe)
+
+
+@pytest.mark.parametrize("options", [{}, {"architecture": RESNET}, {"recipe": CROPPED}])
+def test_replayed_steps_are_the_steps(options, monkeypatch):
+    replayed = trained(12, epochs=2, **options)
+    again = trained(12, epochs=2, **options)
+    monkeypatch.setattr(loop, "Replayed", lambda function: function)
+    plain = trained(12, epochs=2, **options)
+    for one, other in ((replayed, again), (replayed, plain)):
+        assert [epoch.loss for epoch in one.history] == pytest.approx([epoch.loss for epoch in other.history], rel=1e-2)
+
+
+def test_a_training_in_two_parts_is_that_in_one():
+    whole, first = trained(8, epochs=2), trained(8, epochs=2, until=1)
+    second = trained(8, epochs=2, checkpoint=first.checkpoint)
+    assert second.history[1].loss == pytest.approx(whole.history[1].loss, rel=1e-2)
 
 
 def test_images_that_are_fetched_are_those_that_are_resident(monkeypatch):
