@@ -1,6 +1,6 @@
 """Figures 3 and 4 of the paper, as a problem for the driver: every network of every curve under every seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from effsearch.costs import cost
 from effsearch.engine.problem import Clock, Outlook, Problem, Step
 from effsearch.engine.retries import queued_or_given_up, train_all
 from effsearch.evaluation.proxy import Forecast
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, RecordIndex
 from effsearch.runs.settings import CurvesSettings
 from effsearch.scaling import Multipliers, grow
 
@@ -31,7 +31,7 @@ class CurvesProblem(Problem):
     def sampler(self, proposals: int) -> BaseSampler:
         return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         return queued_or_given_up(records) or train_all(self.candidates, records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class CurvesProblem(Problem):
         by = Multipliers(**params)
         return self._candidate(grow(self.settings.architecture, by), by)
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
         planned = len(self.candidates) * self.settings.repeats
         times = [record.seconds or 0.0 for record in records if record.state == "complete"]
         return Outlook.of(f"{len(times)}/{planned} trainings", planned - len(times), times, workers)

@@ -11,11 +11,11 @@ from effsearch.coefficient_grid import Cell
 from effsearch.costs import cost
 from effsearch.engine.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
-from effsearch.engine.retries import is_running, next_due, queued_or_given_up, train_all
+from effsearch.engine.retries import next_due, queued_or_given_up, train_all
 from effsearch.engine.rungs import HALVING_ETA, Halving
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.ranking import ranking
-from effsearch.runs.records import Candidate, Record, epochs_alone
+from effsearch.runs.records import Candidate, RecordIndex, epochs_alone
 from effsearch.runs.settings import GridSettings
 from effsearch.scaling import Coefficients, grow
 
@@ -48,7 +48,7 @@ class GridProblem(Problem):
             return RandomSampler(seed)  # Never asked: every training is known beforehand.
         return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         if (step := queued_or_given_up(records)) is not None:
             return step
         if self.settings.method == "grid":
@@ -57,13 +57,13 @@ class GridProblem(Problem):
             return self._halve(records)
         return self._propose(records)
 
-    def _halve(self, records: Sequence[Record]) -> Step:
+    def _halve(self, records: RecordIndex) -> Step:
         halving = Halving(self.settings.rungs, tuple(self.candidates), frozenset(self.references | self.compared))
         if (due := halving.next(records)) is not None:
             return Train(due)
         return self._repeat_finalists(halving.survivors(records), records)
 
-    def _propose(self, records: Sequence[Record]) -> Step:
+    def _propose(self, records: RecordIndex) -> Step:
         counted = [r for r in records if r.state in ("running", "complete", "queued") or r.diverged]
         proposed = [record.candidate for record in counted if record.candidate.source == CANDIDATE]
         if len({candidate.key for candidate in proposed}) < self.trials:
@@ -71,8 +71,10 @@ class GridProblem(Problem):
             return Propose() if due is None else Train(due)
         return self._repeat_finalists(proposed, records)
 
-    def _repeat_finalists(self, alive: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        return Wait() if is_running(records) else train_all(self._finalists(alive, records), records, self.settings)
+    def _repeat_finalists(self, alive: Sequence[Candidate], records: RecordIndex) -> Step:
+        if records.count("running"):
+            return Wait()
+        return train_all(self._finalists(alive, records), records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.coefficients is not None
@@ -85,7 +87,7 @@ class GridProblem(Problem):
         total = cost(network, classes=settings.classes)
         return self._candidate(Cell(network, (found,), CANDIDATE, "", total, total.flops / settings.base_flops))
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
         complete = [record for record in records if record.state == "complete" and record.epochs]
         done = sum(self._epochs(record.candidate) for record in complete)
         planned = max(done, self.planned_epochs())
@@ -132,7 +134,7 @@ class GridProblem(Problem):
         costs = network.key, network.notation, cell.cost.flops, cell.cost.params
         return Candidate(*costs, settings.seed, cell.source, settings.proxy.epochs, cell.coefficients)
 
-    def _finalists(self, survivors: Sequence[Candidate], records: Sequence[Record]) -> list[Candidate]:
+    def _finalists(self, survivors: Sequence[Candidate], records: RecordIndex) -> list[Candidate]:
         """The best-ranked candidates, and what they are compared with.
 
         Means change as seeds are added, so those that have been repeated stay, and others join while there is room.

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
 from effsearch.prior import accuracy as predicted_accuracy
-from effsearch.runs.records import Candidate, Record, epochs_alone
+from effsearch.runs.records import Candidate, Record, RecordIndex, epochs_alone
 from effsearch.runs.settings import NasSettings
 from effsearch.space import Space
 
@@ -112,7 +112,7 @@ class NasProblem(Problem):
     def sampler(self, proposals: int) -> SpaceSampler:
         return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         baseline = self.known.get("b0")
         step = next_step(records, self.settings, self.trials, baseline)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
@@ -131,7 +131,7 @@ class NasProblem(Problem):
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         return self._candidate(self.space.decode(dict(params)), self.proposer)
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
         complete = [record for record in records if record.state == "complete"]
         finished = len({record.candidate.key for record in complete})
         total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
@@ -174,7 +174,7 @@ class NasProblem(Problem):
         """Seconds of an epoch, or of a training without rungs."""
         return [record.seconds / self._size(record) for record in records if record.seconds is not None]
 
-    def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
+    def _closing_seconds(self, records: RecordIndex, clock: Clock, step: Step) -> float:
         """Seconds needed after a step to take the best up the rungs and to repeat the finalists."""
         if not (rungs := self.settings.rungs):
             return clock.expected * math.ceil(self._repeats() / clock.workers)

@@ -1,24 +1,22 @@
 """What an architecture search does next: a pure function of its records, so that a resumed run goes on alike."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from effsearch.engine.problem import Done, Propose, Step, Train, Wait
-from effsearch.engine.retries import FAILURES, due_again, is_running, queued_or_given_up
+from effsearch.engine.retries import FAILURES, due_again, queued_or_given_up
 from effsearch.engine.rungs import Promotion
 from effsearch.runs.ranking import ranking
-from effsearch.runs.records import Candidate, Record, RecordIndex
+from effsearch.runs.records import Candidate, RecordIndex
 from effsearch.runs.settings import NasSettings
 
 
-def next_step(records: Sequence[Record], settings: NasSettings, trials: int, baseline: Candidate | None) -> Step:
+def next_step(records: RecordIndex, settings: NasSettings, trials: int, baseline: Candidate | None) -> Step:
     """Search until `trials` architectures are finished, then repeat the finalists and the baseline."""
-    known = RecordIndex.of(records)
-    if (step := queued_or_given_up(known, max(FAILURES, trials), settings.seed)) is not None:
+    if (step := queued_or_given_up(records, max(FAILURES, trials), settings.seed)) is not None:
         return step
-    if (again := due_again(known)) is not None:
+    if (again := due_again(records)) is not None:
         return _train(again, settings)
-    finished, running = known.keys("complete", settings.seed), known.keys("running", settings.seed)
+    finished, running = records.keys("complete", settings.seed), records.keys("running", settings.seed)
     if len(finished) + sum(key not in finished for key in running) < trials:
         return Propose()
     if settings.rungs and (going := promotion(records, settings, baseline).next()) is not None:
@@ -26,7 +24,7 @@ def next_step(records: Sequence[Record], settings: NasSettings, trials: int, bas
     return finish(records, settings, baseline, waiting=bool(running))
 
 
-def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None, waiting: bool = False) -> Step:
+def finish(records: RecordIndex, settings: NasSettings, baseline: Candidate | None, waiting: bool = False) -> Step:
     """Repeat the baseline under further seeds, and the finalists unless the search is `waiting` for a first training.
 
     With rungs, that many networks are promoted to the last one before. A repeat changes the mean, and with it the
@@ -50,10 +48,10 @@ def finish(records: Sequence[Record], settings: NasSettings, baseline: Candidate
             # Under the search's own seed a network is promoted from rung to rung.
             if seed not in tried.get(candidate.key, ()) and not (top is not None and seed == settings.seed):
                 return _train(replace(candidate, seed=seed, epochs=top), settings)
-    return Wait() if is_running(records) else Done()
+    return Wait() if records.count("running") else Done()
 
 
-def promotion(records: Sequence[Record], settings: NasSettings, baseline: Candidate | None) -> Promotion:
+def promotion(records: RecordIndex, settings: NasSettings, baseline: Candidate | None) -> Promotion:
     """The promotion of networks on the rungs of a search; the baseline is promoted to the last in any case."""
     return Promotion(records, settings.rungs, settings.seed, () if baseline is None else (baseline.key,))
 
@@ -62,7 +60,7 @@ def _train(candidate: Candidate, settings: NasSettings) -> Train:
     return Train(candidate, again=bool(settings.rungs) and candidate.epochs != settings.rungs[0])
 
 
-def _finalists(records: Sequence[Record], settings: NasSettings, tried: dict[str, set[int]]) -> list[Candidate]:
+def _finalists(records: RecordIndex, settings: NasSettings, tried: dict[str, set[int]]) -> list[Candidate]:
     """Networks that are repeated already, then the best-ranked others while there is room."""
     ranks = {row.key: row.rank for row in ranking(records, settings.score) if row.rank is not None and row.key in tried}
     repeated = [key for key in ranks if len(tried[key]) > 1]

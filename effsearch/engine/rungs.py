@@ -29,11 +29,11 @@ class Halving:
     candidates: tuple[Candidate, ...]
     kept: frozenset[str] = frozenset()
 
-    def next(self, records: Sequence[Record]) -> Candidate | None:
+    def next(self, records: RecordIndex) -> Candidate | None:
         """The training to begin now, or None where all that is left is running, or done."""
-        here, index = self.candidates, RecordIndex.of(records)
+        here = self.candidates
         for rung in self.rungs:
-            attempts = self._attempts(index, rung)
+            attempts = self._attempts(records, rung)
             for candidate in here:
                 if is_due(attempts[candidate.key]):
                     return replace(attempt(candidate, attempts[candidate.key]), epochs=rung)
@@ -42,15 +42,15 @@ class Halving:
             here = self._promoted(here, attempts)
         return None
 
-    def survivors(self, records: Sequence[Record]) -> list[Candidate]:
+    def survivors(self, records: RecordIndex) -> list[Candidate]:
         """The candidates of the last rung, if all rungs below are finished."""
-        here, index = self.candidates, RecordIndex.of(records)
+        here = self.candidates
         for rung in self.rungs[:-1]:
-            here = self._promoted(here, self._attempts(index, rung))
+            here = self._promoted(here, self._attempts(records, rung))
         return list(here)
 
-    def _attempts(self, index: RecordIndex, rung: int) -> dict[str, list[Record]]:
-        return {each.key: index.attempts((each.key, each.seed, rung)) for each in self.candidates}
+    def _attempts(self, records: RecordIndex, rung: int) -> dict[str, list[Record]]:
+        return {each.key: records.attempts((each.key, each.seed, rung)) for each in self.candidates}
 
     def _promoted(self, here: Sequence[Candidate], attempts: Mapping[str, Sequence[Record]]) -> tuple[Candidate, ...]:
         tried = [(each.key, record.reward) for each in here for record in attempts[each.key]]
@@ -78,7 +78,7 @@ def planned_epochs(rungs: Sequence[int], count: int, last: int) -> int:
 class Promotion:
     """Asynchronous promotion of the networks of a search under its seed; those `kept` go on whatever they reached."""
 
-    records: Sequence[Record]
+    records: RecordIndex
     rungs: tuple[int, ...]
     seed: int
     kept: Collection[str] = ()
@@ -129,9 +129,8 @@ class Promotion:
         return {record.candidate.key for record in self._on(index) if record.state in counted}
 
     def _due(self, records: Sequence[Record], index: int) -> Iterator[Candidate]:
-        known = RecordIndex.of(self.records)
         for record in records:
-            group = known.attempts((record.candidate.key, self.seed, self.rungs[index]))
+            group = self.records.attempts((record.candidate.key, self.seed, self.rungs[index]))
             if is_due(group):
                 yield replace(attempt(record.candidate, group), epochs=self.rungs[index])
 

@@ -1,6 +1,6 @@
 """The search of a benchmark table, as a problem for the driver: accuracies are looked up, not trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Ste
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation import Evaluation
-from effsearch.runs.records import PREDICTED, Candidate, Record
+from effsearch.runs.records import PREDICTED, Candidate, RecordIndex
 from effsearch.runs.settings import TableSettings
 
 
@@ -37,9 +37,9 @@ class TableProblem(Problem):
     def sampler(self, proposals: int) -> SpaceSampler:
         return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
-        done = sum(record.state in ("complete", "running", "queued") for record in records)
-        if done < self.trials or any(record.state == "queued" for record in records):
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
+        queued = records.count("queued")
+        if queued or records.count("complete") + records.count("running") < self.trials:
             return Propose()
         return Wait() if clock.pending else Done()
 
@@ -52,6 +52,5 @@ class TableProblem(Problem):
         costs = round(entry.flops), round(entry.params)
         return Candidate(entry.key, entry.notation, *costs, self.settings.seed, source)
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
-        finished = sum(record.state == "complete" for record in records)
-        return Outlook(f"{finished}/{self.trials} networks", None)
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
+        return Outlook(f"{records.count('complete')}/{self.trials} networks", None)

@@ -144,7 +144,7 @@ class TrialStore:
             candidate = group[-1].candidate
             self.queue(candidate, self.params[candidate.key])
             for record in group:
-                self.records.note(record.number, replace(record, state="interrupted"))
+                self.records.note(replace(record, state="interrupted"))
 
     def recover_stale(self, candidate_of: Callable[[Values], Candidate], score: Reward | None) -> None:
         """Ends trials left running by a driver that died: as complete if they have an accuracy, else as interrupted.
@@ -184,7 +184,7 @@ class TrialStore:
         self.trials = max(self.trials, trial.number + 1)
         record = read_record(trial)
         if record is not None:
-            self.records.note(trial.number, record)
+            self.records.note(record)
             if trial.params:
                 self.params.setdefault(record.candidate.key, trial.params)
         return trial
