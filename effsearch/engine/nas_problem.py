@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture, parse
 from effsearch.costs import cost
-from effsearch.engine.plan import finish, next_step
+from effsearch.engine.plan import finish, next_step, planned_epochs
 from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, proposal_seed
-from effsearch.engine.rungs import planned_epochs
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation.proxy import OVERHEAD

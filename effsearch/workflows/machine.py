@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture
-from effsearch.engine.curves_problem import CurvesProblem
-from effsearch.engine.grid_problem import GridProblem
+from effsearch.engine.growth_problems import CurvesProblem, GridProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory

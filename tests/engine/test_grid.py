@@ -15,7 +15,7 @@ from toys import InProcess
 from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.engine.driver import Status, drive
-from effsearch.engine.grid_problem import GridProblem
+from effsearch.engine.growth_problems import GridProblem
 from effsearch.engine.retries import ATTEMPTS
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, Evaluation
