@@ -56,6 +56,9 @@ class Objective:
     measured_cost: Callable[[Any], float] | None = None
 
 
+ACCURACY_ALONE = Objective(Reward(1.0, "hard"), lambda network: 1.0)  # whose reward is the accuracy, at any cost
+
+
 @dataclass
 class Memory:
     """What the samplers of one study share so as not to compute it again; a sampler with an empty one proposes alike.
@@ -102,14 +105,14 @@ class Memory:
 class SamplerContext:
     """What every sampler of a study works with: the space, which networks may be trained, and what is known of them.
 
-    Samplers that are made anew for each proposal of a study share its `memory`; without `objective` a sampler learns
-    the values of the trials.
+    Samplers that are made anew for each proposal of a study share its `memory`. Unless an `objective` is given, a
+    sampler learns the values of the trials.
     """
 
     space: Searchable
     feasible: Feasible = always
     memory: Memory = field(default_factory=Memory)
-    objective: Objective | None = None
+    objective: Objective = ACCURACY_ALONE
 
 
 def distributions(space: Searchable) -> dict[str, BaseDistribution]:
@@ -166,7 +169,7 @@ class SpaceSampler(BaseSampler):
         for values in self._proposals(study, trial, trials):
             if not self._is_new(values, taken):
                 continue
-            if self.context.objective is None or self.context.objective.confirm(self.space.decode(values)):
+            if self.context.objective.confirm(self.space.decode(values)):
                 return values
             refused += 1
             if refused == REFUSALS:
