@@ -14,6 +14,7 @@ from effsearch.evaluation.devices import given_back
 from effsearch.network import Network, build
 from effsearch.network.weights import start_from
 from effsearch.training import Epoch, Recipe
+from effsearch.training.batches import Batches
 from effsearch.training.loop import accuracy, images_at_once, train
 
 FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
@@ -86,8 +87,7 @@ def train_whole(
 
 def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:
     """top1, and top5 from ten classes up, as fractions, and the number of images."""
-    classes = len(trained.network.state_dict()["classifier.1.bias"])
-    device, side = torch.device(whole.device), whole.architecture.resolution
-    tops = (1, 5) if classes >= FIVE_FROM else (1,)
-    found = {f"top{top}": accuracy(trained.network, split, side, device, trained.at_once, top) for top in tops}
+    tops = (1, 5) if len(trained.network.state_dict()["classifier.1.bias"]) >= FIVE_FROM else (1,)
+    images, side = Batches(split, torch.device(whole.device)), whole.architecture.resolution
+    found = {f"top{top}": accuracy(trained.network, images, side, trained.at_once, top) for top in tops}
     return found | {"images": len(split)}

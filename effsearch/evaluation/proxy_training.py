@@ -8,8 +8,8 @@ import torch
 
 from effsearch.architecture import Architecture
 from effsearch.data import load, subset
+from effsearch.evaluation import Evaluation
 from effsearch.evaluation.devices import check_device, given_back
-from effsearch.evaluation.evaluation import Evaluation
 from effsearch.evaluation.hardware import Watchdog
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
