@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from effsearch.costs import cost
 from effsearch.engine.plan import finish, next_step, planned_epochs
 from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, proposal_seed
 from effsearch.engine.samplers import make_sampler
-from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
+from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
@@ -91,7 +91,6 @@ class NasProblem(Problem):
     settings: NasSettings
     trials: int
     profiler: LatencyProfiler | None = None
-    memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
         self.score, self.proposer = self.settings.score, self.settings.sampler
@@ -101,7 +100,7 @@ class NasProblem(Problem):
         self.distributions = distributions(self.space)
         prior = predicted_accuracy if self.settings.prior else None
         objective = Objective(self.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
-        self.context = SamplerContext(self.space, budget.feasible, self.memory, objective)
+        self.context = SamplerContext(self.space, budget.feasible, objective=objective)
 
     def first(self) -> Iterable[Candidate]:
         given = [self._candidate(parse(notation), "start") for notation in self.settings.start]

@@ -1,13 +1,13 @@
 """The search of a benchmark table, as a problem for the driver: accuracies are looked up, not trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from effsearch.benchmark_table import Entry, Table
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Wait, proposal_seed
 from effsearch.engine.samplers import make_sampler
-from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
+from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation import Evaluation
 from effsearch.runs.records import PREDICTED, Candidate, RecordIndex
 from effsearch.runs.settings import TableSettings
@@ -25,13 +25,12 @@ class TableProblem(Problem):
     table: Table
     settings: TableSettings
     trials: int
-    memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
-        self.score, self.proposer = self.settings.score, self.settings.sampler
         settings = self.settings
+        self.score, self.proposer = settings.score, settings.sampler
         objective = Objective(settings.score, settings.cost)
-        self.context = SamplerContext(self.table, settings.feasible, self.memory, objective)
+        self.context = SamplerContext(self.table, settings.feasible, objective=objective)
         self.distributions = distributions(self.table)
 
     def sampler(self, proposals: int) -> SpaceSampler:

@@ -126,7 +126,7 @@ def test_a_sampler_proposes_new_networks_on_the_constraint(tmp_path, method, con
         if constraint == "formula":
             assert candidate.coefficients.product == pytest.approx(2)
         else:
-            assert candidate.flops / chosen.target_flops == pytest.approx(1, abs=0.015)
+            assert candidate.flops / chosen.score.target == pytest.approx(1, abs=0.015)
     names = {r.candidate.source for r in status.records}
     assert names == {"candidate", "baseline", "depth", "width", "resolution", "paper"}
 
