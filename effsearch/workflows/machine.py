@@ -13,8 +13,8 @@ from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
 from effsearch.evaluation.proxy import Forecast, Proxy
-from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.evaluation.timing import Speed
+from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import About, Device, Limits, Manifest

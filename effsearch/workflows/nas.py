@@ -18,7 +18,7 @@ from effsearch.engine.plan import PROMOTION_ETA
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation import QUICK, STANDARD, FunctionEvaluator, predicted
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor, child
 from effsearch.families import EFFICIENTNET_B0
