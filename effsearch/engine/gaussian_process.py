@@ -57,8 +57,7 @@ class Encoding:
     def distances(self) -> Array:
         """Distances of 0 to 1 between the choices of each decision; choices of two decisions are at 0.
 
-        Half of a distance is that the choices differ; the other half is the squared difference of ranks of two
-        numbers, and 1 for two texts.
+        Half of it is 1 where they differ, half the squared difference of the ranks of numbers (1 for two texts).
         """
         found = np.zeros((self.starts[-1], self.starts[-1]))
         for decision, start in zip(self.decisions, self.starts, strict=False):
@@ -265,8 +264,7 @@ class GrowingPosterior:
     """A posterior that takes one more trial at a time, with the mean and variance of a fixed set of points.
 
     `whitened` is the inverse Cholesky factor times the covariance with that set: a trial adds a row, and its square is
-    subtracted from the variance. It is in single precision, since a row is as long as the set. `capacity` is how many
-    trials may be added.
+    subtracted from the variance. It is in single precision, as rows are long. At most `capacity` trials may be added.
     """
 
     def __init__(self, kernel: Kernel, points: Points, fixed: Points | None, capacity: int) -> None:

@@ -115,11 +115,8 @@ class NasProblem(Problem):
         step = next_step(records, self.settings, self.trials, baseline)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
         # The closing seconds take a walk over all records, so they are computed only under a time limit.
-        if (
-            begins
-            and math.isfinite(clock.left)
-            and clock.left < clock.expected + self._closing_seconds(records, clock, step)
-        ):
+        limited = begins and math.isfinite(clock.left)
+        if limited and clock.left < clock.expected + self._closing_seconds(records, clock, step):
             return finish(records, self.settings, baseline, waiting=clock.pending)
         return step
 

@@ -2,8 +2,7 @@
 
 With rungs (epochs, rising), each network is trained to the first, and goes on once it is among the best
 1/PROMOTION_ETA of those that have reached its rung so far (ASHA, 1810.05934). Unlike there, promotion begins once
-enough networks are on the first rung: a sampler finds better and better ones, so that nearly each would be among the
-best when it comes.
+`trials` networks have reached the first rung: as a sampler improves, nearly each would be among the best when it comes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,8 +36,7 @@ def finish(records: RecordIndex, settings: NasSettings, baseline: Candidate | No
 
     With rungs, that many networks are promoted to the last one before. A repeat changes the mean, and with it the
     ranking: this goes on until the best `finalists` of the ranking are all repeated, for at most twice as many
-    networks, and for the best alone for up to four times as many: the best of many single trainings owes some of its
-    rank to luck.
+    networks, and for the best alone, which owes some of its rank to luck, for up to four times as many.
     """
     top = settings.rungs[-1] if settings.rungs else None
     if top is not None and not waiting and (going := Promotion(records, settings, baseline).fill(settings.finalists)):

@@ -67,8 +67,7 @@ class Outlook:
 class Problem(Protocol):
     """What is searched: which trainings, in which order, and how they stand in the study.
 
-    `score` is maximised; `distributions` are those of the study; `proposer` is the source of the candidates that the
-    sampler proposes.
+    `score` is maximised; `distributions` are the study's; `proposer` is the source of candidates from the sampler.
     """
 
     score: Reward

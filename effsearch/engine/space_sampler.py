@@ -45,8 +45,7 @@ class Objective:
     """What is known of the objective before training: the cost of a network, and the reward that combines the two.
 
     `confirm` checks a network that is about to be proposed against the limits by measuring it. `measured_cost` is the
-    cost in the reward of a trained network, where it differs from `cost`. `prior` predicts the accuracy of a network,
-    perhaps wrongly.
+    cost in the reward of a trained network, where it differs from `cost`. `prior` predicts accuracies, perhaps badly.
     """
 
     reward: Reward
@@ -105,8 +104,7 @@ class Memory:
 class SamplerContext:
     """What every sampler of a study works with: the space, which networks may be trained, and what is known of them.
 
-    Samplers that are made anew for each proposal of a study share its `memory`. Unless an `objective` is given, a
-    sampler learns the values of the trials.
+    Samplers that are made anew for each proposal share its `memory`. By default the value of a trial is its accuracy.
     """
 
     space: Searchable
@@ -129,8 +127,7 @@ def goodness(study: Study, trial: FrozenTrial) -> float:
 class SpaceSampler(BaseSampler):
     """Random search; the other samplers inherit from it and override `candidates`.
 
-    The same seed gives the same proposals for the same trials. Raises SpaceExhausted when no new feasible network is
-    left or can be found.
+    The same seed gives the same proposals for the same trials. Raises SpaceExhausted where no new network is found.
     """
 
     needs_trial = False  # whether a proposal is made for a trial that the study has already
