@@ -23,8 +23,7 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 
 CONSTANT = 1.0  # variance of the constant kernel, for standardised accuracies
 SLOPE_DEVIATION = 0.5  # standard deviation of the slope of the mean function, as a share of the slope itself
-
-JITTER = 1e-6
+JITTER = 1e-6  # added to the noise, so that the covariance stays positive definite
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ class GridProblem(Problem):
         return [candidate for candidate in here if candidate.key in {*best, *lost, *kept}]
 
     def _propose(self, records: RecordIndex) -> Step:
-        counted = [r for r in records if r.state in ("running", "complete", "queued") or r.diverged]
+        # A network whose training diverged counts, since it would diverge again.
+        counted = [r for r in records if r.state in ("running", "complete", "queued") or r.failure_kind == "diverged"]
         proposed = [record.candidate for record in counted if record.candidate.source == CANDIDATE]
         if len({candidate.key for candidate in proposed}) < self.trials:
             due = next_due(self.candidates, records, self.settings.seeds[:1], self.settings.proxy.epochs)

@@ -91,8 +91,7 @@ class Promotion:
             best = self._best(index)
             kept = [record for record in best if record.candidate.key == self._kept]
             free = [record for record in best if record.candidate.key != self._kept]
-            found = next(self._due(kept + free[: len(free) // PROMOTION_ETA], index + 1), None)
-            if found is not None:
+            if (found := next(self._due(kept + free[: len(free) // PROMOTION_ETA], index + 1), None)) is not None:
                 return found
         return None
 

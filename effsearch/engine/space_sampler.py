@@ -62,9 +62,8 @@ ACCURACY_ALONE = Objective(Reward(1.0, "hard"), lambda network: 1.0)  # whose re
 class Memory:
     """What the samplers of one study share so as not to compute it again; a sampler with an empty one proposes alike.
 
-    `keys` are those of the networks of trials, by trial number, and `taken` is the set of them; trials before `read`
-    are all in it. `ended` are the numbers of ended trials, among them all before `unended`. `notes` hold what a kind
-    of sampler has learnt.
+    `keys` has the key of each trial's network by the trial's number, and `taken` all of them; trials before `read` are
+    all in it. `ended` has the numbers of ended trials, `unended` the first of the others. `notes` are of one sampler.
     """
 
     study: str = ""

@@ -24,7 +24,6 @@ from effsearch.training.batches import Batches
 from effsearch.training.loop import accuracy, images_at_once, precision, train
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5  # the least duration and number of runs before those that are timed
-
 MOST_RUNS, LEAST_RUNS = 300, 20
 GPU_REST_SECONDS = 0.5  # time for a GPU to finish what a stopped process has queued there
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

@@ -57,11 +57,6 @@ class Record:
     failure_kind: FailureKind | None = None
     finished: datetime | None = None
 
-    @property
-    def diverged(self) -> bool:
-        """Whether a training failed because of its network, which would fail again."""
-        return self.failure_kind == "diverged"
-
 
 def epochs_alone(until: int, rungs: Sequence[int]) -> int:
     """The epochs from the rung before to the rung `until`."""

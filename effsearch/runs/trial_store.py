@@ -148,7 +148,7 @@ class TrialStore:
     def recover_stale(self, candidate_of: Callable[[Values], Candidate], score: Reward | None) -> None:
         """Ends trials left running by a driver that died: as complete if they have an accuracy, else as interrupted.
 
-        Only the driver that holds the run may call this, repeatedly. Without `score` only trials without a candidate end.
+        Only the driver that holds the run may call this, repeatedly. Without `score` it ends those without a candidate.
         """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if CANDIDATE not in trial.user_attrs and trial.params.keys() >= self.distributions.keys():

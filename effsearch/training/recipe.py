@@ -25,7 +25,8 @@ class Recipe:
     `rate` is the peak learning rate; `warmup` a share of all steps. `schedule` is cosine, or exponential: times `decay`
     every `decay_epochs` epochs. `weight_decay` is not for norms and biases; `ema` is the decay of the weight average a
     step, reached gradually; `dropout` is before the classifier (None: 0.2 for networks like B0, growing to 0.5 for
-    those like B7), `drop_path` the stochastic depth of the last block (1603.09382). Raises QuantityError.
+    those like B7), `drop_path` the stochastic depth of the last block (1603.09382); `zero_init` is as in
+    `network.build`. Raises QuantityError.
     """
 
     batch: int = _number(64, 1, 65536)
