@@ -7,8 +7,8 @@ import pytest
 from toys import TINY, InProcess, new_run, search, settings, toy
 
 from effsearch.costs import cost
-from effsearch.engine.nas_problem import Budget
 from effsearch.engine.samplers import SAMPLERS
+from effsearch.engine.search_problems import Budget
 from effsearch.errors import EffsearchError, QuantityError, RunError
 from effsearch.executors.latency_profiler import LEAST, LatencyProfiler, fit_latency
 from effsearch.runs.manifest import Limits

@@ -1,4 +1,4 @@
-"""The architecture search, as a problem for the driver."""
+"""The searches of a space and of a benchmark table, as problems for the driver."""
 
 import math
 import random
@@ -8,17 +8,19 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture, parse
+from effsearch.benchmark_table import Entry, Table
 from effsearch.costs import cost
 from effsearch.engine.plan import finish, next_step, planned_epochs
-from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, proposal_seed
+from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceSampler, distributions
+from effsearch.evaluation import Evaluation
 from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
 from effsearch.prior import accuracy as predicted_accuracy
-from effsearch.runs.records import Candidate, Record, RecordIndex, epochs_alone
-from effsearch.runs.settings import NasSettings
+from effsearch.runs.records import PREDICTED, Candidate, Record, RecordIndex, epochs_alone
+from effsearch.runs.settings import NasSettings, TableSettings
 from effsearch.space import Space
 
 
@@ -130,9 +132,8 @@ class NasProblem(Problem):
         complete = [record for record in records if record.state == "complete"]
         finished = len({record.candidate.key for record in complete})
         total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
-        return Outlook.of(
-            f"{finished}/{self.trials} architectures", max(0, total - done), self._paces(complete), workers
-        )
+        text = f"{finished}/{self.trials} architectures"
+        return Outlook.of(text, max(0, total - done), self._paces(complete), workers)
 
     def sample(self, count: int) -> list[Candidate]:
         """Networks that may be trained: known ones first, then random ones."""
@@ -193,3 +194,45 @@ class NasProblem(Problem):
         epochs = settings.rungs[0] if settings.rungs else None
         named = architecture.key, architecture.notation, costs.flops, costs.params
         return Candidate(*named, settings.seed, source, epochs, latency=costs.latency)
+
+
+@dataclass
+class TableProblem(Problem):
+    """Looks up what the sampler proposes, until `trials` networks are complete."""
+
+    table: Table
+    settings: TableSettings
+    trials: int
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.score, self.proposer = settings.score, settings.sampler
+        objective = Objective(settings.score, settings.cost)
+        self.context = SamplerContext(self.table, settings.feasible, objective=objective)
+        self.distributions = distributions(self.table)
+
+    def sampler(self, proposals: int) -> SpaceSampler:
+        return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
+
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
+        queued = records.count("queued")
+        if queued or records.count("complete") + records.count("running") < self.trials:
+            return Propose()
+        return Wait() if clock.pending else Done()
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        return dict(self.table.encode(candidate.notation))
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        entry = self.table.decode(dict(params))
+        source = self.proposer + (PREDICTED if entry.predicted else "")
+        costs = round(entry.flops), round(entry.params)
+        return Candidate(entry.key, entry.notation, *costs, self.settings.seed, source)
+
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
+        return Outlook(f"{records.count('complete')}/{self.trials} networks", None)
+
+
+def look_up(entry: Entry, seed: int) -> Evaluation:
+    """The accuracy that a table has for a network, whatever the seed."""
+    return Evaluation(entry.accuracy, epochs=0, seconds=0.0)
