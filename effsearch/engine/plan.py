@@ -2,7 +2,7 @@
 
 With rungs (epochs, rising), each network is trained to the first, and goes on once it is among the best
 1/PROMOTION_ETA of those that have reached its rung so far (ASHA, 1810.05934). Unlike there, promotion begins once
-`trials` networks have reached the first rung: as a sampler improves, nearly each would be among the best when it comes.
+`trials` networks are on the first rung: as a sampler improves, nearly each would be among the best when it comes.
 """
 
 from collections.abc import Iterator, Sequence

@@ -63,7 +63,7 @@ class Memory:
     """What the samplers of one study share so as not to compute it again; a sampler with an empty one proposes alike.
 
     `keys` has the key of each trial's network by the trial's number, and `taken` all of them; trials before `read` are
-    all in it. `ended` has the numbers of ended trials, `unended` the first of the others. `notes` are of one sampler.
+    all in it. `ended` has the numbers of ended trials, all before `unended` among them; `notes` what samplers learnt.
     """
 
     study: str = ""

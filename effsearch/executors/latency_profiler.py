@@ -24,8 +24,8 @@ SECONDS = 1.0  # for which each network is timed (at least 20 runs)
 MOST_SECONDS = 300.0  # timeout of one measurement
 SHORTEST = 1e-9  # seconds below which a latency in a file is invalid
 FAILURES = 3  # networks in a row that cannot be measured, after which the machine is at fault
-LEAST_SECONDS = 1e-6  # the fitted rates of all kinds of work that a network does may be 0
-LEAST = 12  # networks that a model needs to be fitted to
+LEAST_SECONDS = 1e-6  # least prediction, since the fitted rates of all kinds of work that a network does may be 0
+LEAST = 12  # networks that a model is fitted to, at least
 
 
 class LatencyProfiler:
