@@ -25,7 +25,7 @@ from pebble import ProcessExpired
 from effsearch import space as spaces
 from effsearch.architecture import Architecture
 from effsearch.engine import driver
-from effsearch.engine.nas_problem import NasProblem
+from effsearch.engine.search_problems import NasProblem
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs import storage
 from effsearch.runs.folder import create

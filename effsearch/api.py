@@ -19,8 +19,7 @@ from effsearch.costs import Cost, cost
 from effsearch.engine.driver import Status
 from effsearch.engine.problem import Problem
 from effsearch.errors import QuantityError
-from effsearch.evaluation.evaluation import FunctionEvaluator
-from effsearch.evaluation.proxy import Proxy
+from effsearch.evaluation import FunctionEvaluator, Proxy
 from effsearch.exports import Exported
 from effsearch.families import find
 from effsearch.network import build

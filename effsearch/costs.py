@@ -1,8 +1,7 @@
 """FLOPs, parameters and activations of an architecture, in closed form.
 
-FLOPs are multiply-adds of convolutions and linear layers, without biases, batch norm and pooling: the convention of
-the paper (1905.11946), where EfficientNet-B0 has 0.39B. Activations are output elements of convolutions
-(2003.13678, section 3).
+FLOPs are multiply-adds of convolutions and linear layers, without biases, batch norm and pooling, as in the paper
+(1905.11946: 0.39B for EfficientNet-B0). Activations are output elements of convolutions (2003.13678, section 3).
 """
 
 import itertools

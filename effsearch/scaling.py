@@ -2,8 +2,7 @@
 
     depth d = alpha^phi, width w = beta^phi, resolution r = gamma^phi, with alpha * beta^2 * gamma^2 ~ 2
 
-(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2, so by about 2^phi, but for the rounding to whole layers,
-channels and pixels.
+(1905.11946, equation 3.) FLOPs grow with d * w^2 * r^2: by about 2^phi, as layers, channels and pixels are rounded.
 """
 
 import math

@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -45,7 +45,7 @@ HOURS_AT_FIRST = 24  # and after these while none has ended; the watchdog of a w
 class Status:
     """The state of a search: its records, which of them has just ended, and the seconds since `drive` was called."""
 
-    records: Sequence[Record]
+    records: RecordIndex
     ended: Record | None
     seconds: float
     looking: Callable[[], Outlook] = field(repr=False)

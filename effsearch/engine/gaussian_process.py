@@ -23,8 +23,7 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 
 CONSTANT = 1.0  # variance of the constant kernel, for standardised accuracies
 SLOPE_DEVIATION = 0.5  # standard deviation of the slope of the mean function, as a share of the slope itself
-
-JITTER = 1e-6
+JITTER = 1e-6  # added to the noise, so that the covariance stays positive definite
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ class Encoding:
     def distances(self) -> Array:
         """Distances of 0 to 1 between the choices of each decision; choices of two decisions are at 0.
 
-        Half of a distance is that the choices differ; the other half is the squared difference of ranks of two
-        numbers, and 1 for two texts.
+        Half of it is 1 where they differ, half the squared difference of the ranks of numbers (1 for two texts).
         """
         found = np.zeros((self.starts[-1], self.starts[-1]))
         for decision, start in zip(self.decisions, self.starts, strict=False):
@@ -265,8 +263,7 @@ class GrowingPosterior:
     """A posterior that takes one more trial at a time, with the mean and variance of a fixed set of points.
 
     `whitened` is the inverse Cholesky factor times the covariance with that set: a trial adds a row, and its square is
-    subtracted from the variance. It is in single precision, since a row is as long as the set. `capacity` is how many
-    trials may be added.
+    subtracted from the variance. It is in single precision, as rows are long. At most `capacity` trials may be added.
     """
 
     def __init__(self, kernel: Kernel, points: Points, fixed: Points | None, capacity: int) -> None:

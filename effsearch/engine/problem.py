@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 
 from effsearch.reward import Reward
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, RecordIndex
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Outlook:
 class Problem(Protocol):
     """What is searched: which trainings, in which order, and how they stand in the study.
 
-    `score` is maximised; `distributions` are those of the study; `proposer` is the source of the candidates that the
-    sampler proposes.
+    `score` is maximised; `distributions` are the study's; `proposer` is the source of candidates from the sampler.
     """
 
     score: Reward
@@ -82,7 +81,7 @@ class Problem(Protocol):
     def sampler(self, proposals: int) -> BaseSampler:
         """The sampler for proposal number `proposals`, seeded by it so that a resumed run proposes the same."""
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         """What to do next, from nothing but what was done."""
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
@@ -91,7 +90,7 @@ class Problem(Protocol):
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         """The candidate that decisions give."""
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook: ...
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook: ...
 
 
 def proposal_seed(seed: int, proposals: int) -> int:

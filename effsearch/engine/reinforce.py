@@ -60,8 +60,7 @@ class ReinforceSampler(SpaceSampler):
     """Proximal policy optimisation (1707.06347) of a policy over the decisions, as MnasNet searches (1807.11626).
 
     After every `batch` finished trials the policy takes `epochs` clipped steps of size `rate` on their advantage over
-    a running mean, plus `entropy` times its own entropy. Proposals are drawn from it, more and more uniformly while
-    they are known or infeasible.
+    a running mean, plus `entropy` times its entropy. Draws get more uniform while they are known or infeasible.
     """
 
     batch, epochs, rate, entropy, clip = 8, 4, 0.12, 0.02, 0.2

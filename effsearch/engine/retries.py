@@ -1,6 +1,6 @@
 """How a training may fail, which training is due or tried again, and when to give up a search."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
@@ -59,45 +59,42 @@ def attempt(candidate: Candidate, group: Sequence[Record]) -> Candidate:
     return replace(candidate, accumulation=2) if any(r.failure_kind == "memory" for r in group) else candidate
 
 
-def due_again(records: Iterable[Record]) -> Candidate | None:
+def due_again(records: RecordIndex) -> Candidate | None:
     """The first training that has failed and is to be tried again."""
-    group = next(filter(is_due, RecordIndex.of(records).failing()), None)
+    group = next(filter(is_due, records.failing()), None)
     return None if group is None else attempt(group[-1].candidate, group)
 
 
-def given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> str | None:
+def given_up(records: RecordIndex, planned: int = 0, seed: int | None = None) -> str | None:
     """Why to give up a search in which trainings only fail, or as many networks as are `planned`; else None.
 
     A training that will be tried again has not failed: workers lost together say nothing about what they trained.
     With `seed` only trainings under it are counted.
     """
-    known = RecordIndex.of(records)
-    failed = [(number, record) for number, record in known.numbered("failed") if seed in (None, record.candidate.seed)]
+    failed = [record for record in records.in_state("failed") if seed in (None, record.candidate.seed)]
     if len(failed) < FAILURES:
         return None
-    over = {training_of(group[0]) for group in known.failing() if not is_due(group)}
-    final = [(number, record) for number, record in failed if training_of(record) in over]
-    if (done := known.last_complete(seed)) is None:
+    over = {training_of(group[0]) for group in records.failing() if not is_due(group)}
+    final = [record for record in failed if training_of(record) in over]
+    if (done := records.last_complete(seed)) is None:
         # Where two trainings have failed at every attempt, the others need not be tried as often.
-        hopeless = len({training_of(record) for _, record in final}) >= HOPELESS
-        return _said([record for _, record in failed]) if hopeless else None
-    row = [record for number, record in final if number > done]
+        return _said(failed) if len({training_of(record) for record in final}) >= HOPELESS else None
+    row = [record for record in final if record.number > done]
     if len(row) >= STREAK:
         return _said(row, " in a row")
-    networks = len({record.candidate.key for _, record in final})
+    networks = len({record.candidate.key for record in final})
     if planned and networks >= planned:
-        return f"{networks} networks failed, the last: {final[-1][1].reason}"
+        return f"{networks} networks failed, the last: {final[-1].reason}"
     return None
 
 
-def queued_or_given_up(records: Iterable[Record], planned: int = 0, seed: int | None = None) -> Step | None:
+def queued_or_given_up(records: RecordIndex, planned: int = 0, seed: int | None = None) -> Step | None:
     """Propose where a training is queued, Done where `given_up`, but only when no training runs; else None."""
-    known = RecordIndex.of(records)
-    if known.count("queued"):
+    if records.count("queued"):
         return Propose()
-    if (broken := given_up(known, planned, seed)) is None:
+    if (broken := given_up(records, planned, seed)) is None:
         return None
-    return Wait() if known.count("running") else Done(broken)
+    return Wait() if records.count("running") else Done(broken)
 
 
 def _said(failed: Sequence[Record], row: str = "") -> str:
@@ -106,25 +103,18 @@ def _said(failed: Sequence[Record], row: str = "") -> str:
     return f"{count}{row} failed, the last: {failed[-1].reason}"
 
 
-def train_all(chosen: Sequence[Candidate], records: Sequence[Record], settings: GridSettings | CurvesSettings) -> Step:
+def train_all(chosen: Sequence[Candidate], records: RecordIndex, settings: GridSettings | CurvesSettings) -> Step:
     """Train every candidate under every seed to the last epoch of the proxy."""
     if (due := next_due(chosen, records, settings.seeds, settings.proxy.epochs)) is not None:
         return Train(due)
-    return Wait() if is_running(records) else Done()
+    return Wait() if records.count("running") else Done()
 
 
-def next_due(
-    chosen: Sequence[Candidate], records: Sequence[Record], seeds: Sequence[int], epochs: int
-) -> Candidate | None:
+def next_due(chosen: Sequence[Candidate], records: RecordIndex, seeds: Sequence[int], epochs: int) -> Candidate | None:
     """The first training to be begun or tried again, seed by seed: a search that is stopped then has paired seeds."""
-    known = RecordIndex.of(records)
     for seed in seeds:
         for candidate in chosen:
-            group = known.attempts((candidate.key, seed, epochs))
+            group = records.attempts((candidate.key, seed, epochs))
             if is_due(group):
                 return replace(attempt(candidate, group), seed=seed, epochs=epochs)
     return None
-
-
-def is_running(records: Sequence[Record]) -> bool:
-    return any(record.state == "running" for record in records)

@@ -45,8 +45,7 @@ class Objective:
     """What is known of the objective before training: the cost of a network, and the reward that combines the two.
 
     `confirm` checks a network that is about to be proposed against the limits by measuring it. `measured_cost` is the
-    cost in the reward of a trained network, where it differs from `cost`. `prior` predicts the accuracy of a network,
-    perhaps wrongly.
+    cost in the reward of a trained network, where it differs from `cost`. `prior` predicts accuracies, perhaps badly.
     """
 
     reward: Reward
@@ -56,13 +55,15 @@ class Objective:
     measured_cost: Callable[[Any], float] | None = None
 
 
+ACCURACY_ALONE = Objective(Reward(1.0, "hard"), lambda network: 1.0)  # whose reward is the accuracy, at any cost
+
+
 @dataclass
 class Memory:
     """What the samplers of one study share so as not to compute it again; a sampler with an empty one proposes alike.
 
-    `keys` are those of the networks of trials, by trial number, and `taken` is the set of them; trials before `read`
-    are all in it. `ended` are the numbers of ended trials, among them all before `unended`. `notes` hold what a kind
-    of sampler has learnt.
+    `keys` has the key of each trial's network by the trial's number, and `taken` all of them; trials before `read` are
+    all in it. `ended` has the numbers of ended trials, all before `unended` among them; `notes` what samplers learnt.
     """
 
     study: str = ""
@@ -102,14 +103,13 @@ class Memory:
 class SamplerContext:
     """What every sampler of a study works with: the space, which networks may be trained, and what is known of them.
 
-    Samplers that are made anew for each proposal of a study share its `memory`; without `objective` a sampler learns
-    the values of the trials.
+    Samplers that are made anew for each proposal share its `memory`. By default the value of a trial is its accuracy.
     """
 
     space: Searchable
     feasible: Feasible = always
     memory: Memory = field(default_factory=Memory)
-    objective: Objective | None = None
+    objective: Objective = ACCURACY_ALONE
 
 
 def distributions(space: Searchable) -> dict[str, BaseDistribution]:
@@ -126,8 +126,7 @@ def goodness(study: Study, trial: FrozenTrial) -> float:
 class SpaceSampler(BaseSampler):
     """Random search; the other samplers inherit from it and override `candidates`.
 
-    The same seed gives the same proposals for the same trials. Raises SpaceExhausted when no new feasible network is
-    left or can be found.
+    The same seed gives the same proposals for the same trials. Raises SpaceExhausted where no new network is found.
     """
 
     needs_trial = False  # whether a proposal is made for a trial that the study has already
@@ -166,7 +165,7 @@ class SpaceSampler(BaseSampler):
         for values in self._proposals(study, trial, trials):
             if not self._is_new(values, taken):
                 continue
-            if self.context.objective is None or self.context.objective.confirm(self.space.decode(values)):
+            if self.context.objective.confirm(self.space.decode(values)):
                 return values
             refused += 1
             if refused == REFUSALS:

@@ -57,10 +57,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep the memory that it frees, since the next step of a training allocates as much again.
+    """Lets this process keep the memory that it frees, where it uses glibc.
 
-    Page faults of memory that was returned to the system take a tenth or more of a step at 64 px. Without glibc
-    nothing is done.
+    The next step of a training allocates as much again: page faults would take a tenth or more of a step at 64 px.
     """
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)

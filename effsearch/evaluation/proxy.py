@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from effsearch.architecture import MOST_CHANNELS, Architecture
 from effsearch.errors import QuantityError, listed
-from effsearch.scaling import round_channels, widen
+from effsearch.scaling import AXES, SIZES, round_channels, widen
 from effsearch.space import Space
 from effsearch.training.recipe import Recipe
 
@@ -62,7 +62,6 @@ class Proxy:
             )
 
 
-AXES = ("depth", "width", "resolution")
 TIMED = ("baseline", *AXES)  # whose speed is measured for a forecast: the baseline, and it grown along each axis
 OVERHEAD = 1.0  # seconds of a training besides its steps: reading, building, writing
 
@@ -99,9 +98,7 @@ class Forecast:
 
 
 def _growth(architecture: Architecture, baseline: Architecture) -> dict[str, float]:
-    grown = architecture.layers, architecture.channels, architecture.resolution
-    before = baseline.layers, baseline.channels, baseline.resolution
-    return {axis: after / base for axis, after, base in zip(AXES, grown, before, strict=True)}
+    return {axis: getattr(architecture, size) / getattr(baseline, size) for axis, (size, _) in SIZES.items()}
 
 
 # Learning begins a fixed number of steps after the start: small batches make them many.

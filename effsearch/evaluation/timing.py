@@ -20,10 +20,10 @@ from effsearch.data import ImageSet, Split
 from effsearch.evaluation.hardware import keep_freed_memory, send
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
+from effsearch.training.batches import Batches
 from effsearch.training.loop import accuracy, images_at_once, precision, train
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5  # the least duration and number of runs before those that are timed
-
 MOST_RUNS, LEAST_RUNS = 300, 20
 GPU_REST_SECONDS = 0.5  # time for a GPU to finish what a stopped process has queued there
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -166,7 +166,7 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
     validations = []
     for _ in range(2):  # The first one warms up.
         start = time.perf_counter()
-        accuracy(network, images.train, side, device, images_at_once(recipe))
+        accuracy(network, Batches(images.train, device), side, images_at_once(recipe))
         validations.append(time.perf_counter() - start)
     return Speed(median(steps) / proxy.recipe.batch, min(validations) / len(images.train))
 

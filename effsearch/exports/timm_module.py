@@ -12,7 +12,7 @@ from effsearch.costs import out_side
 from effsearch.data.augment import MEAN, STD
 from effsearch.errors import ExportError
 from effsearch.files import write_atomically
-from effsearch.network.blocks import ACTIVATION_LAYERS
+from effsearch.network.build import ACTIVATION_LAYERS
 from effsearch.network.weights import Weights
 
 MODULE = '''"""{name}, found by effsearch: {notation}

@@ -57,11 +57,6 @@ class Record:
     failure_kind: FailureKind | None = None
     finished: datetime | None = None
 
-    @property
-    def diverged(self) -> bool:
-        """Whether a training failed because of its network, which would fail again."""
-        return self.failure_kind == "diverged"
-
 
 def epochs_alone(until: int, rungs: Sequence[int]) -> int:
     """The epochs from the rung before to the rung `until`."""
@@ -87,24 +82,19 @@ class RecordIndex(Sequence[Record]):
         self._failing: set[TrainingId] = set()
         self._seconds: list[float] = []
         self._last: dict[int, int] = {}
-        for number, record in enumerate(records):
-            self.note(number, record)
+        for record in records:
+            self.note(record)
 
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> "RecordIndex":
-        """An index of the records, numbered by their order, unless they are one already."""
-        return records if isinstance(records, cls) else cls(records)
-
-    def note(self, number: int, record: Record) -> None:
+    def note(self, record: Record) -> None:
         """Sets the record of a trial, in place of an earlier one."""
-        before = self._records.get(number)
+        number, before = record.number, self._records.get(record.number)
         late = before is None and self._records and number < next(reversed(self._records))
         if before is not None:
-            self._count(number, before, -1)
+            self._count(before, -1)
         self._records[number] = record
         if late:
             self._records = dict(sorted(self._records.items()))
-        self._count(number, record, 1)
+        self._count(record, 1)
         training = training_of(record)
         attempts = self._attempts[training]
         attempts[number] = record
@@ -113,8 +103,8 @@ class RecordIndex(Sequence[Record]):
         failing = bool(attempts) and all(attempt.state == "failed" for attempt in attempts.values())
         (self._failing.add if failing else self._failing.discard)(training)
 
-    def _count(self, number: int, record: Record, change: int) -> None:
-        candidate, state = record.candidate, record.state
+    def _count(self, record: Record, change: int) -> None:
+        number, candidate, state = record.number, record.candidate, record.state
         counters = [self._keys[state, candidate.seed]]
         if state != "interrupted":
             counters.append(self._proposed[candidate.source.removesuffix(PREDICTED)])
@@ -136,9 +126,9 @@ class RecordIndex(Sequence[Record]):
     def at(self, number: int) -> Record | None:
         return self._records.get(number)
 
-    def numbered(self, state: State) -> list[tuple[int, Record]]:
-        """Numbers and records of the trials in a state, by number."""
-        return sorted(self._states[state].items(), key=lambda item: item[0])
+    def in_state(self, state: State) -> list[Record]:
+        """The records of the trials in a state, in the order of their numbers."""
+        return [self._states[state][number] for number in sorted(self._states[state])]
 
     def last_complete(self, seed: int | None = None) -> int | None:
         """The number of the last complete trial, of all or of those under a seed."""

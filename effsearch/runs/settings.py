@@ -181,13 +181,9 @@ class GridSettings(_BaselineSettings):
         super().__post_init__()
 
     @property
-    def target_flops(self) -> float:
-        """The T of the reward: the baseline's FLOPs times the grid's target^phi (2^phi by default)."""
-        return float(self.grid.target**self.grid.phi * self.base_flops)
-
-    @property
     def score(self) -> Reward:
-        return Reward(self.target_flops, "soft", self.exponent)
+        """Its T is the baseline's FLOPs times the grid's target^phi (2^phi by default)."""
+        return Reward(float(self.grid.target**self.grid.phi * self.base_flops), "soft", self.exponent)
 
     @property
     def rungs(self) -> tuple[int, ...]:

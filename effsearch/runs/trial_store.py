@@ -34,8 +34,7 @@ class TrialStore:
     """The study of a run, kept in memory as well, since no other process writes it.
 
     `params` are the decisions that first gave each network, by key; `records` all trainings whose candidate is known;
-    `trials` counts trials. Raises RunError where the storage cannot be read, OSError (or the error of a database) where
-    it cannot be written.
+    `trials` counts trials. Raises RunError where it cannot be read, OSError or a database's error on failed writes.
     """
 
     def __init__(self, run: Run, distributions: Mapping[str, BaseDistribution], sampler: BaseSampler) -> None:
@@ -144,13 +143,12 @@ class TrialStore:
             candidate = group[-1].candidate
             self.queue(candidate, self.params[candidate.key])
             for record in group:
-                self.records.note(record.number, replace(record, state="interrupted"))
+                self.records.note(replace(record, state="interrupted"))
 
     def recover_stale(self, candidate_of: Callable[[Values], Candidate], score: Reward | None) -> None:
         """Ends trials left running by a driver that died: as complete if they have an accuracy, else as interrupted.
 
-        Only the driver that holds the run may call this, also repeatedly; without `score` it ends trials without a
-        candidate alone.
+        Only the driver that holds the run may call this, repeatedly. Without `score` it ends those without a candidate.
         """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if CANDIDATE not in trial.user_attrs and trial.params.keys() >= self.distributions.keys():
@@ -184,7 +182,7 @@ class TrialStore:
         self.trials = max(self.trials, trial.number + 1)
         record = read_record(trial)
         if record is not None:
-            self.records.note(trial.number, record)
+            self.records.note(record)
             if trial.params:
                 self.params.setdefault(record.candidate.key, trial.params)
         return trial

@@ -17,7 +17,7 @@ class Batches:
     """Pixels uint8 (N, H, W, 3) and labels (N,) of a split on `device`, without a GPU and its host in lockstep."""
 
     def __init__(self, split: Split, device: torch.device) -> None:
-        self._split, self._device = split, device
+        self._split, self.device = split, device
         self._labels = torch.from_numpy(split.labels).to(device)
         self._resident = _resident(split, device) if device.type == "cuda" else None
 
@@ -27,14 +27,14 @@ class Batches:
     def of(self, order: np.ndarray, batch: int, count: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The first `count` batches of `batch` images in an order, or all; the last may be smaller."""
         count = -(-len(order) // batch) if count is None else count
-        there = torch.from_numpy(order).to(self._device)
+        there = torch.from_numpy(order).to(self.device)
         parts = [slice(index * batch, min((index + 1) * batch, len(order))) for index in range(count)]
         if self._resident is not None:
             for part in parts:
                 yield self._resident.index_select(0, there[part]), self._labels[there[part]]
-        elif self._device.type == "cuda":
+        elif self.device.type == "cuda":
             for pixels, part in zip(self._ahead([order[part] for part in parts]), parts, strict=True):
-                yield pixels.to(self._device, non_blocking=True), self._labels[there[part]]
+                yield pixels.to(self.device, non_blocking=True), self._labels[there[part]]
         else:
             for part in parts:
                 yield torch.from_numpy(self._split.images(order[part])), self._labels[there[part]]

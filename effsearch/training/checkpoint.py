@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from safetensors import SafetensorError
@@ -93,9 +93,8 @@ def _epochs(rows: Tensor) -> list[Epoch]:
     return [Epoch(int(epoch), loss, None if math.isnan(top1) else top1, s) for epoch, loss, top1, s in rows.tolist()]
 
 
-def _parameters(optimizer: Optimizer) -> Iterator[Tensor]:
-    for group in optimizer.param_groups:
-        yield from group["params"]
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

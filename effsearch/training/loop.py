@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from effsearch.data.augment import augment, normalise
-from effsearch.data.imageset import ImageSet, Split, epoch_order
+from effsearch.data.imageset import ImageSet, epoch_order
 from effsearch.network.layers import fast, folded
 from effsearch.training import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.average import Average
@@ -88,9 +88,9 @@ def train(
                         raise Diverged(f"the loss is not finite in epoch {epoch}, step {batch} of {steps_per_epoch}")
                     if on_step is not None:
                         on_step(step, steps)
-        reached, at_once = None, images_at_once(recipe, accumulation)
+        reached = None
         if every_epoch or epoch == last:
-            reached = _right(average.network, validation, resolution, device, 1, at_once)
+            reached = accuracy(average.network, validation, resolution, images_at_once(recipe, accumulation))
         seconds = time.perf_counter() - start
         history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
         if keep is not None and epoch < epochs:
@@ -125,21 +125,15 @@ def images_at_once(recipe: Recipe, accumulation: int = 1) -> int:
     return min(256, max(1, 4 * recipe.batch // accumulation))
 
 
-def accuracy(
-    network: nn.Module, split: Split, resolution: int, device: torch.device, batch: int = 256, top: int = 1
-) -> float:
-    """The share of images of a split whose class is among the `top` most likely, in evaluation mode."""
-    return _right(network, Batches(split, device), resolution, device, top, batch)
-
-
 @torch.inference_mode()
-def _right(network: nn.Module, images: Batches, resolution: int, device: torch.device, top: int, batch: int) -> float:
+def accuracy(network: nn.Module, images: Batches, resolution: int, batch: int = 256, top: int = 1) -> float:
+    """The share of images whose class is among the `top` most likely, in evaluation mode."""
     network.eval()
-    right = torch.zeros((), device=device)
-    cpu = device.type == "cpu"
+    right = torch.zeros((), device=images.device)
+    cpu = images.device.type == "cpu"
     with folded(network) if cpu else nullcontext(), fast(network) if cpu else nullcontext():
         for pixels, labels in images.of(np.arange(len(images)), batch):
-            with precision(device):
+            with precision(images.device):
                 logits = network(normalise(pixels, resolution))
             right += (logits.topk(top).indices == labels[:, None]).sum()
     return right.item() / len(images)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from effsearch.engine.curves_problem import CurvesProblem
+from effsearch.engine.growth_problems import CurvesProblem
 from effsearch.errors import RunError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from effsearch.engine.grid_problem import GridProblem
+from effsearch.engine.growth_problems import GridProblem
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture
-from effsearch.engine.curves_problem import CurvesProblem
-from effsearch.engine.grid_problem import GridProblem
+from effsearch.engine.growth_problems import CurvesProblem, GridProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
 from effsearch.evaluation.proxy import Forecast, Proxy
-from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.evaluation.timing import Speed
+from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import About, Device, Limits, Manifest

@@ -13,13 +13,12 @@ from typing import Literal
 from effsearch.architecture import Architecture, parse
 from effsearch.costs import cost, cost_range
 from effsearch.engine.driver import Evaluator
-from effsearch.engine.nas_problem import Budget, NasProblem, known_architectures
-from effsearch.engine.rungs import PROMOTION_ETA
+from effsearch.engine.plan import PROMOTION_ETA
+from effsearch.engine.search_problems import Budget, NasProblem, known_architectures
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
-from effsearch.evaluation import QUICK, STANDARD
+from effsearch.evaluation import QUICK, STANDARD, FunctionEvaluator, predicted
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.evaluation import FunctionEvaluator, predicted
-from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor, child
 from effsearch.families import EFFICIENTNET_B0

@@ -8,7 +8,7 @@ from statistics import median
 
 from effsearch.benchmark_table import Quality, Table
 from effsearch.engine.completion import complete
-from effsearch.engine.table_problem import TableProblem, look_up
+from effsearch.engine.search_problems import TableProblem, look_up
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation.tables import Listing, read_table, to_csv
 from effsearch.executors.local import InlineExecutor

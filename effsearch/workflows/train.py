@@ -14,8 +14,8 @@ from effsearch.costs import cost
 from effsearch.data import info, load, load_test
 from effsearch.errors import QuantityError, RecipeError, RunError, listed
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.full_training import TrainedNetwork, Whole, score, train_whole
 from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
+from effsearch.evaluation.trainings import TrainedNetwork, Whole, score, train_whole
 from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
 from effsearch.network.weights import Weights, pack_weights, read_weights, untrained

@@ -7,11 +7,10 @@ import pytest
 from toys import TINY, InProcess, new_run, search, settings, toy
 
 from effsearch.costs import cost
-from effsearch.engine.nas_problem import Budget
 from effsearch.engine.samplers import SAMPLERS
+from effsearch.engine.search_problems import Budget
 from effsearch.errors import EffsearchError, QuantityError, RunError
-from effsearch.evaluation.latency_model import LEAST, fit_latency
-from effsearch.executors.latency_profiler import LatencyProfiler
+from effsearch.executors.latency_profiler import LEAST, LatencyProfiler, fit_latency
 from effsearch.runs.manifest import Limits
 from effsearch.runs.ranking import from_csv
 from effsearch.runs.schema import differences

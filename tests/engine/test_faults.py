@@ -13,12 +13,13 @@ import torch
 from pebble import ProcessExpired
 from toys import InProcess, drive, new_run, settings, toy
 
-from effsearch.engine.retries import ATTEMPTS, FAILURES, STREAK, attempt, failure_of, given_up, is_due
+from effsearch.engine import retries
+from effsearch.engine.retries import ATTEMPTS, FAILURES, STREAK, attempt, failure_of, is_due
 from effsearch.errors import ExecutorError
 from effsearch.evaluation import Evaluation
 from effsearch.evaluation.hardware import ContextLost
 from effsearch.executors.local import LocalExecutor, WorkerLost
-from effsearch.runs.records import Candidate, Record, read_failures
+from effsearch.runs.records import Candidate, Record, RecordIndex, read_failures
 from effsearch.training import Diverged
 
 CANDIDATE = Candidate("key", "notation", 1, 1, 0, "auto")
@@ -36,6 +37,11 @@ def many(fault: str, count: int, number: int = 0) -> list[Record]:
 
 def complete(number: int = 0) -> Record:
     return Record(number, "complete", CANDIDATE, accuracy=0.5, reward=0.5)
+
+
+def given_up(records: list[Record], planned: int = 0) -> str | None:
+    numbered = [replace(record, number=number) for number, record in enumerate(records)]
+    return retries.given_up(RecordIndex(numbered), planned)
 
 
 def keys(status) -> list[str]:

@@ -15,7 +15,7 @@ from toys import InProcess
 from effsearch.architecture import Architecture
 from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.engine.driver import Status, drive
-from effsearch.engine.grid_problem import GridProblem
+from effsearch.engine.growth_problems import GridProblem
 from effsearch.engine.retries import ATTEMPTS
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, Evaluation
@@ -126,7 +126,7 @@ def test_a_sampler_proposes_new_networks_on_the_constraint(tmp_path, method, con
         if constraint == "formula":
             assert candidate.coefficients.product == pytest.approx(2)
         else:
-            assert candidate.flops / chosen.target_flops == pytest.approx(1, abs=0.015)
+            assert candidate.flops / chosen.score.target == pytest.approx(1, abs=0.015)
     names = {r.candidate.source for r in status.records}
     assert names == {"candidate", "baseline", "depth", "width", "resolution", "paper"}
 

@@ -3,11 +3,16 @@ from dataclasses import replace
 
 from toys import settings
 
-from effsearch.engine.plan import next_step
+from effsearch.engine import plan
 from effsearch.engine.problem import Done, Propose, Step, Train, Wait
 from effsearch.engine.retries import FAILURES
-from effsearch.runs.records import Candidate, Record
+from effsearch.runs.records import Candidate, Record, RecordIndex
 from effsearch.runs.settings import NasSettings
+
+
+def next_step(records: list[Record], chosen: NasSettings, trials: int, baseline: Candidate | None) -> Step:
+    return plan.next_step(RecordIndex(records), chosen, trials, baseline)
+
 
 B0 = Candidate("b0key", "b0", 8_000_000, 1, 0, "b0")
 

@@ -6,13 +6,12 @@ import pytest
 from toys import TINY, InProcess, drive, new_run, settings, toy_accuracy
 
 from effsearch.architecture import parse
-from effsearch.engine.plan import next_step
+from effsearch.engine.plan import PROMOTION_ETA, next_step, planned_epochs
 from effsearch.engine.problem import Done, Propose, Train, Wait
-from effsearch.engine.rungs import PROMOTION_ETA, planned_epochs
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs.ranking import from_csv
-from effsearch.runs.records import Candidate, Record, epochs_alone
+from effsearch.runs.records import Candidate, Record, RecordIndex, epochs_alone
 
 RUNGS = (1, 3, 9)
 SETTINGS = settings(rungs=RUNGS, proxy=replace(QUICK, epochs=9), repeats=3, finalists=3, sampler="random", window=None)
@@ -34,7 +33,7 @@ def simulate(
     rng, records, running, proposed = random.Random(0), [], [], 0
     while True:
         while len(running) < workers:
-            step = next_step(records, SETTINGS, trials, baseline)
+            step = next_step(RecordIndex(records), SETTINGS, trials, baseline)
             if isinstance(step, Done):
                 assert not running
                 return records
@@ -80,7 +79,7 @@ def test_costs_a_quarter_of_training_everyone_to_the_end():
         return 0.3 + 0.01 * order[int(given.key[3:])]
 
     records: list[Record] = []
-    while isinstance(step := next_step(records, replace(SETTINGS, repeats=1), 40, None), Train | Propose):
+    while isinstance(step := next_step(RecordIndex(records), replace(SETTINGS, repeats=1), 40, None), Train | Propose):
         given = step.candidate if isinstance(step, Train) else candidate(len(reached(records, 1)))
         value = accuracy(given)
         done = Record(len(records), "complete", given, accuracy=value, reward=value, epochs=given.epochs, seconds=1.0)

@@ -13,7 +13,15 @@ from effsearch.architecture import Architecture
 from effsearch.benchmark_table import Entry, Table
 from effsearch.costs import cost
 from effsearch.engine.samplers import OWN, SAMPLERS, make_sampler
-from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceExhausted, always, distributions
+from effsearch.engine.space_sampler import (
+    ACCURACY_ALONE,
+    Memory,
+    Objective,
+    SamplerContext,
+    SpaceExhausted,
+    always,
+    distributions,
+)
 from effsearch.errors import SpaceError
 from effsearch.reward import Reward
 
@@ -57,7 +65,7 @@ def propose(
     feasible=within,
     pending: int = 0,
     direction: str = "maximize",
-    objective: Objective | None = None,
+    objective: Objective = ACCURACY_ALONE,
 ):
     """Asks for `count` networks, telling each but for the last `pending`, some of them as failed or pruned."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -76,7 +84,7 @@ def propose(
             elif index % 7 == 5:
                 study.tell(done, state=TrialState.PRUNED)
             else:
-                study.tell(done, accuracy(told) if objective is None else objective.reward(accuracy(told), flops(told)))
+                study.tell(done, objective.reward(accuracy(told), objective.cost(told)))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from effsearch.architecture import Architecture
 from effsearch.engine import driver
 from effsearch.engine.driver import Status
-from effsearch.engine.nas_problem import NasProblem
+from effsearch.engine.search_problems import NasProblem
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.runs.folder import Run, create

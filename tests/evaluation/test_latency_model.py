@@ -5,7 +5,7 @@ import pytest
 
 from effsearch import space
 from effsearch.costs import cost
-from effsearch.evaluation.latency_model import LEAST, fit_latency, work
+from effsearch.executors.latency_profiler import LEAST, fit_latency, work
 from effsearch.families import FAMILIES
 
 MBCONV = space.load("mbconv").at(224)

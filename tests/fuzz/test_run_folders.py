@@ -28,11 +28,9 @@ from effsearch.cli import main
 from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.data.packed import CorruptError, PackedInfo, check, write_meta
 from effsearch.engine import driver as search
-from effsearch.engine.curves_problem import CurvesProblem
-from effsearch.engine.grid_problem import GridProblem
+from effsearch.engine.growth_problems import CurvesProblem, GridProblem
 from effsearch.evaluation import QUICK, Evaluation
-from effsearch.evaluation.latency_model import LEAST
-from effsearch.executors.latency_profiler import LatencyProfiler
+from effsearch.executors.latency_profiler import LEAST, LatencyProfiler
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.folder import Run
 from effsearch.runs.records import Failure, to_json

@@ -10,8 +10,7 @@ from torchvision.ops import StochasticDepth
 
 from effsearch.architecture import ACTIVATIONS, OPS, Architecture, Stage, Stem
 from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, RESNET50
-from effsearch.network import Network, build
-from effsearch.network.blocks import ACTIVATION_LAYERS, Block
+from effsearch.network.build import ACTIVATION_LAYERS, Block, Network, build
 from effsearch.space import load, shipped
 
 

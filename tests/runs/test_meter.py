@@ -8,9 +8,8 @@ import pytest
 
 from effsearch import space
 from effsearch.errors import QuantityError, RunError
-from effsearch.evaluation.latency_model import LEAST
 from effsearch.executors import latency_profiler as profilers
-from effsearch.executors.latency_profiler import LatencyProfiler
+from effsearch.executors.latency_profiler import LEAST, LatencyProfiler
 from effsearch.executors.local import LocalExecutor
 from effsearch.runs.settings import LatencyConditions
 

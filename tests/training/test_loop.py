@@ -236,7 +236,7 @@ def test_measuring_each_epoch_changes_nothing():
 def test_the_accuracy_told_is_that_of_the_average_returned():
     images = noise(validation=40)
     history, network, average = run(images, replace(PLAIN, ema=0.99), epochs=3)
-    assert history[-1].accuracy == accuracy(average, images.validation, 16, CPU)
+    assert history[-1].accuracy == accuracy(average, Batches(images.validation, CPU), 16)
     assert not same(state(network), state(average))
 
 
@@ -378,14 +378,14 @@ def reds() -> tuple[Split, float]:
 @pytest.mark.parametrize("resolution", [5, 8, 12])
 def test_accuracy_is_the_share_classed_rightly_whatever_the_batch(batch, resolution):
     split, right = reds()
-    assert accuracy(Redness().train(), split, resolution, CPU, batch) == pytest.approx(right)
+    assert accuracy(Redness().train(), Batches(split, CPU), resolution, batch) == pytest.approx(right)
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_accuracy_on_a_gpu():
     split, right = reds()
-    assert accuracy(Redness().to("cuda"), split, 8, torch.device("cuda"), 3) == pytest.approx(right)
+    assert accuracy(Redness().to("cuda"), Batches(split, torch.device("cuda")), 8, 3) == pytest.approx(right)
 
 
 @pytest.mark.gpu
@@ -415,8 +415,9 @@ def test_a_process_may_validate_before_it_trains():
     _between.cache_clear()
     constant.cache_clear()
     images = noise(train=8, side=8)
-    accuracy(build(replace(SMALL, stages=(Stage("mbconv", 5, 2, 2, 8, 2, 0.25),)), CLASSES), images.train, 4, CPU)
-    history, *_ = run(images, PLAIN, replace(SMALL, stages=(Stage("mbconv", 5, 2, 2, 8, 2, 0.25),)), resolution=4)
+    network = replace(SMALL, stages=(Stage("mbconv", 5, 2, 2, 8, 2, 0.25),))
+    accuracy(build(network, CLASSES), Batches(images.train, CPU), 4)
+    history, *_ = run(images, PLAIN, network, resolution=4)
     assert math.isfinite(history[-1].loss)
 
 

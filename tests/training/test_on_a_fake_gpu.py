@@ -10,13 +10,11 @@ from fake_cuda import DRAWS, fake_cuda
 from PIL import Image
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor
 
-import effsearch.evaluation.proxy_training as proxy_training
 from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split, augment, load, prepare
 from effsearch.data.augmentation import SHARED
-from effsearch.evaluation import Proxy, devices
-from effsearch.evaluation.full_training import Whole, score, train_whole
-from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.evaluation import Proxy, devices, trainings
+from effsearch.evaluation.trainings import ProxyTraining, Whole, score, train_whole
 from effsearch.network import build
 from effsearch.training import Recipe
 from effsearch.training.loop import CHECK_EVERY, train
@@ -160,7 +158,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_proxy_training_of_a_search(folder, baseline, monkeypatch):
     monkeypatch.setattr(devices, "gpus", lambda: 1)
     asked = []
-    monkeypatch.setattr(proxy_training, "train", lambda *a, **o: asked.append(o["resolution"]) or train(*a, **o))
+    monkeypatch.setattr(trainings, "train", lambda *a, **o: asked.append(o["resolution"]) or train(*a, **o))
     proxy = Proxy("small", 16, 0.5, epochs=2, train_images=16, validation_images=4, recipe=RECIPE)
     evaluate = ProxyTraining(proxy, folder, device="cuda", baseline_resolution=baseline)
     with fake_cuda() as waits:

@@ -1,25 +1,26 @@
-"""The architecture search, as a problem for the driver."""
+"""The searches of a space and of a benchmark table, as problems for the driver."""
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture, parse
+from effsearch.benchmark_table import Entry, Table
 from effsearch.costs import cost
-from effsearch.engine.plan import finish, next_step
-from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, proposal_seed
-from effsearch.engine.rungs import planned_epochs
+from effsearch.engine.plan import finish, next_step, planned_epochs
+from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
 from effsearch.engine.samplers import make_sampler
-from effsearch.engine.space_sampler import Memory, Objective, SamplerContext, SpaceSampler, distributions
+from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceSampler, distributions
+from effsearch.evaluation import Evaluation
 from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
 from effsearch.prior import accuracy as predicted_accuracy
-from effsearch.runs.records import Candidate, Record, epochs_alone
-from effsearch.runs.settings import NasSettings
+from effsearch.runs.records import PREDICTED, Candidate, Record, RecordIndex, epochs_alone
+from effsearch.runs.settings import NasSettings, TableSettings
 from effsearch.space import Space
 
 
@@ -92,7 +93,6 @@ class NasProblem(Problem):
     settings: NasSettings
     trials: int
     profiler: LatencyProfiler | None = None
-    memory: Memory = field(default_factory=Memory)
 
     def __post_init__(self) -> None:
         self.score, self.proposer = self.settings.score, self.settings.sampler
@@ -102,7 +102,7 @@ class NasProblem(Problem):
         self.distributions = distributions(self.space)
         prior = predicted_accuracy if self.settings.prior else None
         objective = Objective(self.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
-        self.context = SamplerContext(self.space, budget.feasible, self.memory, objective)
+        self.context = SamplerContext(self.space, budget.feasible, objective=objective)
 
     def first(self) -> Iterable[Candidate]:
         given = [self._candidate(parse(notation), "start") for notation in self.settings.start]
@@ -112,16 +112,13 @@ class NasProblem(Problem):
     def sampler(self, proposals: int) -> SpaceSampler:
         return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         baseline = self.known.get("b0")
         step = next_step(records, self.settings, self.trials, baseline)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
         # The closing seconds take a walk over all records, so they are computed only under a time limit.
-        if (
-            begins
-            and math.isfinite(clock.left)
-            and clock.left < clock.expected + self._closing_seconds(records, clock, step)
-        ):
+        limited = begins and math.isfinite(clock.left)
+        if limited and clock.left < clock.expected + self._closing_seconds(records, clock, step):
             return finish(records, self.settings, baseline, waiting=clock.pending)
         return step
 
@@ -131,13 +128,12 @@ class NasProblem(Problem):
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         return self._candidate(self.space.decode(dict(params)), self.proposer)
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
         complete = [record for record in records if record.state == "complete"]
         finished = len({record.candidate.key for record in complete})
         total, done = self._planned(max(finished, self.trials)), sum(map(self._size, complete))
-        return Outlook.of(
-            f"{finished}/{self.trials} architectures", max(0, total - done), self._paces(complete), workers
-        )
+        text = f"{finished}/{self.trials} architectures"
+        return Outlook.of(text, max(0, total - done), self._paces(complete), workers)
 
     def sample(self, count: int) -> list[Candidate]:
         """Networks that may be trained: known ones first, then random ones."""
@@ -174,7 +170,7 @@ class NasProblem(Problem):
         """Seconds of an epoch, or of a training without rungs."""
         return [record.seconds / self._size(record) for record in records if record.seconds is not None]
 
-    def _closing_seconds(self, records: Sequence[Record], clock: Clock, step: Step) -> float:
+    def _closing_seconds(self, records: RecordIndex, clock: Clock, step: Step) -> float:
         """Seconds needed after a step to take the best up the rungs and to repeat the finalists."""
         if not (rungs := self.settings.rungs):
             return clock.expected * math.ceil(self._repeats() / clock.workers)
@@ -198,3 +194,45 @@ class NasProblem(Problem):
         epochs = settings.rungs[0] if settings.rungs else None
         named = architecture.key, architecture.notation, costs.flops, costs.params
         return Candidate(*named, settings.seed, source, epochs, latency=costs.latency)
+
+
+@dataclass
+class TableProblem(Problem):
+    """Looks up what the sampler proposes, until `trials` networks are complete."""
+
+    table: Table
+    settings: TableSettings
+    trials: int
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.score, self.proposer = settings.score, settings.sampler
+        objective = Objective(settings.score, settings.cost)
+        self.context = SamplerContext(self.table, settings.feasible, objective=objective)
+        self.distributions = distributions(self.table)
+
+    def sampler(self, proposals: int) -> SpaceSampler:
+        return make_sampler(self.proposer, self.context, proposal_seed(self.settings.seed, proposals))
+
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
+        queued = records.count("queued")
+        if queued or records.count("complete") + records.count("running") < self.trials:
+            return Propose()
+        return Wait() if clock.pending else Done()
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        return dict(self.table.encode(candidate.notation))
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        entry = self.table.decode(dict(params))
+        source = self.proposer + (PREDICTED if entry.predicted else "")
+        costs = round(entry.flops), round(entry.params)
+        return Candidate(entry.key, entry.notation, *costs, self.settings.seed, source)
+
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
+        return Outlook(f"{records.count('complete')}/{self.trials} networks", None)
+
+
+def look_up(entry: Entry, seed: int) -> Evaluation:
+    """The accuracy that a table has for a network, whatever the seed."""
+    return Evaluation(entry.accuracy, epochs=0, seconds=0.0)

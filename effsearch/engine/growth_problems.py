@@ -1,9 +1,11 @@
-"""The search for alpha, beta and gamma, as a problem for the driver."""
+"""The trainings of networks that a baseline grows into, as problems for the driver: coefficients, and curves."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from optuna.distributions import FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 
 from effsearch.architecture import Architecture
@@ -11,15 +13,15 @@ from effsearch.coefficient_grid import Cell
 from effsearch.costs import cost
 from effsearch.engine.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
-from effsearch.engine.retries import is_running, next_due, queued_or_given_up, train_all
-from effsearch.engine.rungs import HALVING_ETA, Halving
+from effsearch.engine.retries import attempt, is_due, next_due, queued_or_given_up, train_all
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.ranking import ranking
-from effsearch.runs.records import Candidate, Record, epochs_alone
-from effsearch.runs.settings import GridSettings
-from effsearch.scaling import Coefficients, grow
+from effsearch.runs.records import Candidate, Record, RecordIndex, epochs_alone
+from effsearch.runs.settings import CurvesSettings, GridSettings
+from effsearch.scaling import Coefficients, Multipliers, grow
 
 CANDIDATE: Literal["candidate"] = "candidate"  # role of a cell without a name that is no reference, and its source
+HALVING_ETA = 2  # one in HALVING_ETA candidates goes on to the next rung
 
 
 @dataclass
@@ -48,7 +50,7 @@ class GridProblem(Problem):
             return RandomSampler(seed)  # Never asked: every training is known beforehand.
         return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)
 
-    def next_step(self, records: Sequence[Record], clock: Clock) -> Step:
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         if (step := queued_or_given_up(records)) is not None:
             return step
         if self.settings.method == "grid":
@@ -57,22 +59,45 @@ class GridProblem(Problem):
             return self._halve(records)
         return self._propose(records)
 
-    def _halve(self, records: Sequence[Record]) -> Step:
-        halving = Halving(self.settings.rungs, tuple(self.candidates), frozenset(self.references | self.compared))
-        if (due := halving.next(records)) is not None:
-            return Train(due)
-        return self._repeat_finalists(halving.survivors(records), records)
+    def _halve(self, records: RecordIndex) -> Step:
+        """Successive halving of the candidates (1502.07943); those that are compared go on to the last rung anyway."""
+        survivors = here = self.candidates
+        for rung in self.settings.rungs:
+            attempts = {each.key: records.attempts((each.key, each.seed, rung)) for each in self.candidates}
+            for candidate in here:
+                if is_due(attempts[candidate.key]):
+                    return Train(replace(attempt(candidate, attempts[candidate.key]), epochs=rung))
+            if any(record.state == "running" for group in attempts.values() for record in group):
+                return Wait()
+            survivors, here = here, self._promoted(here, attempts)
+        return self._repeat_finalists(survivors, records)
 
-    def _propose(self, records: Sequence[Record]) -> Step:
-        counted = [r for r in records if r.state in ("running", "complete", "queued") or r.diverged]
+    def _promoted(self, here: Sequence[Candidate], attempts: Mapping[str, Sequence[Record]]) -> list[Candidate]:
+        """Those that go on to the next rung: what was dropped failed by itself, or is in the worse half.
+
+        One whose worker was lost at every attempt goes on, since that tells nothing of the network.
+        """
+        tried = [(each.key, record.reward) for each in here for record in attempts[each.key]]
+        rewards = {key: reward for key, reward in tried if reward is not None}
+        kept = self.references | self.compared
+        free = [key for key in rewards if key not in kept]
+        best = sorted(free, key=lambda key: -rewards[key])[: math.ceil(len(free) / HALVING_ETA)]
+        lost = {candidate.key for candidate in here if _is_lost(attempts[candidate.key])}
+        return [candidate for candidate in here if candidate.key in {*best, *lost, *kept}]
+
+    def _propose(self, records: RecordIndex) -> Step:
+        # A network whose training diverged counts, since it would diverge again.
+        counted = [r for r in records if r.state in ("running", "complete", "queued") or r.failure_kind == "diverged"]
         proposed = [record.candidate for record in counted if record.candidate.source == CANDIDATE]
         if len({candidate.key for candidate in proposed}) < self.trials:
             due = next_due(self.candidates, records, self.settings.seeds[:1], self.settings.proxy.epochs)
             return Propose() if due is None else Train(due)
         return self._repeat_finalists(proposed, records)
 
-    def _repeat_finalists(self, alive: Sequence[Candidate], records: Sequence[Record]) -> Step:
-        return Wait() if is_running(records) else train_all(self._finalists(alive, records), records, self.settings)
+    def _repeat_finalists(self, alive: Sequence[Candidate], records: RecordIndex) -> Step:
+        if records.count("running"):
+            return Wait()
+        return train_all(self._finalists(alive, records), records, self.settings)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.coefficients is not None
@@ -85,7 +110,7 @@ class GridProblem(Problem):
         total = cost(network, classes=settings.classes)
         return self._candidate(Cell(network, (found,), CANDIDATE, "", total, total.flops / settings.base_flops))
 
-    def outlook(self, records: Sequence[Record], workers: int) -> Outlook:
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
         complete = [record for record in records if record.state == "complete" and record.epochs]
         done = sum(self._epochs(record.candidate) for record in complete)
         planned = max(done, self.planned_epochs())
@@ -132,7 +157,7 @@ class GridProblem(Problem):
         costs = network.key, network.notation, cell.cost.flops, cell.cost.params
         return Candidate(*costs, settings.seed, cell.source, settings.proxy.epochs, cell.coefficients)
 
-    def _finalists(self, survivors: Sequence[Candidate], records: Sequence[Record]) -> list[Candidate]:
+    def _finalists(self, survivors: Sequence[Candidate], records: RecordIndex) -> list[Candidate]:
         """The best-ranked candidates, and what they are compared with.
 
         Means change as seeds are added, so those that have been repeated stay, and others join while there is room.
@@ -143,3 +168,50 @@ class GridProblem(Problem):
         chosen += [row.key for row in ranked if row.key not in chosen][: self.settings.finalists - len(chosen)]
         compared = [candidate for candidate in self.candidates if candidate.key in self.compared]
         return compared + [alive[key] for key in chosen if key not in self.compared]
+
+
+def _is_lost(group: Sequence[Record]) -> bool:
+    return bool(group) and all(record.state == "failed" for record in group) and group[-1].failure_kind == "lost"
+
+
+@dataclass
+class CurvesProblem(Problem):
+    """Trains every network of the curves of figures 3 and 4 (1905.11946) under every seed, seed by seed."""
+
+    settings: CurvesSettings
+
+    def __post_init__(self) -> None:
+        self.score, self.proposer = self.settings.score, "curve"
+        self.distributions = {name: FloatDistribution(1, 100) for name in ("depth", "width", "resolution")}
+        self.candidates = [self._candidate(network, by) for network, by in self.settings.networks().values()]
+
+    def sampler(self, proposals: int) -> BaseSampler:
+        return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
+
+    def next_step(self, records: RecordIndex, clock: Clock) -> Step:
+        return queued_or_given_up(records) or train_all(self.candidates, records, self.settings)
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        assert candidate.multipliers is not None
+        return asdict(candidate.multipliers)
+
+    def candidate(self, params: Mapping[str, Any]) -> Candidate:
+        by = Multipliers(**params)
+        return self._candidate(grow(self.settings.architecture, by), by)
+
+    def outlook(self, records: RecordIndex, workers: int) -> Outlook:
+        planned = len(self.candidates) * self.settings.repeats
+        times = [record.seconds or 0.0 for record in records if record.state == "complete"]
+        return Outlook.of(f"{len(times)}/{planned} trainings", planned - len(times), times, workers)
+
+    def planned_seconds(self, forecast: Forecast, workers: int) -> float:
+        """Seconds of all trainings together on that many workers."""
+        proxy = self.settings.proxy
+        once = sum(forecast.seconds(network, proxy, proxy.epochs) for network, _ in self.settings.networks().values())
+        return self.settings.repeats * once / workers
+
+    def _candidate(self, network: Architecture, by: Multipliers) -> Candidate:
+        total = cost(network, classes=self.settings.classes)
+        name = f"d={by.depth:.3g} w={by.width:.3g} r={by.resolution:.3g}"
+        costs = (network.key, network.notation, total.flops, total.params)
+        return Candidate(*costs, self.settings.seed, name, self.settings.proxy.epochs, multipliers=by)
