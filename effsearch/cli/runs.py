@@ -24,7 +24,7 @@ class RankingFormat(StrEnum):
 
 def list_runs(results: Results = Path("results")) -> None:
     """List the runs, the latest last."""
-    from effsearch.reports.summary import runs_table
+    from effsearch.reports.ranking_table import runs_table
     from effsearch.reports.text_table import console
     from effsearch.runs.folder import runs
 
@@ -61,7 +61,6 @@ def show(
     from effsearch.reports.diagnostics import show_failed, show_fidelity
     from effsearch.reports.growth_curves import print_curves
     from effsearch.reports.learning_curves import print_training
-    from effsearch.reports.summary import print_ranking
     from effsearch.reports.text_table import console
     from effsearch.runs.folder import find
 
@@ -99,7 +98,7 @@ def show(
     elif kind == "curves":
         print_curves(found, rows)
     else:
-        print_ranking(found, rows, chosen)
+        table.print_ranking(found, rows, chosen)
 
 
 def plot(
