@@ -1,20 +1,24 @@
-"""`effsearch describe`, `latency` and `compare`: FLOPs and parameters, measured latency, and the paper's tables."""
+"""`effsearch describe`, `scale`, `latency` and `compare`: what networks cost, measured or counted, and grow into."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from effsearch import scaling
 from effsearch.architecture import Architecture
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, check_classes, check_side, plain, resolve
 from effsearch.costs import CONVENTION, Cost, cost, stage_costs
-from effsearch.errors import ReportError
+from effsearch.errors import QuantityError, ReportError, listed
+from effsearch.families import PUBLISHED
 from effsearch.prior import predict
-from effsearch.text import counted
+from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding
+from effsearch.text import counted, parse_count
 
 
 def describe(
@@ -83,6 +87,158 @@ def _recount_network(architecture: Architecture, side: int, classes: int, total:
     typer.echo("\n".join(lines), err=quiet)
     if not agree:
         raise typer.Exit(1)
+
+
+def scale(
+    arch: opt.Arch,
+    phi: Annotated[float | None, plain("How far to grow; below 0 shrinks.", default="1", metavar="PHI")] = None,
+    alpha: Annotated[float | None, plain("Depth from phi = 0 to 1.", default="1.2", metavar="FACTOR")] = None,
+    beta: Annotated[float | None, plain("Width from phi = 0 to 1.", default="1.1", metavar="FACTOR")] = None,
+    gamma: Annotated[float | None, plain("Resolution from phi = 0 to 1.", default="1.15", metavar="FACTOR")] = None,
+    from_: Annotated[
+        str | None, plain("Coefficients that a grid found.", "--from", metavar="RUN", autocompletion=opt.complete_run)
+    ] = None,
+    preset: Annotated[
+        str | None,
+        plain(f"Published multipliers: {listed(PUBLISHED)}.", metavar="NAME", autocompletion=opt.completing(PUBLISHED)),
+    ] = None,
+    target_flops: Annotated[str | None, plain("Solve for the largest phi within, such as 2G.", metavar="COUNT")] = None,
+    depth_rounding: Annotated[str, plain(f"{listed(scaling.DEPTH_ROUNDINGS)}: of layers.", metavar="NAME")] = "ceil",
+    width_divisor: Annotated[int, plain("Channels are multiples of this.", metavar="N")] = 8,
+    resolution_multiple: Annotated[int, plain("Input px are a multiple of this.", metavar="PX")] = 1,
+    classes: opt.Classes = 1000,
+    explain: Annotated[bool, plain("Axis by axis: asked, rounded, and the cost.", "--explain")] = False,
+    format_: opt.FormatOption = Format.table,
+    results: opt.Results = Path("results"),
+) -> None:
+    """Grow an architecture by compound scaling, and print what becomes of it."""
+    check_classes(classes)
+    baseline, name = resolve(arch, results)
+    rounding = Rounding(depth_rounding, width_divisor, resolution_multiple)  # type: ignore[arg-type]
+    asked = {"--phi": phi, "--preset": preset, "--target-flops": target_flops}
+    if len(got := [option for option, value in asked.items() if value is not None]) > 1:
+        raise QuantityError(f"give one of {listed(got)}, not {len(got)}")
+    if preset is not None and (from_, alpha, beta, gamma) != (None, None, None, None):
+        raise QuantityError("--preset has multipliers of its own; leave out --alpha, --beta, --gamma and --from")
+    coefficients = _coefficients(from_, (alpha, beta, gamma), results)
+    if preset is not None:
+        if (preset := preset.lower()) not in PUBLISHED:
+            raise QuantityError(f"--preset must be one of {listed(PUBLISHED)}, got {preset!r}")
+        what = f"{preset}'s published multipliers"
+        grown = _Grown(baseline, PUBLISHED[preset].multipliers, rounding, classes)
+    else:
+        if target_flops is not None:
+            phi = scaling.solve_phi(
+                baseline, coefficients, parse_count(target_flops, "--target-flops"), rounding, classes
+            )
+        phi = 1.0 if phi is None else phi
+        what = f"phi {phi:.4g}, {coefficients}"
+        grown = _Grown(baseline, coefficients.at(phi), rounding, classes)
+    if format_ is Format.json:
+        about = {"phi": None if preset else phi, **dict.fromkeys(("alpha", "beta", "gamma"))}
+        typer.echo(json.dumps(grown.document(about if preset else about | asdict(coefficients)), indent=2))
+        return
+    _print_grown(grown, f"{name} at {what}", format_ is Format.markdown)
+    if explain:
+        _explain(grown, preset, format_ is Format.markdown)
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """A baseline and what it grows into, with the costs of both."""
+
+    baseline: Architecture
+    by: Multipliers
+    rounding: Rounding
+    classes: int
+
+    @cached_property
+    def large(self) -> Architecture:
+        return scaling.grow(self.baseline, self.by, self.rounding)
+
+    @cached_property
+    def total(self) -> Cost:
+        return cost(self.large, classes=self.classes)
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """Of FLOPs and of parameters to the baseline's."""
+        base = cost(self.baseline, classes=self.classes)
+        return self.total.flops / base.flops, self.total.params / base.params
+
+    @property
+    def axes(self) -> list[scaling.Axis]:
+        return scaling.axes(self.baseline, self.by, self.rounding, self.classes)
+
+    def document(self, about: dict[str, Any]) -> dict[str, Any]:
+        """For JSON; `about` is what it was grown by."""
+        flops_ratio, params_ratio = self.ratios
+        return {
+            "notation": self.large.notation,
+            "key": self.large.key,
+            "baseline": self.baseline.notation,
+            **about,
+            **asdict(self.by),
+            "resolution": self.large.resolution,
+            "layers": self.large.layers,
+            "classes": self.classes,
+            **self.total._asdict(),
+            "flops_ratio": flops_ratio,
+            "params_ratio": params_ratio,
+            "formula_ratio": self.by.product,
+            "axes": [asdict(row) for row in self.axes],
+        }
+
+
+def _coefficients(run: str | None, asked: tuple[float | None, ...], results: Path) -> Coefficients:
+    found = PAPER
+    if run is not None:
+        from effsearch.workflows.named import coefficients_of
+
+        found = coefficients_of(run, results)
+    if run is not None and any(value is not None for value in asked):
+        raise QuantityError("give --from RUN, or --alpha, --beta and --gamma, not both")
+    return Coefficients(*(its if mine is None else mine for mine, its in zip(asked, astuple(found), strict=True)))
+
+
+def _print_grown(grown: _Grown, title: str, markdown: bool) -> None:
+    from effsearch.reports.architecture_tables import stage_caption, stage_table
+    from effsearch.reports.text_table import print_table
+
+    large, total, (flops, params) = grown.large, grown.total, grown.ratios
+    captions = (
+        stage_caption(large, large.resolution, grown.classes, total),
+        f"x {flops:.2f} FLOPs and x {params:.2f} parameters of the baseline, where d * w^2 * r^2 is "
+        f"{grown.by.product:.2f}",
+    )
+    table = stage_table(stage_costs(large, None, grown.classes), total)
+    print_table(table, f"{title}  (key {large.key})", captions, markdown, large.notation)
+
+
+def _explain(grown: _Grown, preset: str | None, markdown: bool) -> None:
+    from effsearch.reports.architecture_tables import AXES_CAPTION, axes_table
+    from effsearch.reports.text_table import print_table
+
+    captions = (AXES_CAPTION, CONVENTION, *(() if preset is None else _why(preset, grown.by)))
+    table = axes_table(grown.axes, grown.by.product, *grown.ratios)
+    print()
+    print_table(table, "what the formula asks, and what rounding makes of it", captions, markdown)
+
+
+def _why(preset: str, by: Multipliers) -> list[str]:
+    """Why published multipliers are not alpha^phi."""
+    phis = {axis: phi or 0.0 for axis, phi in scaling.phi_of(by, PAPER).items()}
+    if preset == "b0":
+        return ["b0 is the baseline: all its multipliers are 1"]
+    middle = sum(phis.values()) / 3
+    formula = PAPER.at(middle)
+    found = ", ".join(f"{axis} {getattr(by, axis):.3g} needs phi {phi:.2f}" for axis, phi in phis.items())
+    return [
+        f"{preset} is not alpha^phi for any phi ({PAPER}): {found}.",
+        f"At their mean, phi {middle:.2f}, the formula gives depth {formula.depth:.3g}, width {formula.width:.3g} and "
+        f"resolution {formula.resolution:.3g}. The released code holds multipliers of one decimal and chosen px as "
+        "data; from b4 on their depth falls behind the formula.",
+    ]
 
 
 def latency(
