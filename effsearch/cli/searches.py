@@ -8,6 +8,7 @@ from effsearch.cli import options as opt
 from effsearch.cli.options import Format, effort, given, goal, names, searching, space, training
 from effsearch.errors import QuantityError, listed
 from effsearch.scaling import AXES
+from effsearch.space import shipped
 from effsearch.text import parse_count, parse_latency, parse_whole_numbers, parse_window
 
 PARSE: dict[str, Callable[[str, str], float]] = {"flops": parse_count, "params": parse_count, "latency": parse_latency}
@@ -49,8 +50,15 @@ def nas(
     ] = None,
     latency_batch: Annotated[int | None, goal("Images at a time of that.", default="1", metavar="N")] = None,
     latency_threads: Annotated[int | None, goal("CPU threads of that.", default="1", metavar="N")] = None,
-    space: opt.Spaces = None,
-    sampler: opt.Sampler = None,
+    space: Annotated[
+        str | None,
+        space(
+            f"A search space: {listed(shipped())} or a .toml file.", default="mbconv", metavar="SPACE", among=shipped()
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, space(f"{listed(opt.SAMPLERS)}.", default="auto", metavar="SAMPLER", among=opt.SAMPLERS)
+    ] = None,
     start: Annotated[
         list[str] | None,
         space(
