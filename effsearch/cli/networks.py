@@ -1,6 +1,7 @@
 """`effsearch describe`, `scale`, `latency` and `compare`: what networks cost, measured or counted, and grow into."""
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -38,7 +39,7 @@ def describe(
     if format_ is Format.json:
         typer.echo(_json(architecture, side, classes, total))
     else:
-        _print(architecture, name, side, classes, total, format_ is Format.markdown)
+        _print_stages(architecture, name, side, classes, _prediction(architecture), format_ is Format.markdown)
     if check:
         _recount_network(architecture, side, classes, total, quiet=format_ is Format.json)
 
@@ -54,18 +55,25 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
     return json.dumps({**about, **total._asdict(), **predicted, "stages": stages}, indent=2)
 
 
-def _print(architecture: Architecture, name: str, side: int, classes: int, total: Cost, markdown: bool) -> None:
+def _print_stages(
+    network: Architecture, title: str, side: int, classes: int, more: Iterable[str], markdown: bool
+) -> None:
+    """Prints a network stage by stage, with `more` captions."""
     from effsearch.reports.architecture_tables import stage_caption, stage_table
     from effsearch.reports.text_table import print_table
 
-    captions = [stage_caption(architecture, side, classes, total)]
+    total = cost(network, side, classes)
+    table = stage_table(stage_costs(network, side, classes), total)
+    captions = (stage_caption(network, side, classes, total), *more)
+    print_table(table, f"{title}  (key {network.key})", captions, markdown, network.notation)
+
+
+def _prediction(architecture: Architecture) -> Iterator[str]:
     if (prediction := predict(architecture)) is not None:
-        captions.append(
+        yield (
             f"predicted: {100 * prediction.accuracy:.1f} % ImageNet top-1 after a short training (+- "
             f"{100 * prediction.error:.2f} points); tells rank, not what a full training reaches"
         )
-    table = stage_table(stage_costs(architecture, side, classes), total)
-    print_table(table, f"{name}  (key {architecture.key})", captions, markdown, architecture.notation)
 
 
 def _recount_network(architecture: Architecture, side: int, classes: int, total: Cost, quiet: bool) -> None:
@@ -99,8 +107,7 @@ def scale(
         str | None, plain("Coefficients that a grid found.", "--from", metavar="RUN", autocompletion=opt.complete_run)
     ] = None,
     preset: Annotated[
-        str | None,
-        plain(f"Published multipliers: {listed(PUBLISHED)}.", metavar="NAME", autocompletion=opt.completing(PUBLISHED)),
+        str | None, plain(f"Published multipliers: {listed(PUBLISHED)}.", metavar="NAME", among=PUBLISHED)
     ] = None,
     target_flops: Annotated[str | None, plain("Solve for the largest phi within, such as 2G.", metavar="COUNT")] = None,
     depth_rounding: Annotated[str, plain(f"{listed(scaling.DEPTH_ROUNDINGS)}: of layers.", metavar="NAME")] = "ceil",
@@ -138,7 +145,9 @@ def scale(
         about = {"phi": None if preset else phi, **dict.fromkeys(("alpha", "beta", "gamma"))}
         typer.echo(json.dumps(grown.document(about if preset else about | asdict(coefficients)), indent=2))
         return
-    _print_grown(grown, f"{name} at {what}", format_ is Format.markdown)
+    large, (flops, params), product = grown.large, grown.ratios, grown.by.product
+    more = [f"x {flops:.2f} FLOPs and x {params:.2f} parameters of the baseline, where d * w^2 * r^2 is {product:.2f}"]
+    _print_stages(large, f"{name} at {what}", large.resolution, classes, more, format_ is Format.markdown)
     if explain:
         _explain(grown, preset, format_ is Format.markdown)
 
@@ -156,15 +165,11 @@ class _Grown:
     def large(self) -> Architecture:
         return scaling.grow(self.baseline, self.by, self.rounding)
 
-    @cached_property
-    def total(self) -> Cost:
-        return cost(self.large, classes=self.classes)
-
     @property
     def ratios(self) -> tuple[float, float]:
         """Of FLOPs and of parameters to the baseline's."""
-        base = cost(self.baseline, classes=self.classes)
-        return self.total.flops / base.flops, self.total.params / base.params
+        total, base = (cost(network, classes=self.classes) for network in (self.large, self.baseline))
+        return total.flops / base.flops, total.params / base.params
 
     @property
     def axes(self) -> list[scaling.Axis]:
@@ -182,7 +187,7 @@ class _Grown:
             "resolution": self.large.resolution,
             "layers": self.large.layers,
             "classes": self.classes,
-            **self.total._asdict(),
+            **cost(self.large, classes=self.classes)._asdict(),
             "flops_ratio": flops_ratio,
             "params_ratio": params_ratio,
             "formula_ratio": self.by.product,
@@ -199,20 +204,6 @@ def _coefficients(run: str | None, asked: tuple[float | None, ...], results: Pat
     if run is not None and any(value is not None for value in asked):
         raise QuantityError("give --from RUN, or --alpha, --beta and --gamma, not both")
     return Coefficients(*(its if mine is None else mine for mine, its in zip(asked, astuple(found), strict=True)))
-
-
-def _print_grown(grown: _Grown, title: str, markdown: bool) -> None:
-    from effsearch.reports.architecture_tables import stage_caption, stage_table
-    from effsearch.reports.text_table import print_table
-
-    large, total, (flops, params) = grown.large, grown.total, grown.ratios
-    captions = (
-        stage_caption(large, large.resolution, grown.classes, total),
-        f"x {flops:.2f} FLOPs and x {params:.2f} parameters of the baseline, where d * w^2 * r^2 is "
-        f"{grown.by.product:.2f}",
-    )
-    table = stage_table(stage_costs(large, None, grown.classes), total)
-    print_table(table, f"{title}  (key {large.key})", captions, markdown, large.notation)
 
 
 def _explain(grown: _Grown, preset: str | None, markdown: bool) -> None:
@@ -245,9 +236,7 @@ def latency(
     arch: Annotated[
         list[str], typer.Argument(metavar="ARCH...", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture)
     ],
-    device: Annotated[
-        str, plain("cpu or cuda.", metavar="DEVICE", autocompletion=opt.completing(("cpu", "cuda")))
-    ] = "cpu",
+    device: Annotated[str, plain("cpu or cuda.", metavar="DEVICE", among=("cpu", "cuda"))] = "cpu",
     batch: Annotated[int, plain("Images at a time.", metavar="N")] = 1,
     threads: Annotated[int, plain("CPU threads.", metavar="N")] = 1,
     resolution: opt.Side = None,
