@@ -264,6 +264,6 @@ def train(request: TrainRequest) -> None:
     if not done:
         out.print(f"stopped; go on with: effsearch train --resume {run.name}{where}")
         raise typer.Exit(130)
-    print_training(run, out)
+    print_training(run)
     out.print("next:")
     out.print(f"  effsearch export {run.name} --to onnx{where}   (or timm, torch-export, safetensors)")

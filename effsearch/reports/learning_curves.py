@@ -4,9 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from effsearch.errors import RunError
+from effsearch.reports.text_table import console
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, TrialHistory, longest
 from effsearch.runs.schema import convert, read_file
@@ -26,9 +25,9 @@ class EpochLine:
     seconds: float
 
 
-def print_training(run: Run, out: Console) -> None:
+def print_training(run: Run) -> None:
     """The learning curve of a run and its result; raises RunError where there is none yet."""
-    history, result = read_metrics(run), read_result(run)
+    history, result, out = read_metrics(run), read_result(run), console(wide=False)
     accuracies = [line.accuracy for line in history]
     low, best = (f"{100 * accuracy:.1f} %" for accuracy in (min(accuracies), max(accuracies)))
     out.print(f"{run.name}: {time_line(history)}", style="bold")
