@@ -21,7 +21,7 @@ from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.evaluation import FunctionEvaluator, predicted
 from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
-from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor, child
+from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.prior import lies_in_skeleton
 from effsearch.reward import format_cost
@@ -86,9 +86,7 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     listener.note(f"data {settings.data}; {common.describe_proxy(proxy)}")
     workers, where = workers_here(request.workers)
     _announce_trainings(problem, where, listener)
-    with listener.busy("measuring the speed of a few networks"), child() as ask:
-        networks = [(parse(candidate.notation), proxy) for candidate in problem.sample(FORECAST)]
-        speeds = speeds_of(ask, networks, bool(gpus()))
+    speeds = speeds_of([(parse(candidate.notation), proxy) for candidate in problem.sample(FORECAST)], listener)
     seconds = problem.planned_seconds(mean(s.train for s in speeds), mean(s.validate for s in speeds), workers)
     listener.note(f"about {format_duration(seconds)} in all, from a short measurement", "bold")
 

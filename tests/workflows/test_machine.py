@@ -1,5 +1,6 @@
 """How many workers share which processors, and where a run may go on."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -153,13 +154,15 @@ def test_no_other_error_is_taken_for_want_of_memory():
         shown(attempt, 8)
 
 
-def test_forecasts_are_asked_of_the_gpu_where_there_is_one():
+def test_forecasts_are_asked_of_the_gpu_where_there_is_one(monkeypatch):
     asked = []
 
     def ask(module: str, name: str, networks, classes: int, cuda: bool):
         asked.append((module, name, cuda))
         raise LookupError
 
+    monkeypatch.setattr(machine, "gpus", lambda: 1)
+    monkeypatch.setattr(machine, "child", lambda: nullcontext(ask))
     with pytest.raises(LookupError):
-        measure_speed(ask, SimpleNamespace(resolution=224), {}, None, True)
+        measure_speed(SimpleNamespace(resolution=224), {}, None, Listener())
     assert asked == [("effsearch.evaluation.timing", "measure", True)]
