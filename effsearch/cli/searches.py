@@ -110,6 +110,7 @@ def nas(
 
     from effsearch.cli.terminal import search
     from effsearch.workflows.request import SearchRequest
+    from effsearch.workflows.table import is_on_table, refuse_plan, search_table
 
     latency = {"latency_device": "device", "latency_batch": "batch", "latency_threads": "threads"}
     request = SearchRequest(
@@ -122,7 +123,12 @@ def nas(
         measurements=names(measurements),
         **searched,
     )
-    search("nas", request, shared["dry_run"])
+    if is_on_table(request):
+        search("nas", request, shared["dry_run"], search_table, refuse_plan)
+        return
+    from effsearch.workflows.nas import plan_networks, search_networks  # A search of a table needs no torch.
+
+    search("nas", request, shared["dry_run"], search_networks, plan_networks)
 
 
 def _costs(options: dict[str, Any]) -> dict[str, Any]:
@@ -178,8 +184,9 @@ def grid(
         _print_cells(request, format_)
         return
     from effsearch.cli.terminal import search
+    from effsearch.workflows.grid import plan_coefficients, search_coefficients
 
-    search("grid", request, shared["dry_run"])
+    search("grid", request, shared["dry_run"], search_coefficients, plan_coefficients)
 
 
 def _print_cells(request: Any, format_: Format) -> None:
@@ -215,9 +222,11 @@ def curves(
     searched = opt.of_search(options)
 
     from effsearch.cli.terminal import search
+    from effsearch.workflows.curves import plan_curves, train_curves
     from effsearch.workflows.request import GrowthRequest
 
-    search("curves", GrowthRequest(baseline=baseline, settings=settings, **searched), shared["dry_run"])
+    request = GrowthRequest(baseline=baseline, settings=settings, **searched)
+    search("curves", request, shared["dry_run"], train_curves, plan_curves)
 
 
 def _numbers(text: str) -> tuple[float, ...]:
