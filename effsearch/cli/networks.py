@@ -201,8 +201,8 @@ def _coefficients(run: str | None, asked: tuple[float | None, ...], results: Pat
         from effsearch.workflows.named import coefficients_of
 
         found = coefficients_of(run, results)
-    if run is not None and any(value is not None for value in asked):
-        raise QuantityError("give --from RUN, or --alpha, --beta and --gamma, not both")
+        if any(value is not None for value in asked):
+            raise QuantityError("give --from RUN, or --alpha, --beta and --gamma, not both")
     return Coefficients(*(its if mine is None else mine for mine, its in zip(asked, astuple(found), strict=True)))
 
 

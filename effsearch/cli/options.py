@@ -168,15 +168,18 @@ def of_any_run(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
     """What a Request takes of the options that all searches have; raises QuantityError."""
-    from effsearch.workflows.request import cluster
+    from effsearch.workflows.request import Cluster
 
+    ray, share = options["ray"], options["gpus_per_trial"]
+    if share is not None and ray is None:
+        raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
     changes = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
     proxy = {"epochs": "epochs", **changes}
     return of_any_run(options) | {
         "proxy": options["proxy"],
         "changes": {proxy[name]: value for name, value in given(options, *proxy).items()},
         "workers": options["workers"],
-        "cluster": cluster(options["ray"], options["gpus_per_trial"]),
+        "cluster": None if ray is None else Cluster(ray, share),
         "storage": options["storage"],
     }
 

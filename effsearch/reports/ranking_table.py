@@ -93,11 +93,6 @@ def _marks(row: Row) -> str:
     return ("*" if row.pareto else "") + ("=" if row.tie and row.rank != 1 else "")
 
 
-def marks_caption(measure: Measure) -> str:
-    tied = f"= tied with rank 1 ({TIE:g} standard errors of the seeds)"
-    return f"* on the Pareto front of accuracy and {MEASURE_NAMES[measure]}; {tied}"
-
-
 def _printed(rows: Sequence[Row], noise: Noise | None, measure: Measure) -> list[Column]:
     having = [column for column in columns(noise, measure) if column.heading is not None]
     return [column for column in having if column.unknown == "kept" or column.is_known(rows)]
@@ -245,8 +240,12 @@ def captions(manifest: Manifest) -> list[str]:
         f"reward: {score.formula}, T = {score.aim}",
         f"{CONVENTION}, at {side} and {settings.classes} classes",
         *more,
-        marks_caption(score.measure),
+        f"{_front_caption(score)}; = tied with rank 1 ({TIE:g} standard errors of the seeds)",
     ]
+
+
+def _front_caption(score: Reward) -> str:
+    return f"* on the Pareto front of accuracy and {MEASURE_NAMES[score.measure]}"
 
 
 def _accuracy_caption(manifest: Manifest, proxy: Proxy) -> str:
@@ -299,7 +298,7 @@ def _table_captions(settings: TableSettings, data: Data) -> list[str]:
         points = 100 * data.accuracy_std
         lines.append(f"noise: sd {points:.2f} points between trainings of one network (accuracy_std, median)")
     lines.append(f"reward: {score.formula}, T = {score.aim}; FLOPs and params are the table's")
-    return [*lines, f"* on the Pareto front of accuracy and {MEASURE_NAMES[score.measure]}"]
+    return [*lines, _front_caption(score)]
 
 
 def counts_line(rows: Sequence[Row], complete: str = "trained") -> str:

@@ -53,8 +53,10 @@ class Where:
         return f"{device} in {self.precision}" if self.precision else device
 
     def noted(self, about: About) -> About:
-        """For run.toml, with the name of the machine."""
-        return replace(about, device=device(), trained_on=self.device, precision=self.precision)
+        """What run.toml says of a run, with where it is trained and this machine's processors."""
+        found = survey()
+        processors = f"{len(found)} x {found[0].name}" if found else f"CPU, {cores()} cores"
+        return replace(about, device=processors, trained_on=self.device, precision=self.precision)
 
 
 def check_where(run: Run, now: Where, allowed: bool) -> None:
@@ -76,12 +78,6 @@ def survey() -> tuple[Gpu, ...]:
         return ()
     with child() as ask:
         return tuple(ask("effsearch.evaluation.devices", "survey"))
-
-
-def device() -> str:
-    """This machine's processors, for run.toml."""
-    found = survey()
-    return f"{len(found)} x {found[0].name}" if found else f"CPU, {cores()} cores"
 
 
 def here(kind: str) -> Where:

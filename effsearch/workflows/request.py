@@ -42,13 +42,6 @@ class Cluster:
             raise QuantityError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {self.address[:80]!r}")
 
 
-def cluster(ray: str | None, gpus_per_trial: float | None) -> Cluster | None:
-    """The cluster that is asked for; raises QuantityError."""
-    if gpus_per_trial is not None and ray is None:
-        raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
-    return None if ray is None else Cluster(ray, gpus_per_trial)
-
-
 @dataclass(frozen=True)
 class Request:
     """What is asked of a search; None is what was not asked for: then it is the run's own, or a default.
