@@ -131,16 +131,14 @@ def scale(
     if preset is not None:
         if (preset := preset.lower()) not in PUBLISHED:
             raise QuantityError(f"--preset must be one of {listed(PUBLISHED)}, got {preset!r}")
-        what = f"{preset}'s published multipliers"
-        grown = _Grown(baseline, PUBLISHED[preset].multipliers, rounding, classes)
+        what, by = f"{preset}'s published multipliers", PUBLISHED[preset].multipliers
     else:
         if target_flops is not None:
-            phi = scaling.solve_phi(
-                baseline, coefficients, parse_count(target_flops, "--target-flops"), rounding, classes
-            )
+            most = parse_count(target_flops, "--target-flops")
+            phi = scaling.solve_phi(baseline, coefficients, most, rounding, classes)
         phi = 1.0 if phi is None else phi
-        what = f"phi {phi:.4g}, {coefficients}"
-        grown = _Grown(baseline, coefficients.at(phi), rounding, classes)
+        what, by = f"phi {phi:.4g}, {coefficients}", coefficients.at(phi)
+    grown = _Grown(baseline, by, rounding, classes)
     if format_ is Format.json:
         about = {"phi": None if preset else phi, **dict.fromkeys(("alpha", "beta", "gamma"))}
         typer.echo(json.dumps(grown.document(about if preset else about | asdict(coefficients)), indent=2))
@@ -198,7 +196,7 @@ class _Grown:
 def _coefficients(run: str | None, asked: tuple[float | None, ...], results: Path) -> Coefficients:
     found = PAPER
     if run is not None:
-        from effsearch.workflows.named import coefficients_of
+        from effsearch.workflows.request import coefficients_of
 
         found = coefficients_of(run, results)
         if any(value is not None for value in asked):

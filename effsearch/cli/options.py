@@ -157,13 +157,9 @@ def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def of_any_run(options: Mapping[str, Any]) -> dict[str, Any]:
     """What a Request takes of the options that all commands have which make a run; raises QuantityError."""
     limit = options["time_limit"]
-    return {
-        "seconds": None if limit is None else parse_duration(limit, "--time-limit"),
-        "run": options["run"],
-        "resume": options["resume"],
-        "device_change": options["allow_device_change"],
-        "results": options["results"],
-    }
+    seconds = None if limit is None else parse_duration(limit, "--time-limit")
+    same = {name: options[name] for name in ("run", "resume", "results")}
+    return {"seconds": seconds, "device_change": options["allow_device_change"], **same}
 
 
 def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,15 +169,12 @@ def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
     ray, share = options["ray"], options["gpus_per_trial"]
     if share is not None and ray is None:
         raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
-    changes = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
-    proxy = {"epochs": "epochs", **changes}
-    return of_any_run(options) | {
-        "proxy": options["proxy"],
-        "changes": {proxy[name]: value for name, value in given(options, *proxy).items()},
-        "workers": options["workers"],
-        "cluster": None if ray is None else Cluster(ray, share),
-        "storage": options["storage"],
-    }
+    renamed = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
+    proxy = {"epochs": "epochs", **renamed}
+    changes = {proxy[name]: value for name, value in given(options, *proxy).items()}
+    same = {name: options[name] for name in ("proxy", "workers", "storage")}
+    cluster = None if ray is None else Cluster(ray, share)
+    return {**of_any_run(options), **same, "changes": changes, "cluster": cluster}
 
 
 def check_classes(classes: int) -> None:
@@ -201,9 +194,9 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     known = find(text)
     if known is not None:  # Without what reads a run, which takes its time to import.
         return known, text
-    from effsearch.workflows import named
+    from effsearch.workflows import request
 
-    return named.resolve(text, results)
+    return request.resolve(text, results)
 
 
 def names(text: str | None) -> tuple[str, ...]:

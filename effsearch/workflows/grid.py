@@ -22,8 +22,7 @@ from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import begin, continue_on, measure_speed, packed_side, training_session, workers_here
-from effsearch.workflows.named import plain_name
-from effsearch.workflows.request import GridRequest, settings_for
+from effsearch.workflows.request import GridRequest, plain_name, settings_for
 
 TRIALS = 24
 CPU_SECONDS = 1800  # time limit of a search on a CPU whose size is left to the defaults

@@ -37,8 +37,7 @@ from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import Started, Where, continue_on, processor, speeds_of, start, workers_here
-from effsearch.workflows.named import resolve
-from effsearch.workflows.request import NO_TARGET, SearchRequest
+from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
 RUNGS = {"standard": (1, 2, 8)}  # of presets whose first epochs tell which networks deserve the rest (docs/search.md)
 TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else 60

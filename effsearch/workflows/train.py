@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ from effsearch.training.recipe import RECIPES, read_recipe
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
-from effsearch.workflows.named import plain_name, resolve
-from effsearch.workflows.request import TrainRequest
+from effsearch.workflows.request import TrainRequest, plain_name, resolve
 
 ACCUMULATION = (1, 2, 4, 8)  # in how many parts a batch may be trained
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
@@ -183,20 +183,13 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
             board(epoch)
             write_atomically(run.path / METRICS, metrics(history, count))
 
+        train = partial(train_whole, whole, loaded, weights=request.weights, on_epoch=on_epoch, on_step=on_step)
+        keep = partial(write_atomically, checkpoint)
+
         def attempt(accumulation: int) -> TrainedNetwork:
             state, history[:] = _kept(checkpoint, listener)
             told.begin(history)
-            return train_whole(
-                whole,
-                loaded,
-                weights=request.weights,
-                state=state,
-                keep=lambda bytes_: write_atomically(checkpoint, bytes_),
-                on_epoch=on_epoch,
-                on_step=on_step,
-                note=listener.note,
-                accumulation=accumulation,
-            )
+            return train(state=state, keep=keep, note=listener.note, accumulation=accumulation)
 
         return accumulate(attempt, whole.recipe.batch, listener)
 
