@@ -49,9 +49,7 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except EffsearchError as error:
         _complain(str(error))
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe, such as head, has seen enough; Python would complain again at exit.

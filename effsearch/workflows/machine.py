@@ -132,17 +132,6 @@ def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
     return Started(executor, where, words, max(1, int(executor.workers * min(1.0, executor.gpus or 1.0))), images)
 
 
-def go_on(run: Run, workers: int | None, asked: Cluster | None, images: Path, allowed: bool) -> Started:
-    """The same for a run that was begun; raises RunError too, where device or precision would change unasked."""
-    started = start(workers, asked, images)
-    try:
-        check_where(run, started.where, allowed)
-    except RunError:
-        started.executor.stop()
-        raise
-    return started
-
-
 GrowthProblem = GridProblem | CurvesProblem
 
 
@@ -171,10 +160,16 @@ def begin(
 def continue_on(
     request: Request, run: Run, manifest: Manifest, data: str, resolution: int, listener: Listener
 ) -> Started:
-    """Starts workers for a run, whose images must be those that it was made with; raises RunError."""
+    """Starts workers for a run that was begun; raises RunError for other images, or another device unasked."""
     images = pack(data, resolution, listener)
     check_images(run, manifest.data, images, data)
-    return go_on(run, request.workers, request.cluster, images, request.device_change)
+    started = start(request.workers, request.cluster, images)
+    try:
+        check_where(run, started.where, request.device_change)
+    except RunError:
+        started.executor.stop()
+        raise
+    return started
 
 
 def training_session(request: Request, run: Run, problem: GrowthProblem, started: Started, trials: int = 0) -> Session:

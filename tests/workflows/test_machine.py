@@ -12,6 +12,7 @@ from effsearch.runs.manifest import About
 from effsearch.workflows import machine
 from effsearch.workflows.common import Listener
 from effsearch.workflows.machine import Where, at_once, check_where, describe_slots, measure_speed, slots_on
+from effsearch.workflows.request import Request
 from effsearch.workflows.train import accumulate
 
 GIB = 1 << 30
@@ -82,11 +83,14 @@ def test_workers_of_a_run_that_may_not_go_on_here_are_ended(tmp_path, monkeypatc
     stopped = []
     executor = SimpleNamespace(stop=lambda: stopped.append(1), workers=1)
     monkeypatch.setattr(machine, "start", lambda *_: machine.Started(executor, Where("cuda", "bf16"), "", 1, tmp_path))
-    run = run_of(tmp_path, trained_on="cpu", precision="float32")
+    monkeypatch.setattr(machine, "pack", lambda *_: tmp_path)
+    monkeypatch.setattr(machine, "check_images", lambda *_: None)
+    run, manifest = run_of(tmp_path, trained_on="cpu", precision="float32"), SimpleNamespace(data=None)
     with pytest.raises(RunError, match="--allow-device-change"):
-        machine.go_on(run, None, None, tmp_path, allowed=False)
+        machine.continue_on(Request(), run, manifest, "scenes", 32, Listener())
     assert stopped == [1]
-    assert machine.go_on(run, None, None, tmp_path, allowed=True).executor is executor
+    allowed = Request(device_change=True)
+    assert machine.continue_on(allowed, run, manifest, "scenes", 32, Listener()).executor is executor
 
 
 def test_where_is_written_down_with_the_machine(monkeypatch):
