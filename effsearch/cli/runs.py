@@ -56,9 +56,8 @@ def show(
         raise QuantityError(f"--top must be at least 1, got {top}")
     if plot and (out is not None or format_ is not RankingFormat.table):
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
-    from effsearch.reports.diagnostics import show_failed, show_fidelity
-    from effsearch.reports.learning_curves import print_training
     from effsearch.reports.ranking_table import read_rows, select_rows
+    from effsearch.reports.trainings import print_training, show_failed, show_fidelity
     from effsearch.runs.folder import find
 
     found = find(results, run)

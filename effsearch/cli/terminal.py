@@ -18,9 +18,9 @@ from effsearch.engine.driver import Status
 from effsearch.engine.problem import Problem
 from effsearch.reports.coefficients import grow_command, print_coefficients
 from effsearch.reports.growth_curves import print_curves
-from effsearch.reports.learning_curves import print_training
 from effsearch.reports.ranking_table import print_ranking, ranking_table
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
+from effsearch.reports.trainings import print_training
 from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record

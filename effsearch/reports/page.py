@@ -17,9 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from effsearch.reports import check_suffix, write_report
+from effsearch.reports import check_suffix, trainings, write_report
 from effsearch.reports import figures as charts
-from effsearch.reports import learning_curves as trainings
 from effsearch.reports import ranking_table as ranked
 from effsearch.reports.coefficients import FAMILY_CAPTION, Answer
 from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
