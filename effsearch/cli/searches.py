@@ -218,7 +218,11 @@ def curves(
     options = {**locals(), **shared}
     settings = given(options, "under", "repeats", "data", "seed")
     settings |= {} if axes is None else {"axes": names(axes)}
-    settings |= {} if points is None else {"points": _numbers(points)}
+    if points is not None:
+        try:
+            settings["points"] = tuple(float(part) for part in points.split(","))
+        except ValueError:
+            raise QuantityError(f"--points must be numbers with commas such as 1,2,4; got {points!r}") from None
     searched = opt.of_search(options)
 
     from effsearch.cli.terminal import search
@@ -227,10 +231,3 @@ def curves(
 
     request = GrowthRequest(baseline=baseline, settings=settings, **searched)
     search("curves", request, shared["dry_run"], train_curves, plan_curves)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise QuantityError(f"--points must be numbers with commas such as 1,2,4; got {text!r}") from None

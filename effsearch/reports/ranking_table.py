@@ -202,8 +202,7 @@ def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     out.print_dim(captions(manifest))
     if manifest.trains:
         out.print(noise_line(rows))
-    best = best_within_target(rows)
-    if best is not None:
+    if (best := best_within_target(rows)) is not None:
         found = f"rank {best.rank}, {100 * (best.accuracy or 0.0):.1f} %, {costs(best)}"
         out.print(f"{within(score)}: {found}", style="bold")
         out.print(best.notation, soft_wrap=True)

@@ -242,11 +242,10 @@ def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
 
 def metrics(history: Sequence[Epoch], images: int) -> str:
     """One JSON object a line: epoch, loss (nats), validation accuracy (fraction), seconds, images a second."""
-    lines = [
-        json.dumps(asdict(epoch) | {"images_per_second": round(images / max(epoch.seconds, 1e-9), 1)})
+    return "".join(
+        json.dumps(asdict(epoch) | {"images_per_second": round(images / max(epoch.seconds, 1e-9), 1)}) + "\n"
         for epoch in history
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    )
 
 
 @contextmanager
@@ -300,7 +299,5 @@ def export_network(
 
 def _weights_file(text: str, results: Path) -> Path | None:
     """The weights that are named, as a file or by a run of train that has ended."""
-    for path in (Path(text), results / text / "weights.safetensors", Path(text) / "weights.safetensors"):
-        if path.suffix == ".safetensors" and path.is_file():
-            return path
-    return None
+    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS)
+    return next((path for path in paths if path.suffix == ".safetensors" and path.is_file()), None)
