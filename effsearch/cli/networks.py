@@ -1,7 +1,6 @@
 """`effsearch describe`, `scale`, `latency` and `compare`: what networks cost, measured or counted, and grow into."""
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -55,9 +54,7 @@ def _json(architecture: Architecture, side: int, classes: int, total: Cost) -> s
     return json.dumps({**about, **total._asdict(), **predicted, "stages": stages}, indent=2)
 
 
-def _print_stages(
-    network: Architecture, title: str, side: int, classes: int, more: Iterable[str], markdown: bool
-) -> None:
+def _print_stages(network: Architecture, title: str, side: int, classes: int, more: list[str], markdown: bool) -> None:
     """Prints a network stage by stage, with `more` captions."""
     from effsearch.reports.architecture_tables import stage_caption, stage_table
     from effsearch.reports.text_table import print_table
@@ -68,12 +65,13 @@ def _print_stages(
     print_table(table, f"{title}  (key {network.key})", captions, markdown, network.notation)
 
 
-def _prediction(architecture: Architecture) -> Iterator[str]:
-    if (prediction := predict(architecture)) is not None:
-        yield (
-            f"predicted: {100 * prediction.accuracy:.1f} % ImageNet top-1 after a short training (+- "
-            f"{100 * prediction.error:.2f} points); tells rank, not what a full training reaches"
-        )
+def _prediction(architecture: Architecture) -> list[str]:
+    if (prediction := predict(architecture)) is None:
+        return []
+    return [
+        f"predicted: {100 * prediction.accuracy:.1f} % ImageNet top-1 after a short training (+- "
+        f"{100 * prediction.error:.2f} points); tells rank, not what a full training reaches"
+    ]
 
 
 def _recount_network(architecture: Architecture, side: int, classes: int, total: Cost, quiet: bool) -> None:

@@ -192,8 +192,7 @@ def noise_line(rows: Sequence[Row]) -> str:
 
 def print_ranking(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:
     """The chosen rows of a ranking with what the numbers mean, how noisy they are, and the best within the target."""
-    out = console()
-    manifest = run.manifest()
+    out, manifest = console(), run.manifest()
     score = manifest.score
     table = ranking_table(chosen, notation=out.width >= NOTATION_FROM, measure=score.measure)
     out.print(table.rich(f"{run.name}: {counts_line(rows, how_evaluated(manifest))}"))

@@ -60,8 +60,7 @@ def plan_coefficients(request: GridRequest, listener: Listener) -> None:
     settings = plan.problem.settings
     table = TextTable.of(PLAN_COLUMNS, plan.problem.cells)
     listener.table(table, f"{settings.name} grown to phi {settings.grid.phi:g}")
-    for line in PLAN_CAPTION.splitlines():
-        listener.note(line, "dim")
+    listener.note(PLAN_CAPTION, "dim")
     summarise(plan, listener)
 
 

@@ -152,7 +152,7 @@ def _new_settings(request: SearchRequest, space: Space) -> NasSettings:
         target=request.settings["target"],
         resolution=_resolution(space, request.settings.get("resolution")),
         data=UNTRAINED.get(evaluator, "scenes"),
-        # Neither a prediction nor a function is told a seed, so nothing is repeated, and no proxy is used.
+        # Neither a prediction nor a function takes a seed, so nothing is repeated; nor is a proxy used.
         proxy=preset,
         repeats=1 if untrained else 3,
     )
