@@ -107,14 +107,8 @@ def search(
             file = Path(folder) / f"{space.name}.toml"
             file.write_text(toml_text(space.to_document()), encoding="utf-8")
             space = str(file)
-        settings = {
-            "space": space,
-            "target": target_flops,
-            "reward": reward,
-            "window": flops_window,
-            "classes": classes,
-            "warm_start": evaluate is None,
-        }
+        settings = {"space": space, "target": target_flops, "reward": reward, "window": flops_window}
+        settings |= {"classes": classes, "warm_start": evaluate is None}
         if options.keys().isdisjoint({"run", "resume"}):
             options["results"] = Path(folder)
         asked = {"settings": settings, "trials": trials, "start": texts, "function": function, **options}

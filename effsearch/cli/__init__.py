@@ -1,4 +1,4 @@
-"""Arguments in, tables out: one file a command, and nothing heavy imported before it is needed."""
+"""Arguments in, tables out: related commands in one file, and nothing heavy imported before it is needed."""
 
 from effsearch.cli.app import main
 

@@ -7,12 +7,10 @@ from collections.abc import Callable
 import typer
 
 from effsearch import __version__
-from effsearch.cli.describe import compare, describe, latency
-from effsearch.cli.growth import curves, grid
-from effsearch.cli.nas import nas
+from effsearch.cli.networks import compare, describe, latency, scale
 from effsearch.cli.replay import replay
 from effsearch.cli.runs import dashboard, list_runs, plot, report, show
-from effsearch.cli.scale import scale
+from effsearch.cli.searches import curves, grid, nas
 from effsearch.cli.train import export, train
 from effsearch.errors import EffsearchError
 from effsearch.text import sanitize
@@ -51,9 +49,7 @@ def main() -> None:
         sys.exit(app(standalone_mode=False) or 0)
     except EffsearchError as error:
         _complain(str(error))
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe, such as head, has seen enough; Python would complain again at exit.

@@ -12,20 +12,14 @@ import typer
 from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError, listed
 from effsearch.families import NAMES, find
-from effsearch.space import shipped
 from effsearch.text import parse_duration
 
 SAMPLERS = ("auto", "evolution", "local-search", "reinforce", "random", "tpe", "nsga2", "gp")
 PRESETS = ("quick", "standard")
 """Kept here too, since the modules that have them import libraries that take seconds; a test compares them."""
 
-GOAL, SPACE, TRAINING, EFFORT, RUN = (
-    "What to find",
-    "Where to search",
-    "How to train",
-    "How long and where",
-    "The run",
-)
+GOAL, SPACE, TRAINING = "What to find", "Where to search", "How to train"
+EFFORT, RUN = "How long and where", "The run"
 """Panels of the help."""
 
 
@@ -52,10 +46,13 @@ def complete_architecture(incomplete: str) -> list[str]:
     return [*completing(NAMES)(incomplete), *complete_run(incomplete)]
 
 
-def option(panel: str | None, help_: str, *names: str, default: str | None = None, **more: Any) -> Any:
-    """An option in a panel of the help; `default` is what is told of one whose default is worked out."""
+def option(
+    panel: str | None, help_: str, *names: str, default: str | None = None, among: Iterable[str] = (), **more: Any
+) -> Any:
+    """An option in a panel of the help, which shows `default` for a computed one; shells complete it from `among`."""
     shown: dict[str, Any] = {} if default is None else {"show_default": default}
-    return typer.Option(*names, help=help_, rich_help_panel=panel, **shown | more)
+    completion: dict[str, Any] = {"autocompletion": completing(among)} if among else {}
+    return typer.Option(*names, help=help_, rich_help_panel=panel, **shown | completion | more)
 
 
 goal, space, training, effort, of_run, plain = (
@@ -63,7 +60,8 @@ goal, space, training, effort, of_run, plain = (
 )
 
 ARCH_HELP = f"An architecture: a name ({listed(NAMES)}), a notation, a file that holds one, RUN:RANK or RUN."
-Arch = Annotated[str, typer.Argument(metavar="ARCH", help=ARCH_HELP, autocompletion=complete_architecture)]
+ARCH: Any = typer.Argument(metavar="ARCH", help=ARCH_HELP, autocompletion=complete_architecture)
+Arch = Annotated[str, ARCH]
 RunArgument = Annotated[
     str | None,
     typer.Argument(
@@ -90,35 +88,7 @@ Data = Annotated[
     str | None,
     training("An image set: a folder of class folders, or a name.", default="scenes, synthetic", metavar="DIR|NAME"),
 ]
-ProxyName = Annotated[
-    str | None,
-    training(
-        "The training of a network: quick or standard.",
-        default="quick on a CPU",
-        metavar="PRESET",
-        autocompletion=completing(PRESETS),
-    ),
-]
 PRESET = "the preset's"
-ProxyResolution = Annotated[
-    int | None, training("Input px of the (baseline's) training.", default=PRESET, metavar="PX")
-]
-ProxyWidth = Annotated[float | None, training("Channel multiplier of the training.", default=PRESET, metavar="FACTOR")]
-ProxyImages = Annotated[int | None, training("Training images, at most.", default=PRESET, metavar="N")]
-ProxyEpochs = Annotated[int | None, training("Epochs of the training.", default=PRESET, metavar="N")]
-Seed = Annotated[int | None, training("Of proposals and trainings.", default="0", metavar="N")]
-Workers = Annotated[
-    int | None, effort("Trainings at a time.", default="one a CPU core, or up to four a GPU", metavar="N")
-]
-Ray = Annotated[
-    str | None, effort("Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.", metavar="ADDRESS")
-]
-GpusPerTrial = Annotated[
-    float | None, effort("Share of a GPU that a training asks Ray for, such as 0.5.", metavar="SHARE")
-]
-Storage = Annotated[
-    str | None, of_run("Keep the trials in this database, such as postgresql://user@host/db.", metavar="URL")
-]
 TimeLimit = Annotated[
     str | None, effort("Stop after this time, such as 90s, 10m or 2h.", default="none", metavar="TIME")
 ]
@@ -129,38 +99,41 @@ RunName = Annotated[
     str | None, of_run("Name the run; an existing one is continued.", default="the time", metavar="NAME")
 ]
 Resume = Annotated[str | None, of_run("Continue this run.", metavar="RUN", autocompletion=complete_run)]
-DryRun = Annotated[bool, effort("Print the plan, train nothing, and write nothing.", "--dry-run")]
-
-Spaces = Annotated[
-    str | None,
-    space(
-        f"A search space: {listed(shipped())} or a .toml file.",
-        default="mbconv",
-        metavar="SPACE",
-        autocompletion=completing(shipped()),
-    ),
-]
-Sampler = Annotated[
-    str | None, space(f"{listed(SAMPLERS)}.", default="auto", metavar="SAMPLER", autocompletion=completing(SAMPLERS))
-]
 
 
 def _shared(
     data: Data = None,
-    proxy: ProxyName = None,
-    proxy_resolution: ProxyResolution = None,
-    proxy_width: ProxyWidth = None,
-    proxy_images: ProxyImages = None,
-    epochs: ProxyEpochs = None,
-    seed: Seed = None,
+    proxy: Annotated[
+        str | None,
+        training(
+            "The training of a network: quick or standard.", default="quick on a CPU", metavar="PRESET", among=PRESETS
+        ),
+    ] = None,
+    proxy_resolution: Annotated[
+        int | None, training("Input px of the (baseline's) training.", default=PRESET, metavar="PX")
+    ] = None,
+    proxy_width: Annotated[
+        float | None, training("Channel multiplier of the training.", default=PRESET, metavar="FACTOR")
+    ] = None,
+    proxy_images: Annotated[int | None, training("Training images, at most.", default=PRESET, metavar="N")] = None,
+    epochs: Annotated[int | None, training("Epochs of the training.", default=PRESET, metavar="N")] = None,
+    seed: Annotated[int | None, training("Of proposals and trainings.", default="0", metavar="N")] = None,
     time_limit: TimeLimit = None,
-    workers: Workers = None,
-    ray: Ray = None,
-    gpus_per_trial: GpusPerTrial = None,
-    dry_run: DryRun = False,
+    workers: Annotated[
+        int | None, effort("Trainings at a time.", default="one a CPU core, or up to four a GPU", metavar="N")
+    ] = None,
+    ray: Annotated[
+        str | None, effort("Train on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.", metavar="ADDRESS")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, effort("Share of a GPU that a training asks Ray for, such as 0.5.", metavar="SHARE")
+    ] = None,
+    dry_run: Annotated[bool, effort("Print the plan, train nothing, and write nothing.", "--dry-run")] = False,
     run: RunName = None,
     resume: Resume = None,
-    storage: Storage = None,
+    storage: Annotated[
+        str | None, of_run("Keep the trials in this database, such as postgresql://user@host/db.", metavar="URL")
+    ] = None,
     allow_device_change: DeviceChange = False,
     results: Results = Path("results"),
 ) -> None:
@@ -184,28 +157,24 @@ def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def of_any_run(options: Mapping[str, Any]) -> dict[str, Any]:
     """What a Request takes of the options that all commands have which make a run; raises QuantityError."""
     limit = options["time_limit"]
-    return {
-        "seconds": None if limit is None else parse_duration(limit, "--time-limit"),
-        "run": options["run"],
-        "resume": options["resume"],
-        "device_change": options["allow_device_change"],
-        "results": options["results"],
-    }
+    seconds = None if limit is None else parse_duration(limit, "--time-limit")
+    same = {name: options[name] for name in ("run", "resume", "results")}
+    return {"seconds": seconds, "device_change": options["allow_device_change"], **same}
 
 
 def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
     """What a Request takes of the options that all searches have; raises QuantityError."""
-    from effsearch.workflows.request import cluster
+    from effsearch.workflows.request import Cluster
 
-    changes = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
-    proxy = {"epochs": "epochs", **changes}
-    return of_any_run(options) | {
-        "proxy": options["proxy"],
-        "changes": {proxy[name]: value for name, value in given(options, *proxy).items()},
-        "workers": options["workers"],
-        "cluster": cluster(options["ray"], options["gpus_per_trial"]),
-        "storage": options["storage"],
-    }
+    ray, share = options["ray"], options["gpus_per_trial"]
+    if share is not None and ray is None:
+        raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
+    renamed = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
+    proxy = {"epochs": "epochs", **renamed}
+    changes = {proxy[name]: value for name, value in given(options, *proxy).items()}
+    same = {name: options[name] for name in ("proxy", "workers", "storage")}
+    cluster = None if ray is None else Cluster(ray, share)
+    return {**of_any_run(options), **same, "changes": changes, "cluster": cluster}
 
 
 def check_classes(classes: int) -> None:
@@ -225,9 +194,9 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     known = find(text)
     if known is not None:  # Without what reads a run, which takes its time to import.
         return known, text
-    from effsearch.workflows import named
+    from effsearch.workflows import request
 
-    return named.resolve(text, results)
+    return request.resolve(text, results)
 
 
 def names(text: str | None) -> tuple[str, ...]:

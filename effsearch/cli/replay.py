@@ -21,7 +21,7 @@ def replay(
             "Which to replay.",
             default="all but those of Optuna: tpe, gp, nsga2",
             metavar="NAME,NAME",
-            autocompletion=opt.completing(opt.SAMPLERS),
+            among=opt.SAMPLERS,
         ),
     ] = None,
     seeds: Annotated[int, plain("Searches of each sampler.", metavar="N")] = 20,
@@ -39,11 +39,10 @@ def replay(
     out: Annotated[Path | None, plain("Draw regret against evaluations: .png, .svg or .pdf.", metavar="FILE")] = None,
 ) -> None:
     """Replay samplers on a benchmark table: how many evaluations does each need to find the best?"""
-    for name, value, most in (("seeds", seeds, 1000), ("trials", trials, 100_000), ("running", running, 256)):
-        if not 1 <= value <= most:
+    ranges = {"seeds": (seeds, 1000), "trials": (trials, 100_000), "running": (running, 256), "workers": (workers, 256)}
+    for name, (value, most) in ranges.items():
+        if value is not None and not 1 <= value <= most:
             raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
-    if workers is not None and not 1 <= workers <= 256:
-        raise QuantityError(f"--workers must be from 1 to 256, got {workers}")
     target = None if target_flops is None else parse_count(target_flops, "--target-flops")
 
     from effsearch.executors.local import MOST_WORKERS, cores, single_thread
@@ -52,15 +51,12 @@ def replay(
 
     from effsearch.cli.terminal import StopRequest, TerminalListener
     from effsearch.engine.replay import replay_samplers
-    from effsearch.engine.samplers import OWN, SAMPLERS
     from effsearch.reports.pictures import check_picture
     from effsearch.reports.text_table import Plain
     from effsearch.reward import KINDS, Reward
     from effsearch.workflows.table import open_table
 
-    chosen = names(samplers) if samplers is not None else OWN
-    if unknown := [name for name in chosen if name not in SAMPLERS]:
-        raise QuantityError(f"--samplers must be of {listed(SAMPLERS)}, got {unknown[0]!r}")
+    chosen = _chosen(samplers)
     if out is not None:
         check_picture(out)
     if reward not in KINDS:
@@ -76,6 +72,15 @@ def replay(
         found = replay_samplers(searched, score, *how, told=status.update)
     title = f"{searched.name}: reward {score.formula}, T = {format_count(aim)}"
     _print(found, title, f"{counted(seeds, 'seed')} of {counted(trials, 'evaluation')}", format_, out, notes)
+
+
+def _chosen(samplers: str | None) -> tuple[str, ...]:
+    from effsearch.engine.samplers import OWN, SAMPLERS
+
+    chosen = names(samplers) if samplers is not None else OWN
+    if unknown := [name for name in chosen if name not in SAMPLERS]:
+        raise QuantityError(f"--samplers must be of {listed(SAMPLERS)}, got {unknown[0]!r}")
+    return chosen
 
 
 def _print(found: Any, title: str, searches: str, format_: Format, out: Path | None, notes: Any) -> None:

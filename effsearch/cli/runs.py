@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from effsearch.cli.options import Results, RunArgument, completing, plain
+from effsearch.cli.options import Results, RunArgument, plain
 from effsearch.errors import QuantityError, needed
 from effsearch.text import counted, format_bytes, sanitize
 
@@ -24,7 +24,7 @@ class RankingFormat(StrEnum):
 
 def list_runs(results: Results = Path("results")) -> None:
     """List the runs, the latest last."""
-    from effsearch.reports.summary import runs_table
+    from effsearch.reports.ranking_table import runs_table
     from effsearch.reports.text_table import console
     from effsearch.runs.folder import runs
 
@@ -56,61 +56,55 @@ def show(
         raise QuantityError(f"--top must be at least 1, got {top}")
     if plot and (out is not None or format_ is not RankingFormat.table):
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
-    from effsearch.reports import ranking_table as table
-    from effsearch.reports.coefficients import print_coefficients
-    from effsearch.reports.diagnostics import show_failed, show_fidelity
-    from effsearch.reports.growth_curves import print_curves
-    from effsearch.reports.learning_curves import print_training
-    from effsearch.reports.summary import print_ranking
-    from effsearch.reports.text_table import console
+    from effsearch.reports.ranking_table import read_rows, select_rows
+    from effsearch.reports.trainings import print_training, show_failed, show_fidelity
     from effsearch.runs.folder import find
 
     found = find(results, run)
-    kind = found.kind
-    if kind == "train":
+    if found.kind == "train":
         if plot:
             raise QuantityError(f"run {found.name} is one training and has no Pareto front; leave out --plot")
-        print_training(found, console(wide=False))
-        return
-    if failed:
+        print_training(found)
+    elif failed:
         show_failed(found, format_.value, out)
-        return
-    if fidelity:
+    elif fidelity:
         show_fidelity(found, format_.value, out)
-        return
-    rows = table.read_rows(found)
-    if plot:
+    elif plot:
         with needed():
             from effsearch.reports.terminal_plot import print_front
-        print_front(found, rows)
-        return
-    chosen = table.select_rows(rows, top, sort, pareto)
+        print_front(found, read_rows(found))
+    else:
+        rows = read_rows(found)
+        _show_ranking(found, rows, select_rows(rows, top, sort, pareto), format_, out)
+
+
+def _show_ranking(run: Any, rows: Any, chosen: Any, form: RankingFormat, out: Path | None) -> None:
+    """Prints the chosen rows of a ranking in that format, or writes them to the file `out`."""
+    from effsearch.reports import ranking_table as table
+    from effsearch.reports.coefficients import print_coefficients
+    from effsearch.reports.growth_curves import print_curves
+
     if out is not None:
         table.write_ranking(chosen, out)
         typer.echo(f"wrote {counted(len(chosen), 'row')} to {out}")
-    elif format_ is RankingFormat.json:
+    elif form is RankingFormat.json:
         typer.echo(table.ranking_json(chosen))
-    elif format_ is RankingFormat.csv:
+    elif form is RankingFormat.csv:
         typer.echo(table.ranking_frame(chosen).to_csv(index=False), nl=False)
-    elif format_ is RankingFormat.markdown:
-        typer.echo(table.ranking_table(chosen, measure=found.manifest().score.measure).markdown())
-    elif kind == "grid":
-        print_coefficients(found, rows, chosen)
-    elif kind == "curves":
-        print_curves(found, rows)
+    elif form is RankingFormat.markdown:
+        typer.echo(table.ranking_table(chosen, measure=run.manifest().score.measure).markdown())
+    elif run.kind == "grid":
+        print_coefficients(run, rows, chosen)
+    elif run.kind == "curves":
+        print_curves(run, rows)
     else:
-        print_ranking(found, rows, chosen)
+        table.print_ranking(run, rows, chosen)
 
 
 def plot(
     run: RunArgument = None,
     kind: Annotated[
-        str,
-        plain(
-            "pareto, progress, curves (of curves) or surface (of a grid).",
-            metavar="KIND",
-            autocompletion=completing(KINDS),
-        ),
+        str, plain("pareto, progress, curves (of curves) or surface (of a grid).", metavar="KIND", among=KINDS)
     ] = "pareto",
     out: Annotated[
         Path | None, plain("A .png, .svg or .pdf file.", default="KIND.svg in the run", metavar="FILE")

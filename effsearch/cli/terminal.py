@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -17,18 +18,18 @@ from effsearch.engine.driver import Status
 from effsearch.engine.problem import Problem
 from effsearch.reports.coefficients import grow_command, print_coefficients
 from effsearch.reports.growth_curves import print_curves
-from effsearch.reports.learning_curves import print_training
-from effsearch.reports.ranking_table import ranking_table
-from effsearch.reports.summary import print_ranking
+from effsearch.reports.ranking_table import print_ranking, ranking_table
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
+from effsearch.reports.trainings import print_training
 from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
 from effsearch.text import format_count, format_duration, format_latency
 from effsearch.training import Epoch
 from effsearch.workflows.common import EpochListener, Listener, Outcome
-from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest
+from effsearch.workflows.request import Request, TrainRequest
 
+R = TypeVar("R", bound=Request)
 SHOWN, SHOWN_OF_TABLE = 20, 10  # rows of the ranking at the end
 BEST = 5  # rows of the live table
 
@@ -174,35 +175,16 @@ class _TrainingDisplay(EpochListener):
         )
 
 
-def search(command: str, request: Request, dry_run: bool) -> None:
+def search(
+    command: str, request: R, dry_run: bool, drive: Callable[..., Outcome], plan: Callable[[R, Listener], None]
+) -> None:
     """Plans or drives a search, and prints what it found; exits with 130 where it was stopped, 1 if nothing trained."""
     out, stop = console(wide=not dry_run), StopRequest()
     listener = TerminalListener(out, stop)
-    drive, plan = _workflow(request)
     if dry_run:
         plan(request, listener)
     else:
         conclude(command, drive(request, listener, stop), request.results, out)
-
-
-def _workflow(request: Request) -> tuple[Callable[..., Outcome], Callable[..., None]]:
-    """What drives such a request and what plans it, each imported by itself: a search of a table needs no torch."""
-    if isinstance(request, GridRequest):
-        from effsearch.workflows import grid
-
-        return grid.search_coefficients, grid.plan_coefficients
-    if isinstance(request, GrowthRequest):
-        from effsearch.workflows import curves
-
-        return curves.train_curves, curves.plan_curves
-    assert isinstance(request, SearchRequest)
-    from effsearch.workflows import table
-
-    if table.is_on_table(request):
-        return table.search_table, table.refuse_plan
-    from effsearch.workflows import nas
-
-    return nas.search_networks, nas.plan_networks
 
 
 def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> None:
@@ -265,6 +247,6 @@ def train(request: TrainRequest) -> None:
     if not done:
         out.print(f"stopped; go on with: effsearch train --resume {run.name}{where}")
         raise typer.Exit(130)
-    print_training(run, out)
+    print_training(run)
     out.print("next:")
     out.print(f"  effsearch export {run.name} --to onnx{where}   (or timm, torch-export, safetensors)")

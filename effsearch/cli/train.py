@@ -13,9 +13,7 @@ RECIPE = "the recipe's"
 
 
 def train(
-    arch: Annotated[
-        str | None, typer.Argument(metavar="ARCH", help=opt.ARCH_HELP, autocompletion=opt.complete_architecture)
-    ] = None,
+    arch: Annotated[str | None, opt.ARCH] = None,
     data: opt.Data = None,
     resolution: Annotated[int | None, training("Input px.", default="the architecture's", metavar="PX")] = None,
     epochs: Annotated[int | None, training("Passes over the images.", default=RECIPE, metavar="N")] = None,
@@ -25,7 +23,7 @@ def train(
             "short (30 epochs), efficientnet (350) or a .toml file.",
             default="short",
             metavar="RECIPE",
-            autocompletion=opt.completing(("short", "efficientnet")),
+            among=("short", "efficientnet"),
         ),
     ] = None,
     batch: Annotated[int | None, training("Images a step; the rate follows.", default=RECIPE, metavar="N")] = None,
@@ -67,7 +65,7 @@ def export(
         plain(
             "timm, onnx, safetensors or torch-export",
             metavar="TARGET",
-            autocompletion=opt.completing(("timm", "onnx", "safetensors", "torch-export")),
+            among=("timm", "onnx", "safetensors", "torch-export"),
         ),
     ],
     out: Annotated[Path | None, plain("A new folder.", default="NAME-TARGET", metavar="DIR")] = None,

@@ -11,9 +11,10 @@ import re
 import shutil
 import tarfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,6 @@ from effsearch.errors import DataError
 from effsearch.files import BUILDING, building, quarantine, write_atomically
 
 RESOLUTIONS = range(8, 2049)
-THREADS = min(2, os.cpu_count() or 1)
 _log = logging.getLogger(__name__)
 
 
@@ -116,7 +116,7 @@ def _pack(folder: Path, contents: Contents, about: PackedInfo) -> None:
         )
     _log.info("packing %d images of %s at %d px", images, about.name, about.resolution)
     written = {
-        split: packed.write_split(folder, split, reader, about.resolution, THREADS)
+        split: packed.write_split(folder, split, len(reader), reader.read, about.resolution)
         for split, reader in contents.readers.items()
     }
     about = replace(
@@ -140,32 +140,20 @@ def _check_kept(about: PackedInfo, train: list[int]) -> None:
         raise DataError(f"{error}; {about.skipped_message()}" if about.skipped else str(error)) from error
 
 
-@dataclass(frozen=True, eq=False)
-class PackedReader:
-    """Resizes the images of a split that is packed already, at a larger resolution."""
-
-    split: Split
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def read(self, start: int, stop: int, resolution: int) -> DecodedImages:
-        size = (resolution, resolution)
-        rows = (Image.fromarray(row).resize(size, Image.Resampling.BICUBIC) for row in self.split.pixels[start:stop])
-        return DecodedImages(np.stack([np.asarray(row) for row in rows]), self.split.labels[start:stop])
-
-    def content(self) -> Iterator[bytes]:
-        yield from (row.tobytes() for row in self.split.pixels)
-
-
 def _derive(folder: Path, larger: Path, resolution: int) -> None:
     about = packed.check(larger)
     checksums: dict[str, int] = {}
     for split in about.counts:
-        reader = PackedReader(packed.open_split(larger, split))
-        checksums |= packed.write_split(folder, split, reader, resolution, THREADS).checksums
+        images = packed.open_split(larger, split)
+        checksums |= packed.write_split(folder, split, len(images), partial(_resized, images), resolution).checksums
     about = replace(about, resolution=resolution, derived_from=about.resolution, checksums=checksums)
     packed.write_meta(folder, about)
+
+
+def _resized(split: Split, start: int, stop: int, resolution: int) -> DecodedImages:
+    size = (resolution, resolution)
+    rows = (Image.fromarray(row).resize(size, Image.Resampling.BICUBIC) for row in split.pixels[start:stop])
+    return DecodedImages(np.stack([np.asarray(row) for row in rows]), split.labels[start:stop])
 
 
 def _larger(root: Path, name: str, digest: str, resolution: int) -> Path | None:

@@ -4,7 +4,7 @@ import json
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,14 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from effsearch.data.imageset import ImageSet, Labels, Split, hold_out
-from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipped, SplitReader, some
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipped, some
 from effsearch.errors import DataError
 from effsearch.files import write_atomically
 
 FORMAT = 1  # raised whenever the same image would be packed into other pixels
 _META = "meta.json"
 _BATCH_BYTES = 1 << 24
+THREADS = min(2, os.cpu_count() or 1)
 VERIFIED_BYTES = 1 << 30  # bytes of the pixels of a split up to which their checksum is verified: about a second
+
+Read = Callable[[int, int, int], DecodedImages]  # images start..stop at a resolution, from several threads
 
 
 class CorruptError(Exception):
@@ -144,16 +147,16 @@ class Written:
     checksums: dict[str, int]
 
 
-def write_split(folder: Path, split: str, reader: SplitReader, resolution: int, threads: int) -> Written:
-    """Decodes a split batch by batch into SPLIT_pixels.npy and SPLIT_labels.npy.
+def write_split(folder: Path, split: str, count: int, read: Read, resolution: int) -> Written:
+    """Reads the `count` images of a split batch by batch into SPLIT_pixels.npy and SPLIT_labels.npy.
 
     Written as a file, not through a memory map, where a full disk would be a bus error instead of an OSError.
     """
     labels, skipped = [np.empty(0, np.int64)], list[Skipped]()
     enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
-        length = _header(file, len(reader), resolution)
-        for batch in _decoded(reader, resolution, threads):
+        length = _header(file, count, resolution)
+        for batch in _decoded(count, read, resolution):
             values = np.ascontiguousarray(batch.pixels).data
             file.write(values)
             checksum = zlib.crc32(values, checksum)
@@ -177,13 +180,13 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _decoded(reader: SplitReader, resolution: int, threads: int) -> Iterator[DecodedImages]:
+def _decoded(count: int, read: Read, resolution: int) -> Iterator[DecodedImages]:
     size = max(1, min(256, _BATCH_BYTES // (resolution * resolution * 3)))
     waiting: deque[Future[DecodedImages]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(reader), size):
-            waiting.append(pool.submit(reader.read, start, min(start + size, len(reader)), resolution))
-            if len(waiting) > 2 * threads:
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, count, size):
+            waiting.append(pool.submit(read, start, min(start + size, count), resolution))
+            if len(waiting) > 2 * THREADS:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -8,8 +8,7 @@ from typing import Any
 from effsearch.errors import RunError
 from effsearch.families import find
 from effsearch.reports.architecture_tables import family_table
-from effsearch.reports.ranking_table import half_width, noise_line, ranking_table
-from effsearch.reports.summary import captions, counts_line
+from effsearch.reports.ranking_table import captions, counts_line, half_width, noise_line, ranking_table
 from effsearch.reports.surface import Surface, fit_surface
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
 from effsearch.runs.folder import Run

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from effsearch.errors import RunError
 from effsearch.reports.growth_curves import UNDER, CurvePoint
-from effsearch.reports.learning_curves import EpochLine, LearningCurve, ProgressPoint
-from effsearch.reports.ranking_table import half_width
-from effsearch.reports.summary import how_evaluated
+from effsearch.reports.ranking_table import half_width, how_evaluated
+from effsearch.reports.trainings import EpochLine, LearningCurve, ProgressPoint
 from effsearch.reward import MEASURE_NAMES, Measure
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Manifest

@@ -6,8 +6,7 @@ from typing import Any
 
 from effsearch.architecture import Architecture
 from effsearch.costs import cost
-from effsearch.reports.ranking_table import interval, noise_line
-from effsearch.reports.summary import captions, counts_line
+from effsearch.reports.ranking_table import captions, counts_line, interval, noise_line
 from effsearch.reports.text_table import Columns, TextTable, cell, console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Noise, Row, measure_noise

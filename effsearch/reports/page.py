@@ -17,15 +17,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from effsearch.reports import check_suffix, write_report
+from effsearch.reports import check_suffix, trainings, write_report
 from effsearch.reports import figures as charts
-from effsearch.reports import learning_curves as trainings
+from effsearch.reports import ranking_table as ranked
 from effsearch.reports.coefficients import FAMILY_CAPTION, Answer
 from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
 from effsearch.reports.page_figures import Figure, figure_of_chart, importances_figure
-from effsearch.reports.ranking_table import PageRanking, half_width, noise_line, page_ranking, read_rows
-from effsearch.reports.summary import best_within_target, captions, costs, counts_line, how_evaluated, within
+from effsearch.reports.ranking_table import PageRanking, costs, counts_line, half_width, how_evaluated, noise_line
 from effsearch.reports.surface import surface_chart
 from effsearch.reports.text_table import TextTable
 from effsearch.runs.folder import Run
@@ -149,7 +148,7 @@ def page_of(run: Run) -> Page:
     manifest = run.manifest()
     if run.kind == "train":
         return _training_page(run, manifest)
-    rows = read_rows(run)
+    rows = ranked.read_rows(run)
     noise = measure_noise(rows) if manifest.trains else None
     index = {row.key: number for number, row in enumerate(rows)}
     found = Results(manifest, rows, charts.finished(run, rows), noise, index)
@@ -170,7 +169,7 @@ def _subtitle(manifest: Manifest, what: str) -> str:
 
 
 def _cards(found: Results) -> list[Card]:
-    cards, noise, best = [], found.noise, best_within_target(found.rows)
+    cards, noise, best = [], found.noise, ranked.best_within_target(found.rows)
     if found.answer is not None:
         by = found.answer.coefficients
         cards = [
@@ -179,7 +178,7 @@ def _cards(found: Results) -> list[Card]:
             Card("gamma", f"{by.gamma:.4g}", "resolution"),
         ]
     elif best is not None and found.manifest.run.kind == "nas":
-        cards = [_accuracy_card(within(found.manifest.score), best, noise)]
+        cards = [_accuracy_card(ranked.within(found.manifest.score), best, noise)]
     shown = charts.scatter(found.done)
     cards.append(_accuracy_card("most accurate", max(shown.front, key=lambda row: row.accuracy or 0.0), noise))
     if shown.reference is not None:
@@ -217,9 +216,9 @@ def _growth_sections(found: Results) -> Iterator[Section]:
 
 def _ranking_section(found: Results) -> Section:
     manifest = found.manifest
-    small = [*captions(manifest), *([noise_line(found.rows)] if manifest.trains else [])]
+    small = [*ranked.captions(manifest), *([noise_line(found.rows)] if manifest.trains else [])]
     noise = None if manifest.run.kind == "nas" else found.noise
-    return Section("Ranking", ranking=page_ranking(found.rows, noise, manifest.score.measure), small=small)
+    return Section("Ranking", ranking=ranked.page_ranking(found.rows, noise, manifest.score.measure), small=small)
 
 
 def _history_sections(found: Results, history: History | None) -> Iterator[Section]:

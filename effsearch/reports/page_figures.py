@@ -117,7 +117,7 @@ def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
 
 
 def importances_figure(shares: Mapping[str, float]) -> Figure:
-    """How much each decision told the best from the rest, the most important on top."""
+    """How well each decision separates the best networks from the rest, the most important on top."""
     first = list(shares.items())[:DECISIONS][::-1]
     trace: Trace = {
         "type": "bar",

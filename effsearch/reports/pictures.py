@@ -16,9 +16,9 @@ from effsearch.reports import check_suffix, write_report
 from effsearch.reports import figures as charts
 from effsearch.reports.figures import LIGHT, Chart, Field, Series
 from effsearch.reports.growth_curves import curve_points, curve_records
-from effsearch.reports.learning_curves import best_so_far, read_metrics
 from effsearch.reports.ranking_table import read_rows
 from effsearch.reports.surface import fit_surface, surface_chart
+from effsearch.reports.trainings import best_so_far, read_metrics
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.ranking import Row, measure_noise

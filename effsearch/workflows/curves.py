@@ -9,7 +9,6 @@ from effsearch.errors import RunError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.proxy import Forecast
-from effsearch.executors.local import child
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
 from effsearch.reports.pictures import write_curves
 from effsearch.runs.folder import Run
@@ -19,7 +18,7 @@ from effsearch.scaling import Multipliers, grow
 from effsearch.text import counted, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.machine import begin, continue_on, measure_speed, training_session, workers_here
+from effsearch.workflows.machine import begin, continue_on, measure_speed, packed_side, training_session, workers_here
 from effsearch.workflows.request import GrowthRequest
 
 
@@ -50,8 +49,7 @@ def make_plan(request: GrowthRequest, listener: Listener) -> tuple[CurvesProblem
         settings.proxy.shrink(network)
     alone = {"depth": 2.0, "width": 2**0.5, "resolution": 2**0.5}
     timed = {"baseline": baseline} | {axis: grow(baseline, Multipliers(**{axis: by})) for axis, by in alone.items()}
-    with listener.busy("measuring the speed of a few networks"), child() as ask:
-        return problem, measure_speed(ask, baseline, timed, settings.proxy, bool(gpus()))
+    return problem, measure_speed(baseline, timed, settings.proxy, listener)
 
 
 def summarise(problem: CurvesProblem, forecast: Forecast, at_once: int, where: str, listener: Listener) -> None:
@@ -67,9 +65,8 @@ def summarise(problem: CurvesProblem, forecast: Forecast, at_once: int, where: s
 
 def _begin(request: GrowthRequest, listener: Listener) -> Session:
     problem, forecast = make_plan(request, listener)
-    settings = problem.settings
-    run, started = begin(request, "curves", "curves", settings, _largest(settings), Limits(), listener)
-    listener.note(common.describe_data(started.images, settings.proxy))
+    run, started = begin(request, "curves", "curves", problem, Limits(), listener)
+    listener.note(common.describe_data(started.images, problem.settings.proxy))
     summarise(problem, forecast, started.at_once, started.words, listener)
     return training_session(request, run, problem, started)
 
@@ -84,12 +81,7 @@ def _continue(request: GrowthRequest, run: Run, listener: Listener) -> Session:
     baseline = {} if request.baseline is None else {"baseline": request.named_baseline()["baseline"]}
     wanted = replace(stored, **baseline | {"proxy": request.proxy_from(stored.proxy)} | dict(request.settings))
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
-    started = continue_on(request, run, manifest, wanted.data, _largest(stored), listener)
+    problem = CurvesProblem(stored)
+    started = continue_on(request, run, manifest, wanted.data, packed_side(problem), listener)
     common.announce(run, listener)
-    return training_session(request, run, CurvesProblem(stored), started)
-
-
-def _largest(settings: CurvesSettings) -> int:
-    """The px at which images are packed: those of the network with the most."""
-    most = max(network.resolution for network, _ in settings.networks().values())
-    return settings.proxy.scaled(most / settings.architecture.resolution).resolution
+    return training_session(request, run, problem, started)

@@ -10,7 +10,6 @@ from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.proxy import TIMED
-from effsearch.executors.local import child
 from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
 from effsearch.reports.coefficients import Answer
 from effsearch.reports.pictures import write_surface
@@ -22,9 +21,8 @@ from effsearch.runs.settings import GridSettings
 from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.machine import begin, continue_on, measure_speed, training_session, workers_here
-from effsearch.workflows.named import plain_name
-from effsearch.workflows.request import GridRequest, settings_for
+from effsearch.workflows.machine import begin, continue_on, measure_speed, packed_side, training_session, workers_here
+from effsearch.workflows.request import GridRequest, plain_name, settings_for
 
 TRIALS = 24
 CPU_SECONDS = 1800  # time limit of a search on a CPU whose size is left to the defaults
@@ -62,8 +60,7 @@ def plan_coefficients(request: GridRequest, listener: Listener) -> None:
     settings = plan.problem.settings
     table = TextTable.of(PLAN_COLUMNS, plan.problem.cells)
     listener.table(table, f"{settings.name} grown to phi {settings.grid.phi:g}")
-    for line in PLAN_CAPTION.splitlines():
-        listener.note(line, "dim")
+    listener.note(PLAN_CAPTION, "dim")
     summarise(plan, listener)
 
 
@@ -73,8 +70,7 @@ def make_plan(request: GridRequest, listener: Listener) -> Plan:
     for cell in settings.cells():  # Complains of what cannot be before anything is measured.
         settings.proxy.shrink(cell.architecture)
     timed = {cell.name: cell.architecture for cell in settings.cells() if cell.name in TIMED}
-    with listener.busy("measuring the speed of a few networks"), child() as ask:
-        forecast = measure_speed(ask, settings.architecture, timed, settings.proxy, bool(gpus()))
+    forecast = measure_speed(settings.architecture, timed, settings.proxy, listener)
     workers, where = workers_here(request.workers)
     if request.cluster is not None:  # How many workers it has is not known here.
         workers, where = 1, "one worker like this machine's, for all of the cluster to share"
@@ -147,7 +143,7 @@ def _begin(request: GridRequest, listener: Listener) -> Session:
     plan = make_plan(request, listener)
     problem, settings = plan.problem, plan.problem.settings
     stem, limits = f"grid-{plain_name(settings.name, 'baseline')}", Limits(problem.trials, request.seconds)
-    run, started = begin(request, "grid", stem, settings, _largest(problem), limits, listener)
+    run, started = begin(request, "grid", stem, problem, limits, listener)
     summarise(plan, listener)
     listener.note(common.describe_data(started.images, settings.proxy))
     return training_session(request, run, problem, started, problem.trials)
@@ -158,12 +154,6 @@ def _continue(request: GridRequest, run: Run, listener: Listener) -> Session:
     wanted = settings_for(request, stored, stored.proxy)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))
     problem = GridProblem(stored, request.trials or manifest.limits.trials or TRIALS)
-    started = continue_on(request, run, manifest, wanted.data, _largest(problem), listener)
+    started = continue_on(request, run, manifest, wanted.data, packed_side(problem), listener)
     listener.note(f"going on with run {run.name} in {run.path.parent}/", "bold")
     return training_session(request, run, problem, started, problem.trials)
-
-
-def _largest(problem: GridProblem) -> int:
-    """The px at which images are packed: those of the widest network, or of what a sampler may propose."""
-    most = max(cell.architecture.resolution for cell in problem.cells)
-    return problem.settings.proxy.scaled(most / problem.settings.architecture.resolution).resolution

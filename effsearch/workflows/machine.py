@@ -1,11 +1,11 @@
 """What this machine or a Ray cluster has to train on: workers, their speed, and whether a run may go on there."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from effsearch.architecture import Architecture
 from effsearch.engine.growth_problems import CurvesProblem, GridProblem
@@ -18,7 +18,6 @@ from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import About, Device, Limits, Manifest
-from effsearch.runs.settings import CurvesSettings, GridSettings
 from effsearch.text import counted
 from effsearch.workflows.common import Listener, Session, about_images, announce, check_images, create_stored, pack
 from effsearch.workflows.request import Cluster, Request
@@ -53,8 +52,10 @@ class Where:
         return f"{device} in {self.precision}" if self.precision else device
 
     def noted(self, about: About) -> About:
-        """For run.toml, with the name of the machine."""
-        return replace(about, device=device(), trained_on=self.device, precision=self.precision)
+        """What run.toml says of a run, with where it is trained and this machine's processors."""
+        found = survey()
+        processors = f"{len(found)} x {found[0].name}" if found else f"CPU, {cores()} cores"
+        return replace(about, device=processors, trained_on=self.device, precision=self.precision)
 
 
 def check_where(run: Run, now: Where, allowed: bool) -> None:
@@ -76,12 +77,6 @@ def survey() -> tuple[Gpu, ...]:
         return ()
     with child() as ask:
         return tuple(ask("effsearch.evaluation.devices", "survey"))
-
-
-def device() -> str:
-    """This machine's processors, for run.toml."""
-    found = survey()
-    return f"{len(found)} x {found[0].name}" if found else f"CPU, {cores()} cores"
 
 
 def here(kind: str) -> Where:
@@ -136,25 +131,24 @@ def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
     return Started(executor, where, words, max(1, int(executor.workers * min(1.0, executor.gpus or 1.0))), images)
 
 
-def go_on(run: Run, workers: int | None, asked: Cluster | None, images: Path, allowed: bool) -> Started:
-    """The same for a run that was begun; raises RunError too, where device or precision would change unasked."""
-    started = start(workers, asked, images)
-    try:
-        check_where(run, started.where, allowed)
-    except RunError:
-        started.executor.stop()
-        raise
-    return started
+GrowthProblem = GridProblem | CurvesProblem
 
 
-Grown = GridSettings | CurvesSettings
+def packed_side(problem: GrowthProblem) -> int:
+    """The px at which images are packed: those of the network with the most, or of what a sampler may propose."""
+    if isinstance(problem, GridProblem):
+        sides = [cell.architecture.resolution for cell in problem.cells]
+    else:
+        sides = [network.resolution for network, _ in problem.settings.networks().values()]
+    return problem.settings.proxy.scaled(max(sides) / problem.settings.architecture.resolution).resolution
 
 
 def begin(
-    request: Request, kind: str, stem: str, settings: Grown, side: int, limits: Limits, listener: Listener
+    request: Request, kind: str, stem: str, problem: GrowthProblem, limits: Limits, listener: Listener
 ) -> tuple[Run, Started]:
-    """Packs the images at `side` px, starts workers, and then makes the folder of a new run; raises EffsearchError."""
-    images = pack(settings.data, side, listener)
+    """Packs the images, starts workers, and then makes the folder of a new run; raises EffsearchError."""
+    settings = problem.settings
+    images = pack(settings.data, packed_side(problem), listener)
     started = start(request.workers, request.cluster, images)
     about = started.where.noted(environment(kind))
     run = create_stored(request, stem, Manifest(about, settings, about_images(images, settings.proxy), limits))
@@ -165,15 +159,19 @@ def begin(
 def continue_on(
     request: Request, run: Run, manifest: Manifest, data: str, resolution: int, listener: Listener
 ) -> Started:
-    """Starts workers for a run, whose images must be those that it was made with; raises RunError."""
+    """Starts workers for a run that was begun; raises RunError for other images, or another device unasked."""
     images = pack(data, resolution, listener)
     check_images(run, manifest.data, images, data)
-    return go_on(run, request.workers, request.cluster, images, request.device_change)
+    started = start(request.workers, request.cluster, images)
+    try:
+        check_where(run, started.where, request.device_change)
+    except RunError:
+        started.executor.stop()
+        raise
+    return started
 
 
-def training_session(
-    request: Request, run: Run, problem: GridProblem | CurvesProblem, started: Started, trials: int = 0
-) -> Session:
+def training_session(request: Request, run: Run, problem: GrowthProblem, started: Started, trials: int = 0) -> Session:
     """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
     side, device = problem.settings.architecture.resolution, started.where.device
     evaluator = ProxyTraining(problem.settings.proxy, started.images, device=device, baseline_resolution=side)
@@ -195,10 +193,11 @@ def workers_here(workers: int | None) -> tuple[int, str]:
     return at_once(slots), describe_slots(slots)
 
 
-def speeds_of(ask: Callable[..., Any], networks: Sequence[tuple[Architecture, Proxy]], gpu: bool) -> list[Speed]:
-    """Seconds an image of each network; raises ExecutorError where that cannot be measured."""
+def speeds_of(networks: Sequence[tuple[Architecture, Proxy]], listener: Listener) -> list[Speed]:
+    """Seconds an image of each network on this machine; raises ExecutorError where that cannot be measured."""
     try:
-        return ask("effsearch.evaluation.timing", "measure", networks, TIMED_CLASSES, gpu)  # type: ignore[no-any-return]
+        with listener.busy("measuring the speed of a few networks"), child() as ask:
+            return list(ask("effsearch.evaluation.timing", "measure", networks, TIMED_CLASSES, bool(gpus())))
     except (RuntimeError, MemoryError) as error:
         if not (out_of_memory(error) or loses_context(error)):
             raise
@@ -209,11 +208,11 @@ def speeds_of(ask: Callable[..., Any], networks: Sequence[tuple[Architecture, Pr
 
 
 def measure_speed(
-    ask: Callable[..., Any], baseline: Architecture, timed: Mapping[str, Architecture], proxy: Proxy, gpu: bool
+    baseline: Architecture, timed: Mapping[str, Architecture], proxy: Proxy, listener: Listener
 ) -> Forecast:
     """The speed of the baseline and of a network grown along each axis, by the names in `proxy.TIMED`."""
     networks = [(network, proxy.scaled(network.resolution / baseline.resolution)) for network in timed.values()]
-    speeds = speeds_of(ask, networks, gpu)
+    speeds = speeds_of(networks, listener)
     return Forecast.of(
         {name: (timed[name], speed.train, speed.validate) for name, speed in zip(timed, speeds, strict=True)}
     )

@@ -20,7 +20,7 @@ from effsearch.evaluation import QUICK, STANDARD, FunctionEvaluator, predicted
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
-from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor, child
+from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.prior import lies_in_skeleton
 from effsearch.reward import format_cost
@@ -36,8 +36,7 @@ from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import Started, Where, continue_on, processor, speeds_of, start, workers_here
-from effsearch.workflows.named import resolve
-from effsearch.workflows.request import NO_TARGET, SearchRequest
+from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
 RUNGS = {"standard": (1, 2, 8)}  # of presets whose first epochs tell which networks deserve the rest (docs/search.md)
 TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else 60
@@ -85,9 +84,7 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     listener.note(f"data {settings.data}; {common.describe_proxy(proxy)}")
     workers, where = workers_here(request.workers)
     _announce_trainings(problem, where, listener)
-    with listener.busy("measuring the speed of a few networks"), child() as ask:
-        networks = [(parse(candidate.notation), proxy) for candidate in problem.sample(FORECAST)]
-        speeds = speeds_of(ask, networks, bool(gpus()))
+    speeds = speeds_of([(parse(candidate.notation), proxy) for candidate in problem.sample(FORECAST)], listener)
     seconds = problem.planned_seconds(mean(s.train for s in speeds), mean(s.validate for s in speeds), workers)
     listener.note(f"about {format_duration(seconds)} in all, from a short measurement", "bold")
 
@@ -154,7 +151,7 @@ def _new_settings(request: SearchRequest, space: Space) -> NasSettings:
         target=request.settings["target"],
         resolution=_resolution(space, request.settings.get("resolution")),
         data=UNTRAINED.get(evaluator, "scenes"),
-        # Neither a prediction nor a function is told a seed, so nothing is repeated, and no proxy is used.
+        # Neither a prediction nor a function takes a seed, so nothing is repeated; nor is a proxy used.
         proxy=preset,
         repeats=1 if untrained else 3,
     )

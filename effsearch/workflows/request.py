@@ -1,27 +1,32 @@
-"""What is asked of a run: how it is made or continued, and which of its settings differ from the defaults.
+"""What is asked of a run: how it is made or continued, with what settings, and of which architectures and coefficients.
 
 Needs neither torch nor Optuna, so that a plan can be printed at once.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from effsearch.architecture import Architecture
+from effsearch.architecture import Architecture, parse
 from effsearch.coefficient_grid import CoefficientGrid
-from effsearch.errors import QuantityError
+from effsearch.errors import EffsearchError, NotationError, QuantityError, RunError, listed
 from effsearch.evaluation import QUICK, Proxy, find_proxy
+from effsearch.families import NAMES
+from effsearch.families import find as find_known
 from effsearch.runs.folder import Run, check_names, find
+from effsearch.runs.ranking import read_ranking
 from effsearch.runs.settings import GridSettings
-from effsearch.workflows.named import resolve
+from effsearch.scaling import Coefficients
 
 _ADDRESS = re.compile(r"auto|local|(ray://)?[A-Za-z0-9._\[\]:-]+:\d{1,5}")
 NO_TARGET = (
     "nas needs --target-flops, such as --target-flops 400M, or --target-params 5M or --target-latency 20ms, "
     "or --resume RUN"
 )
+LARGEST_FILE = 1_000_000  # bytes of a file that holds one architecture
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,6 @@ class Cluster:
             raise QuantityError(f"--gpus-per-trial must be from 0 to 1, or whole up to 16, got {share:g}")
         if not _ADDRESS.fullmatch(self.address):
             raise QuantityError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {self.address[:80]!r}")
-
-
-def cluster(ray: str | None, gpus_per_trial: float | None) -> Cluster | None:
-    """The cluster that is asked for; raises QuantityError."""
-    if gpus_per_trial is not None and ray is None:
-        raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
-    return None if ray is None else Cluster(ray, gpus_per_trial)
 
 
 @dataclass(frozen=True)
@@ -167,3 +165,67 @@ def settings_for(request: GridRequest, base: GridSettings | None = None, proxy: 
     if request.baseline is not None:
         changed |= request.named_baseline()
     return replace(base, **changed | dict(request.settings))
+
+
+def resolve(text: str, results: Path) -> tuple[Architecture, str]:
+    """The architecture that ARCH names, and a short name for it; raises EffsearchError.
+
+    ARCH is a name, a file that holds a notation or JSON, a notation, RUN:RANK, or RUN for its best.
+    """
+    if (known := find_known(text)) is not None:
+        return known, text
+    if _is_file(text):
+        return _from_file(Path(text)), Path(text).stem
+    if "px-" in text:
+        return parse(text), "the architecture"
+    run, colon, rank = text.rpartition(":")
+    if colon and rank.isdigit():
+        return _ranked(run, int(rank), results), text
+    if _is_file(str(results / text / "run.toml")):
+        return _ranked(text, 1, results), f"{text}:1"
+    raise NotationError(
+        f"no architecture {text[:80]!r}; give a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK"
+    )
+
+
+def coefficients_of(name: str, results: Path) -> Coefficients:
+    """What a grid found; raises EffsearchError."""
+    run = find(results, name)
+    if (found := run.read_coefficients()) is None:
+        raise RunError(f"run {run.name} has found no coefficients yet; effsearch grid does")
+    return found
+
+
+def plain_name(text: str, otherwise: str) -> str:
+    """What is left of a text in the letters of a run's name, or `otherwise`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:60] or otherwise
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # A notation may be longer than any file name; nor has a name a zero byte.
+        return False
+
+
+def _from_file(path: Path) -> Architecture:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise NotationError(f"{path} is larger than {LARGEST_FILE:,} bytes; a notation is one line")
+        text = path.read_text(encoding="utf-8").strip()
+        document: Any = json.loads(text) if text.startswith("{") else {"notation": text}
+        return parse(document["notation"]) if "notation" in document else Architecture.from_dict(document)
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise NotationError(f"{path} does not hold an architecture: {error}") from None
+    except EffsearchError as error:
+        raise NotationError(f"{path}: {error}") from None
+
+
+def _ranked(name: str, rank: int, results: Path) -> Architecture:
+    run = find(results, name or None)
+    rows = read_ranking(run.ranking)
+    for row in rows:
+        if row.rank == rank:
+            return parse(row.notation)
+    ranks = [row.rank for row in rows if row.rank is not None]
+    raise NotationError(f"run {run.name} has {f'ranks 1 to {max(ranks)}' if ranks else 'no ranks yet'}, got {rank}")

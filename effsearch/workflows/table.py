@@ -20,8 +20,7 @@ from effsearch.runs.storage import stored as stored_run
 from effsearch.text import counted
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.named import plain_name
-from effsearch.workflows.request import NO_TARGET, SearchRequest
+from effsearch.workflows.request import NO_TARGET, SearchRequest, plain_name
 
 TRIALS = 100
 SETTINGS = ("target", "measure", "sampler", "reward", "exponent", "window", "seed", "warm_start")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ from effsearch.training.recipe import RECIPES, read_recipe
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
-from effsearch.workflows.named import plain_name, resolve
-from effsearch.workflows.request import TrainRequest
+from effsearch.workflows.request import TrainRequest, plain_name, resolve
 
 ACCUMULATION = (1, 2, 4, 8)  # in how many parts a batch may be trained
 CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
@@ -183,20 +183,13 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
             board(epoch)
             write_atomically(run.path / METRICS, metrics(history, count))
 
+        train = partial(train_whole, whole, loaded, weights=request.weights, on_epoch=on_epoch, on_step=on_step)
+        keep = partial(write_atomically, checkpoint)
+
         def attempt(accumulation: int) -> TrainedNetwork:
             state, history[:] = _kept(checkpoint, listener)
             told.begin(history)
-            return train_whole(
-                whole,
-                loaded,
-                weights=request.weights,
-                state=state,
-                keep=lambda bytes_: write_atomically(checkpoint, bytes_),
-                on_epoch=on_epoch,
-                on_step=on_step,
-                note=listener.note,
-                accumulation=accumulation,
-            )
+            return train(state=state, keep=keep, note=listener.note, accumulation=accumulation)
 
         return accumulate(attempt, whole.recipe.batch, listener)
 
@@ -249,11 +242,10 @@ def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
 
 def metrics(history: Sequence[Epoch], images: int) -> str:
     """One JSON object a line: epoch, loss (nats), validation accuracy (fraction), seconds, images a second."""
-    lines = [
-        json.dumps(asdict(epoch) | {"images_per_second": round(images / max(epoch.seconds, 1e-9), 1)})
+    return "".join(
+        json.dumps(asdict(epoch) | {"images_per_second": round(images / max(epoch.seconds, 1e-9), 1)}) + "\n"
         for epoch in history
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    )
 
 
 @contextmanager
@@ -307,7 +299,5 @@ def export_network(
 
 def _weights_file(text: str, results: Path) -> Path | None:
     """The weights that are named, as a file or by a run of train that has ended."""
-    for path in (Path(text), results / text / "weights.safetensors", Path(text) / "weights.safetensors"):
-        if path.suffix == ".safetensors" and path.is_file():
-            return path
-    return None
+    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS)
+    return next((path for path in paths if path.suffix == ".safetensors" and path.is_file()), None)

@@ -14,7 +14,7 @@ from effsearch.reports.paper_tables import IMAGENET_CAPTION, SCALING_CAPTION
 from effsearch.runs.folder import check_name, create
 from effsearch.runs.ranking import to_csv
 from effsearch.space import locate
-from effsearch.workflows.named import plain_name
+from effsearch.workflows.request import plain_name
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -2,7 +2,7 @@ import pytest
 from folders import manifest
 
 from effsearch.errors import RunError
-from effsearch.reports.diagnostics import read_fidelity, rung_fidelity
+from effsearch.reports.trainings import read_fidelity, rung_fidelity
 from effsearch.runs.folder import create
 from effsearch.runs.records import Candidate, Record
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 from folders import record
 
-from effsearch.reports.learning_curves import best_so_far, learning_curves
+from effsearch.reports.trainings import best_so_far, learning_curves
 from effsearch.runs.history import History, TrialHistory
 
 

@@ -1,5 +1,6 @@
 """How many workers share which processors, and where a run may go on."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from effsearch.runs.manifest import About
 from effsearch.workflows import machine
 from effsearch.workflows.common import Listener
 from effsearch.workflows.machine import Where, at_once, check_where, describe_slots, measure_speed, slots_on
+from effsearch.workflows.request import Request
 from effsearch.workflows.train import accumulate
 
 GIB = 1 << 30
@@ -81,11 +83,14 @@ def test_workers_of_a_run_that_may_not_go_on_here_are_ended(tmp_path, monkeypatc
     stopped = []
     executor = SimpleNamespace(stop=lambda: stopped.append(1), workers=1)
     monkeypatch.setattr(machine, "start", lambda *_: machine.Started(executor, Where("cuda", "bf16"), "", 1, tmp_path))
-    run = run_of(tmp_path, trained_on="cpu", precision="float32")
+    monkeypatch.setattr(machine, "pack", lambda *_: tmp_path)
+    monkeypatch.setattr(machine, "check_images", lambda *_: None)
+    run, manifest = run_of(tmp_path, trained_on="cpu", precision="float32"), SimpleNamespace(data=None)
     with pytest.raises(RunError, match="--allow-device-change"):
-        machine.go_on(run, None, None, tmp_path, allowed=False)
+        machine.continue_on(Request(), run, manifest, "scenes", 32, Listener())
     assert stopped == [1]
-    assert machine.go_on(run, None, None, tmp_path, allowed=True).executor is executor
+    allowed = Request(device_change=True)
+    assert machine.continue_on(allowed, run, manifest, "scenes", 32, Listener()).executor is executor
 
 
 def test_where_is_written_down_with_the_machine(monkeypatch):
@@ -153,13 +158,15 @@ def test_no_other_error_is_taken_for_want_of_memory():
         shown(attempt, 8)
 
 
-def test_forecasts_are_asked_of_the_gpu_where_there_is_one():
+def test_forecasts_are_asked_of_the_gpu_where_there_is_one(monkeypatch):
     asked = []
 
     def ask(module: str, name: str, networks, classes: int, cuda: bool):
         asked.append((module, name, cuda))
         raise LookupError
 
+    monkeypatch.setattr(machine, "gpus", lambda: 1)
+    monkeypatch.setattr(machine, "child", lambda: nullcontext(ask))
     with pytest.raises(LookupError):
-        measure_speed(ask, SimpleNamespace(resolution=224), {}, None, True)
+        measure_speed(SimpleNamespace(resolution=224), {}, None, Listener())
     assert asked == [("effsearch.evaluation.timing", "measure", True)]
