@@ -1,8 +1,7 @@
 """The trainings of networks that a baseline grows into, as problems for the driver: coefficients, and curves."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from optuna.distributions import FloatDistribution
@@ -13,15 +12,15 @@ from effsearch.coefficient_grid import Cell
 from effsearch.costs import cost
 from effsearch.engine.coefficient_sampler import CoefficientSampler, coefficient_distributions
 from effsearch.engine.problem import Clock, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
-from effsearch.engine.retries import attempt, is_due, next_due, queued_or_given_up, train_all
+from effsearch.engine.retries import next_due, queued_or_given_up, train_all
+from effsearch.engine.rungs import HALVING_ETA, halve
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.ranking import ranking
-from effsearch.runs.records import Candidate, Record, RecordIndex, epochs_alone
+from effsearch.runs.records import Candidate, RecordIndex, epochs_alone
 from effsearch.runs.settings import CurvesSettings, GridSettings
 from effsearch.scaling import Coefficients, Multipliers, grow
 
 CANDIDATE: Literal["candidate"] = "candidate"  # role of a cell without a name that is no reference, and its source
-HALVING_ETA = 2  # one in HALVING_ETA candidates goes on to the next rung
 
 
 @dataclass
@@ -60,30 +59,8 @@ class GridProblem(Problem):
         return self._propose(records)
 
     def _halve(self, records: RecordIndex) -> Step:
-        """Successive halving of the candidates (1502.07943); those that are compared go on to the last rung anyway."""
-        survivors = here = self.candidates
-        for rung in self.settings.rungs:
-            attempts = {each.key: records.attempts((each.key, each.seed, rung)) for each in self.candidates}
-            for candidate in here:
-                if is_due(attempts[candidate.key]):
-                    return Train(replace(attempt(candidate, attempts[candidate.key]), epochs=rung))
-            if any(record.state == "running" for group in attempts.values() for record in group):
-                return Wait()
-            survivors, here = here, self._promoted(here, attempts)
-        return self._repeat_finalists(survivors, records)
-
-    def _promoted(self, here: Sequence[Candidate], attempts: Mapping[str, Sequence[Record]]) -> list[Candidate]:
-        """Those that go on to the next rung: what was dropped failed by itself, or is in the worse half.
-
-        One whose worker was lost at every attempt goes on, since that tells nothing of the network.
-        """
-        tried = [(each.key, record.reward) for each in here for record in attempts[each.key]]
-        rewards = {key: reward for key, reward in tried if reward is not None}
-        kept = self.references | self.compared
-        free = [key for key in rewards if key not in kept]
-        best = sorted(free, key=lambda key: -rewards[key])[: math.ceil(len(free) / HALVING_ETA)]
-        lost = {candidate.key for candidate in here if _is_lost(attempts[candidate.key])}
-        return [candidate for candidate in here if candidate.key in {*best, *lost, *kept}]
+        step, survivors = halve(self.candidates, self.references | self.compared, self.settings.rungs, records)
+        return step or self._repeat_finalists(survivors, records)
 
     def _propose(self, records: RecordIndex) -> Step:
         # A network whose training diverged counts, since it would diverge again.
@@ -168,10 +145,6 @@ class GridProblem(Problem):
         chosen += [row.key for row in ranked if row.key not in chosen][: self.settings.finalists - len(chosen)]
         compared = [candidate for candidate in self.candidates if candidate.key in self.compared]
         return compared + [alive[key] for key in chosen if key not in self.compared]
-
-
-def _is_lost(group: Sequence[Record]) -> bool:
-    return bool(group) and all(record.state == "failed" for record in group) and group[-1].failure_kind == "lost"
 
 
 @dataclass

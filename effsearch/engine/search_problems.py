@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from effsearch.architecture import Architecture, parse
 from effsearch.benchmark_table import Entry, Table
 from effsearch.costs import cost
-from effsearch.engine.plan import finish, next_step, planned_epochs
+from effsearch.engine.plan import finish, next_step
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
+from effsearch.engine.rungs import planned_epochs
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceSampler, distributions
 from effsearch.evaluation import Evaluation

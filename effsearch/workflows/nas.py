@@ -13,7 +13,7 @@ from typing import Literal
 from effsearch.architecture import Architecture, parse
 from effsearch.costs import cost, cost_range
 from effsearch.engine.driver import Evaluator
-from effsearch.engine.plan import PROMOTION_ETA
+from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import Budget, NasProblem, known_architectures
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation import QUICK, STANDARD, FunctionEvaluator, predicted

@@ -6,8 +6,9 @@ import pytest
 from toys import TINY, InProcess, drive, new_run, settings, toy_accuracy
 
 from effsearch.architecture import parse
-from effsearch.engine.plan import PROMOTION_ETA, next_step, planned_epochs
+from effsearch.engine.plan import next_step
 from effsearch.engine.problem import Done, Propose, Train, Wait
+from effsearch.engine.rungs import PROMOTION_ETA, planned_epochs
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.runs.ranking import from_csv
