@@ -22,15 +22,12 @@ from effsearch.errors import QuantityError
 from effsearch.evaluation import FunctionEvaluator, Proxy
 from effsearch.exports import Exported
 from effsearch.families import find
-from effsearch.network import build
-from effsearch.network import load as load_network
+from effsearch.network import build, load as load_network
 from effsearch.reports.page import page_of, write_page
 from effsearch.reward import Kind
-from effsearch.runs.folder import Run, toml_text
-from effsearch.runs.folder import find as find_run
+from effsearch.runs.folder import Run, find as find_run, toml_text
 from effsearch.scaling import AS_PUBLISHED, PAPER, Coefficients, Rounding, grow
-from effsearch.space import Space
-from effsearch.space import load as load_space
+from effsearch.space import Space, load as load_space
 from effsearch.workflows.common import Listener, Outcome
 from effsearch.workflows.curves import train_curves
 from effsearch.workflows.grid import search_coefficients

@@ -18,7 +18,7 @@ def sanitize(text: str) -> str:
 _COUNT = re.compile(r"(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e([+-]?\d{1,3}))?\s*([kmgbt]?)", re.IGNORECASE)
 _SCALE = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9, "t": 12}
 _TIME = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*([a-z]*)", re.IGNORECASE)
-_DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # in seconds, as are
+_DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds in each unit
 _LATENCIES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 

@@ -4,8 +4,8 @@ import ctypes
 import faulthandler
 import os
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 # Parts of torch's error messages: its exceptions are plain RuntimeErrors in some releases.
@@ -69,22 +69,18 @@ def keep_freed_memory() -> None:
 MINUTES = 30  # minutes without a step after which a training is taken to hang
 
 
-class Watchdog:
-    """Within it, `beat` must be called every `seconds`, or the process prints its stacks to stderr and exits.
+@contextmanager
+def watchdog(seconds: float = 60.0 * MINUTES) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function that must be called every `seconds`, or the process prints its stacks to stderr and exits.
 
     The timer is a thread in C, so that it also ends a hang in native code that holds the interpreter.
     """
 
-    def __init__(self, seconds: float = 60.0 * MINUTES) -> None:
-        self.seconds = seconds
+    def beat(step: int, steps: int) -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True)
 
-    def beat(self, step: int = 0, steps: int = 0) -> None:
-        """Restarts the timer."""
-        faulthandler.dump_traceback_later(self.seconds, exit=True)
-
-    def __enter__(self) -> "Watchdog":
-        self.beat()
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    beat(0, 0)
+    try:
+        yield beat
+    finally:
         faulthandler.cancel_dump_traceback_later()

@@ -13,13 +13,15 @@ from effsearch.costs import cost
 from effsearch.data import ImageSet, Split, load, subset
 from effsearch.evaluation import Evaluation
 from effsearch.evaluation.devices import check_device, given_back
-from effsearch.evaluation.hardware import Watchdog
+from effsearch.evaluation.hardware import watchdog
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import Network, build
 from effsearch.network.weights import start_from
 from effsearch.training import Epoch, Recipe
 from effsearch.training.batches import Batches
 from effsearch.training.loop import accuracy, images_at_once, train
+
+OnStep = Callable[[int, int], None]  # is given the steps done and in all
 
 FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
 
@@ -47,15 +49,15 @@ class ProxyTraining:
 
         Raises Diverged, CorruptCheckpoint, ContextLost, and ExecutorError where there is no GPU to train on.
         """
-        with Watchdog() as watchdog, given_back(self.device):
-            return self._train(architecture, seed, until, checkpoint, watchdog)
+        with watchdog() as beat, given_back(self.device):
+            return self._train(architecture, seed, until, checkpoint, beat)
 
     def with_accumulation(self, count: int) -> "ProxyTraining":
         """The same with each batch in `count` parts, which take less memory."""
         return replace(self, accumulation=count)
 
     def _train(
-        self, architecture: Architecture, seed: int, until: int | None, checkpoint: bytes | None, watchdog: Watchdog
+        self, architecture: Architecture, seed: int, until: int | None, checkpoint: bytes | None, on_step: OnStep
     ) -> Evaluation:
         check_device(self.device)
         start = time.perf_counter()
@@ -76,7 +78,7 @@ class ProxyTraining:
             until=until,
             checkpoint=checkpoint,
             accumulation=self.accumulation,
-            on_step=watchdog.beat,
+            on_step=on_step,
         )
         reached, history = trained.history[-1].accuracy, tuple(trained.history)
         assert reached is not None
@@ -116,7 +118,7 @@ def train_whole(
     state: bytes | None = None,
     keep: Callable[[bytes], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
     note: Callable[[str], Any] = lambda text: None,
     accumulation: int = 1,
 ) -> TrainedNetwork:

@@ -17,9 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from effsearch.reports import check_suffix, trainings, write_report
-from effsearch.reports import figures as charts
-from effsearch.reports import ranking_table as ranked
+from effsearch.reports import check_suffix, figures as charts, ranking_table as ranked, trainings, write_report
 from effsearch.reports.coefficients import FAMILY_CAPTION, Answer
 from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table

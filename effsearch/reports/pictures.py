@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from effsearch.errors import ReportError, RunError, listed
-from effsearch.reports import check_suffix, write_report
-from effsearch.reports import figures as charts
+from effsearch.reports import check_suffix, figures as charts, write_report
 from effsearch.reports.figures import LIGHT, Chart, Field, Series
 from effsearch.reports.growth_curves import curve_points, curve_records
 from effsearch.reports.ranking_table import read_rows

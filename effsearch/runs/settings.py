@@ -12,8 +12,7 @@ from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.costs import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
-from effsearch.reward import MEASURE_NAMES, Costed, Measure, Reward, format_cost
-from effsearch.reward import Kind as RewardKind
+from effsearch.reward import MEASURE_NAMES, Costed, Kind as RewardKind, Measure, Reward, format_cost
 from effsearch.runs.schema import convert, to_plain
 from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, axis_curves, grow, width_curves
 from effsearch.training.recipe import Recipe

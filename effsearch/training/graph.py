@@ -23,7 +23,6 @@ class Replayed:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *inputs: Tensor) -> None:
-        """One call of the function."""
         self._calls += 1
         if self._calls <= EAGER:
             self._call_eagerly(inputs)

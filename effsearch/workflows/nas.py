@@ -29,9 +29,7 @@ from effsearch.runs.manifest import Data, Limits, Manifest
 from effsearch.runs.ranking import Row, read_ranking
 from effsearch.runs.settings import LatencyConditions, NasSettings
 from effsearch.runs.storage import stored as stored_run
-from effsearch.space import Space
-from effsearch.space import load as load_space
-from effsearch.space import locate as locate_space
+from effsearch.space import Space, load as load_space, locate as locate_space
 from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never

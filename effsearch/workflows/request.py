@@ -14,8 +14,7 @@ from effsearch.architecture import Architecture, parse
 from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.errors import EffsearchError, NotationError, QuantityError, RunError, listed
 from effsearch.evaluation import QUICK, Proxy, find_proxy
-from effsearch.families import NAMES
-from effsearch.families import find as find_known
+from effsearch.families import NAMES, find as find_known
 from effsearch.runs.folder import Run, check_names, find
 from effsearch.runs.ranking import read_ranking
 from effsearch.runs.settings import GridSettings

@@ -4,8 +4,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import architectures, divided, stages
 
 from effsearch.architecture import Architecture, Stage, Stem, parse, parse_stage

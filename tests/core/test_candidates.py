@@ -2,8 +2,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from effsearch.coefficient_grid import FLOPS_TOLERANCE, CoefficientGrid, cells, solve_gamma
 from effsearch.costs import cost

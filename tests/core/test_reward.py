@@ -1,8 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from effsearch.errors import QuantityError
 from effsearch.reward import KINDS, Reward

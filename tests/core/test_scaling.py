@@ -1,8 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 from strategies import architectures, projections
 
 from effsearch.architecture import Stage, Stem

@@ -4,8 +4,7 @@ import tomllib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from effsearch.architecture import OPS, Stage
 from effsearch.errors import SpaceError, listed

@@ -11,8 +11,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from effsearch.data import cache as cache_module
-from effsearch.data import info, load, load_test, prepare, sources
+from effsearch.data import cache as cache_module, info, load, load_test, prepare, sources
 from effsearch.data.packed import CorruptError, check
 from effsearch.errors import DataError
 

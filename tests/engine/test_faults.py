@@ -324,9 +324,9 @@ def test_no_training_may_run_for_ever_not_even_the_first(tmp_path):
 
 
 def stuck(architecture, seed) -> Evaluation:
-    from effsearch.evaluation.hardware import Watchdog
+    from effsearch.evaluation.hardware import watchdog
 
-    with Watchdog(seconds=1.0):
+    with watchdog(seconds=1.0):
         signal.sigwait([signal.SIGUSR1])
     return toy(architecture, seed)
 

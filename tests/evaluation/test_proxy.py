@@ -3,8 +3,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from effsearch.architecture import Architecture, Stage, Stem
-from effsearch.evaluation import QUICK
-from effsearch.evaluation import timing as speed
+from effsearch.evaluation import QUICK, timing as speed
 from effsearch.evaluation.timing import EPOCHS, STEPS, measure
 from effsearch.training import Recipe
 from effsearch.training.loop import CHECK_EVERY, train

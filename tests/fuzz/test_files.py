@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import torch
 from fuzzing import fuzz, garbled, harmless, texts
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from effsearch.architecture import parse
 from effsearch.evaluation.tables import read_table

@@ -18,8 +18,7 @@ import tomli_w
 import torch
 from folders import curves_run, grid_run, nas_run, train_run
 from fuzzing import changed, fuzz, garbled, harmless, texts, whole
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from matplotlib import font_manager
 from toys import TINY, InProcess, drive, new_run, settings, toy
 

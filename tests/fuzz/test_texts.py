@@ -5,11 +5,9 @@ import tomllib
 import pytest
 import tomli_w
 from fuzzing import changed, fuzz, garbled, harmless, texts
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from effsearch import space as spaces
-from effsearch import text as quantities
+from effsearch import space as spaces, text as quantities
 from effsearch.architecture import parse
 from effsearch.costs import cost
 from effsearch.families import EFFICIENTNET_B0

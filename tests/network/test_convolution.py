@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 from torch import Tensor, nn
 
 from effsearch.network import convolution as module

@@ -2,8 +2,7 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from effsearch.data import Augmentation
 from effsearch.errors import RecipeError
