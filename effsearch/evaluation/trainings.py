@@ -19,9 +19,7 @@ from effsearch.network import Network, build
 from effsearch.network.weights import start_from
 from effsearch.training import Epoch, Recipe
 from effsearch.training.batches import Batches
-from effsearch.training.loop import accuracy, images_at_once, train
-
-OnStep = Callable[[int, int], None]  # is given the steps done and in all
+from effsearch.training.loop import OnStep, accuracy, images_at_once, train
 
 FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
 

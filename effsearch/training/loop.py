@@ -21,6 +21,7 @@ from effsearch.training.graph import Replayed
 from effsearch.training.recipe import Recipe
 
 CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes a GPU wait
+OnStep = Callable[[int, int], None]  # is given the steps done and in all
 
 
 class Trained(NamedTuple):
@@ -42,7 +43,7 @@ def train(
     device: torch.device,
     every_epoch: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
     keep: Callable[[bytes], None] | None = None,
     until: int | None = None,
     checkpoint: bytes | None = None,

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from effsearch.architecture import Architecture
+from effsearch.architecture import Architecture, parse
 from effsearch.engine.growth_problems import CurvesProblem, GridProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
@@ -136,11 +136,8 @@ GrowthProblem = GridProblem | CurvesProblem
 
 def packed_side(problem: GrowthProblem) -> int:
     """The px at which images are packed: those of the network with the most, or of what a sampler may propose."""
-    if isinstance(problem, GridProblem):
-        sides = [cell.architecture.resolution for cell in problem.cells]
-    else:
-        sides = [network.resolution for network, _ in problem.settings.networks().values()]
-    return problem.settings.proxy.scaled(max(sides) / problem.settings.architecture.resolution).resolution
+    most = max(parse(candidate.notation).resolution for candidate in problem.candidates)
+    return problem.settings.proxy.scaled(most / problem.settings.architecture.resolution).resolution
 
 
 def begin(
