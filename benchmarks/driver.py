@@ -20,13 +20,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pebble import ProcessExpired
-
 from effsearch import space as spaces
 from effsearch.architecture import Architecture
 from effsearch.engine import driver
 from effsearch.engine.search_problems import NasProblem
 from effsearch.evaluation import QUICK, Evaluation
+from effsearch.executors.local import WorkerLost
 from effsearch.runs import storage
 from effsearch.runs.folder import create
 from effsearch.runs.manifest import About, Data, Manifest
@@ -81,7 +80,7 @@ class Simulation:
 
     def _end(self, future: "Future[Evaluation]", architecture: Architecture, seconds: float) -> None:
         if self._rng.random() < CRASHES:
-            future.set_exception(ProcessExpired("killed", code=-9))
+            future.set_exception(WorkerLost("killed"))
         else:
             size = sum(stage.channels * stage.layers for stage in architecture.stages)
             future.set_result(Evaluation(min(0.95, 0.3 + size / 20_000), 1, seconds))

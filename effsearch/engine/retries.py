@@ -1,10 +1,7 @@
 """How a training may fail, which training is due or tried again, and when to give up a search."""
 
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-
-from pebble import ProcessExpired
 
 from effsearch.engine.problem import Done, Propose, Step, Train, Wait
 from effsearch.errors import ExecutorError
@@ -29,11 +26,6 @@ def failure_of(error: BaseException) -> tuple[FailureKind, str]:
         return "diverged", f"diverged: {text}"
     if isinstance(error, WorkerLost | ContextLost):
         return "lost", f"its worker died ({text})"
-    if isinstance(error, ProcessExpired):
-        code = error.exitcode
-        return "lost", f"its worker died ({f'signal {-code}; perhaps out of memory' if code < 0 else f'exit {code}'})"
-    if isinstance(error, BrokenProcessPool):
-        return "lost", "its worker died before it began"
     if isinstance(error, TimeoutError):
         return "hung", "took far longer than the others and was stopped"
     if out_of_memory(error):

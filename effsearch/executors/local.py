@@ -4,21 +4,18 @@ import importlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
-from threading import Thread
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread, Timer
 from typing import Any, Protocol, TypeVar
-
-from pebble import ProcessExpired, ProcessPool
 
 from effsearch.evaluation.hardware import ContextLost, keep_freed_memory
 
 T = TypeVar("T")
 
 MOST_WORKERS = 16  # unless more are asked for: each takes about 0.7 GB
-ENDING_SECONDS = 10  # timeout for the processes of a pool that was replaced
 
 
 class WorkerLost(Exception):
@@ -43,9 +40,7 @@ class LocalExecutor:
 
     def __init__(self, slots: list[int | None]) -> None:
         self._slots = slots
-        # A pool a slot, so that the process which replaces a dead one is pinned to the same GPU.
-        self._pools = [_pool(gpu) for gpu in slots]
-        self._ending: list[Thread] = []
+        self._processes = [_Worker(gpu) for gpu in slots]
         self._busy: dict[int, Future[Any]] = {}
         self.workers = len(slots)
         self.shared = None in slots or len(set(slots)) < len(slots)
@@ -59,37 +54,75 @@ class LocalExecutor:
             del self._busy[lost]
         slot = free[0] if free else 0
         try:
-            future: Future[T] = self._pools[slot].schedule(function, args=args, timeout=timeout)
-        except RuntimeError:  # The worker has died while idle.
+            future = self._processes[slot].submit(function, args, timeout)
+        except BrokenProcessPool:  # The worker has died while idle.
             self._replace(slot)
-            future = self._pools[slot].schedule(function, args=args, timeout=timeout)
+            future = self._processes[slot].submit(function, args, timeout)
         self._busy[slot] = future
         return future
 
     def stop(self) -> None:
-        for pool in self._pools:
-            pool.stop()  # type: ignore[no-untyped-call]
-        for pool in self._pools:
-            pool.join()
-        for thread in self._ending:
-            thread.join(ENDING_SECONDS)
+        for process in self._processes:
+            process.stop()
 
     def _replace(self, slot: int) -> None:
-        """Gives a slot a new pool: a process that dies may hold the lock of its pool's pipe."""
-        broken, self._pools[slot] = self._pools[slot], _pool(self._slots[slot])
-        broken.stop()  # type: ignore[no-untyped-call]
-        # Processes that the old pool has restarted are ended in the background.
-        thread = Thread(target=broken.join, daemon=True)
-        thread.start()
-        self._ending = [*filter(Thread.is_alive, self._ending), thread]
+        self._processes[slot].stop()
+        self._processes[slot] = _Worker(self._slots[slot])
 
 
-def _pool(gpu: int | None) -> ProcessPool:
-    return ProcessPool(1, initializer=_begin, initargs=(gpu,), context=get_context("spawn"))
+class _Worker:
+    """A process that runs one function after another, and that nothing restarts when it has died."""
+
+    def __init__(self, gpu: int | None) -> None:
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (gpu,))
+        others = active_children()
+        self._pool.submit(os.getpid)  # which starts the process
+        (self._process,) = (process for process in active_children() if process not in others)
+
+    def submit(self, function: Callable[..., T], args: tuple[Any, ...], timeout: float | None) -> "Future[T]":
+        """A future that fails with WorkerLost if the process dies, and with TimeoutError, at which it is killed.
+
+        Raises BrokenProcessPool if it is known to have died already.
+        """
+        inner, future = self._pool.submit(function, *args), Future[T]()
+        timer = Timer(timeout or 0, self._overrun, (future,))
+        timer.daemon = True
+        if timeout is not None:
+            timer.start()
+
+        def pass_on(inner: "Future[T]") -> None:
+            timer.cancel()
+            error = CancelledError() if inner.cancelled() else inner.exception()
+            if isinstance(error, BrokenProcessPool):
+                error = WorkerLost(self._death())
+            with suppress(InvalidStateError):  # It was over the time.
+                if error is None:
+                    future.set_result(inner.result())
+                else:
+                    future.set_exception(error)
+
+        inner.add_done_callback(pass_on)
+        return future
+
+    def stop(self) -> None:
+        """Ends the process at once, whatever it does."""
+        self._process.kill()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _overrun(self, future: "Future[Any]") -> None:
+        with suppress(InvalidStateError):
+            future.set_exception(TimeoutError())
+        self._process.kill()
+
+    def _death(self) -> str:
+        self._process.join(1)  # Its pipes are closed a moment before it has an exit code.
+        code = self._process.exitcode or 0
+        return f"signal {-code}; perhaps out of memory" if code < 0 else f"exit {code}"
 
 
 def _lost_worker(future: "Future[Any]") -> bool:
-    return not future.cancelled() and isinstance(future.exception(), ProcessExpired | BrokenProcessPool | ContextLost)
+    lost = WorkerLost | ContextLost | TimeoutError
+    return not future.cancelled() and isinstance(future.exception(), lost)
 
 
 class InlineExecutor:
@@ -113,6 +146,7 @@ class InlineExecutor:
 def _begin(gpu: int | None) -> None:
     # Ctrl-C reaches every process of the terminal, but it is the driver that stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     single_thread()
     if gpu is not None:
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
@@ -123,6 +157,13 @@ def _begin(gpu: int | None) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the driver has died, which nothing else would tell a worker."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def single_thread() -> None:

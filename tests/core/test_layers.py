@@ -31,7 +31,6 @@ DOORS = {
     "pyarrow": {"reports", "evaluation"},
     "rich": {"reports", "cli"},
     "typer": {"cli"},
-    "pebble": {"engine", "executors"},
     "fvcore": {"network"},
     "tomli_w": {"runs"},
     "msgspec": {"runs"},

@@ -10,7 +10,6 @@ from threading import Timer
 
 import pytest
 import torch
-from pebble import ProcessExpired
 from toys import InProcess, drive, new_run, settings, toy
 
 from effsearch.engine import retries
@@ -183,7 +182,7 @@ def test_a_killed_worker_is_tried_again_and_leaves_the_search_as_it_would_have_b
     def shaky(architecture, seed) -> Evaluation:
         seen[architecture.key] += 1
         if int(architecture.key, 16) % 3 == 0 and seen[architecture.key] == 1:
-            raise ProcessExpired("killed", code=-9)
+            raise WorkerLost("killed")
         return toy(architecture, seed)
 
     whole = drive(new_run(tmp_path, "whole"), settings(), 12)
@@ -334,7 +333,7 @@ def stuck(architecture, seed) -> Evaluation:
 def test_a_worker_that_makes_no_step_is_ended():
     executor = LocalExecutor([None])
     try:
-        with pytest.raises(ProcessExpired):
+        with pytest.raises(WorkerLost):
             executor.submit(stuck, None, 0).result(timeout=60)
         assert executor.submit(os.getpid).result(timeout=60)
     finally:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings as hypothesis_settings, strategies as st
-from pebble import ProcessExpired
 from toys import InProcess
 
 from effsearch.architecture import Architecture
@@ -17,6 +16,7 @@ from effsearch.engine.growth_problems import GridProblem
 from effsearch.engine.retries import ATTEMPTS
 from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation import QUICK, Evaluation
+from effsearch.executors.local import WorkerLost
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.folder import Run, create
 from effsearch.runs.manifest import About, Data, Manifest
@@ -147,7 +147,7 @@ def test_a_crash_never_drops_a_candidate(tmp_path_factory, chance, method):
         task = (architecture.key, seed, until)
         if crashes.get(task, 0) < ATTEMPTS - 1 and chance.random() < 0.3:
             crashes[task] = crashes.get(task, 0) + 1
-            raise ProcessExpired("the node went away", code=-9)
+            raise WorkerLost("the node went away")
         return toy(architecture, seed, until, checkpoint)
 
     chosen = settings(method=method, repeats=1, grid=CoefficientGrid(step=0.2))
@@ -162,7 +162,7 @@ def test_what_crashes_every_time_is_carried_to_the_end_and_one_that_diverges_is_
 
     def broken(architecture: Architecture, seed: int, until: int, checkpoint: bytes | None) -> Evaluation:
         if architecture.key == lost:
-            raise ProcessExpired("the node went away", code=-9)
+            raise WorkerLost("the node went away")
         if architecture.key == wild:
             raise Diverged("the loss is not finite")
         return toy(architecture, seed, until, checkpoint)
