@@ -65,6 +65,7 @@ from effsearch.families import EFFICIENTNET_B0, MNASNET_A1, RESNET50
 from effsearch.network import Network, build
 from effsearch.training import loop
 from effsearch.training.average import Average
+from effsearch.training.batches import Batches
 from effsearch.training.recipe import Recipe
 
 PARTS = ("peer", "modules", "share", "where")
@@ -347,11 +348,11 @@ def networks() -> dict[str, Architecture]:
 
 def validation_pace(within: Within) -> float:
     network, images = shrunk(EFFICIENTNET_B0, QUICK), noise(QUICK.resolution, 2048).train
-    validate = partial(loop.accuracy, network, resolution=QUICK.resolution, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
     with within():
-        validate(images.take(np.arange(256)))
+        loop.validate(network, Batches(images.take(np.arange(256)), cpu), QUICK.resolution)
         start = time.perf_counter()
-        validate(images)
+        loop.validate(network, Batches(images, cpu), QUICK.resolution)
         return len(images) / (time.perf_counter() - start)
 
 

@@ -21,7 +21,7 @@ from effsearch.evaluation.hardware import keep_freed_memory, send
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import build
 from effsearch.training.batches import Batches
-from effsearch.training.loop import accuracy, images_at_once, precision, train
+from effsearch.training.loop import images_at_once, precision, train, validate
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5  # the least duration and number of runs before those that are timed
 MOST_RUNS, LEAST_RUNS = 300, 20
@@ -166,7 +166,7 @@ def _measure(architecture: Architecture, proxy: Proxy, classes: int, device: tor
     validations = []
     for _ in range(2):  # The first one warms up.
         start = time.perf_counter()
-        accuracy(network, Batches(images.train, device), side, images_at_once(recipe))
+        validate(network, Batches(images.train, device), side, images_at_once(recipe))
         validations.append(time.perf_counter() - start)
     return Speed(median(steps) / proxy.recipe.batch, min(validations) / len(images.train))
 

@@ -19,7 +19,7 @@ from effsearch.network import Network, build
 from effsearch.network.weights import start_from
 from effsearch.training import Epoch, Recipe
 from effsearch.training.batches import Batches
-from effsearch.training.loop import OnStep, accuracy, images_at_once, train
+from effsearch.training.loop import OnStep, images_at_once, train, validate
 
 FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
 
@@ -155,10 +155,10 @@ def train_whole(
 
 def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:
     """top1, and top5 from ten classes up, as fractions, and the number of images."""
-    tops = (1, 5) if len(trained.network.state_dict()["classifier.1.bias"]) >= FIVE_FROM else (1,)
     images, side = Batches(split, torch.device(whole.device)), whole.architecture.resolution
-    found = {f"top{top}": accuracy(trained.network, images, side, trained.at_once, top) for top in tops}
-    return found | {"images": len(split)}
+    found = validate(trained.network, images, side, trained.at_once)
+    classes = len(trained.network.state_dict()["classifier.1.bias"])
+    return {"top1": found.accuracy, **({"top5": found.top5} if classes >= FIVE_FROM else {}), "images": len(split)}
 
 
 def _initialised(architecture: Architecture, images: ImageSet, recipe: Recipe, dropout: float, seed: int) -> Network:

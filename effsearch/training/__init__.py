@@ -17,9 +17,13 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch: mean training loss (nats), validation accuracy (a fraction, or None), seconds."""
+    """One epoch: mean training loss (nats), validation accuracy (a fraction), seconds, validation cross-entropy (nats).
+
+    Those of the validation are None after an epoch that was not validated.
+    """
 
     epoch: int
     loss: float
     accuracy: float | None
     seconds: float
+    validation_loss: float | None = None

@@ -3,6 +3,7 @@
 import math
 import zlib
 from collections.abc import Iterable
+from dataclasses import astuple
 
 import torch
 from safetensors import SafetensorError
@@ -28,7 +29,7 @@ def pack(
     tensors["random.cpu"] = torch.get_rng_state()
     if generator.device.type == "cuda":
         tensors["random.cuda"] = torch.cuda.get_rng_state(generator.device)
-    rows = [[e.epoch, e.loss, math.nan if e.accuracy is None else e.accuracy, e.seconds] for e in history]
+    rows = [[math.nan if value is None else value for value in astuple(epoch)] for epoch in history]
     tensors["history"] = torch.tensor(rows, dtype=torch.float64)
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     return save(whole | {_SUM: torch.tensor(_sum(whole))})
@@ -90,7 +91,11 @@ def _sum(tensors: dict[str, Tensor]) -> int:
 
 
 def _epochs(rows: Tensor) -> list[Epoch]:
-    return [Epoch(int(epoch), loss, None if math.isnan(top1) else top1, s) for epoch, loss, top1, s in rows.tolist()]
+    return [Epoch(int(row[0]), row[1], _known(row[2]), row[3], *map(_known, row[4:])) for row in rows.tolist()]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _parameters(optimizer: Optimizer) -> list[Tensor]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, epoch_order
@@ -22,6 +23,14 @@ from effsearch.training.recipe import Recipe
 
 CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes a GPU wait
 OnStep = Callable[[int, int], None]  # is given the steps done and in all
+
+
+class Validation(NamedTuple):
+    """Shares of images whose class is the most likely, or among the five most likely; mean cross-entropy (nats)."""
+
+    accuracy: float
+    top5: float
+    loss: float
 
 
 class Trained(NamedTuple):
@@ -91,9 +100,10 @@ def train(
                         on_step(step, steps)
         reached = None
         if every_epoch or epoch == last:
-            reached = accuracy(average.network, validation, resolution, images_at_once(recipe, accumulation))
+            reached = validate(average.network, validation, resolution, images_at_once(recipe, accumulation))
         seconds = time.perf_counter() - start
-        history.append(Epoch(epoch, total.item() / steps_per_epoch, reached, seconds))
+        loss = total.item() / steps_per_epoch
+        history.append(Epoch(epoch, loss, reached and reached.accuracy, seconds, reached and reached.loss))
         if keep is not None and epoch < epochs:
             keep(pack(network, average, optimizer, generator, history))
         if on_epoch is not None:
@@ -127,17 +137,20 @@ def images_at_once(recipe: Recipe, accumulation: int = 1) -> int:
 
 
 @torch.inference_mode()
-def accuracy(network: nn.Module, images: Batches, resolution: int, batch: int = 256, top: int = 1) -> float:
-    """The share of images whose class is among the `top` most likely, in evaluation mode."""
+def validate(network: nn.Module, images: Batches, resolution: int, batch: int = 256) -> Validation:
+    """Evaluates all images in evaluation mode, `batch` at a time."""
     network.eval()
-    right = torch.zeros((), device=images.device)
+    right, five, loss = (torch.zeros((), device=images.device) for _ in range(3))
     cpu = images.device.type == "cpu"
     with folded(network) if cpu else nullcontext(), fast(network) if cpu else nullcontext():
         for pixels, labels in images.of(np.arange(len(images)), batch):
             with precision(images.device):
                 logits = network(normalise(pixels, resolution))
-            right += (logits.topk(top).indices == labels[:, None]).sum()
-    return right.item() / len(images)
+            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+            right += hits[:, 0].sum()
+            five += hits.sum()
+            loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return Validation(*(total.item() / len(images) for total in (right, five, loss)))
 
 
 def precision(device: torch.device) -> AbstractContextManager[object]:

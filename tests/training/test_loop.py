@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from effsearch.architecture import Architecture, Stage, Stem
@@ -17,7 +18,7 @@ from effsearch.network.convolution import _between
 from effsearch.training import Diverged, Recipe, checkpoint
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
-from effsearch.training.loop import accuracy, train
+from effsearch.training.loop import train, validate
 
 CPU = torch.device("cpu")
 CLASSES = 4
@@ -235,7 +236,7 @@ def test_measuring_each_epoch_changes_nothing():
 def test_the_accuracy_told_is_that_of_the_average_returned():
     images = noise(validation=40)
     history, network, average = run(images, replace(PLAIN, ema=0.99), epochs=3)
-    assert history[-1].accuracy == accuracy(average, Batches(images.validation, CPU), 16)
+    assert history[-1].accuracy == validate(average, Batches(images.validation, CPU), 16).accuracy
     assert not same(state(network), state(average))
 
 
@@ -377,14 +378,19 @@ def reds() -> tuple[Split, float]:
 @pytest.mark.parametrize("resolution", [5, 8, 12])
 def test_accuracy_is_the_share_classed_rightly_whatever_the_batch(batch, resolution):
     split, right = reds()
-    assert accuracy(Redness().train(), Batches(split, CPU), resolution, batch) == pytest.approx(right)
+    found = validate(Redness().train(), Batches(split, CPU), resolution, batch)
+    assert found.accuracy == pytest.approx(right)
+    assert found.top5 == 1
+    ((whole, labels),) = Batches(split, CPU).of(np.arange(len(split)), len(split))
+    logits = Redness().eval()(normalise(whole, resolution))
+    assert found.loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
 
 
 @pytest.mark.gpu
 @needs_gpu
 def test_accuracy_on_a_gpu():
     split, right = reds()
-    assert accuracy(Redness().to("cuda"), Batches(split, torch.device("cuda")), 8, 3) == pytest.approx(right)
+    assert validate(Redness().to("cuda"), Batches(split, torch.device("cuda")), 8, 3).accuracy == pytest.approx(right)
 
 
 @pytest.mark.gpu
@@ -415,7 +421,7 @@ def test_a_process_may_validate_before_it_trains():
     constant.cache_clear()
     images = noise(train=8, side=8)
     network = replace(SMALL, stages=(Stage("mbconv", 5, 2, 2, 8, 2, 0.25),))
-    accuracy(build(network, CLASSES), Batches(images.train, CPU), 4)
+    validate(build(network, CLASSES), Batches(images.train, CPU), 4)
     history, *_ = run(images, PLAIN, network, resolution=4)
     assert math.isfinite(history[-1].loss)
 
