@@ -34,6 +34,9 @@ def replay(
     pool: Annotated[bool, plain("Only the rows of the table, where it lacks some.", "--pool")] = False,
     measurements: Annotated[str | None, plain("More columns that are no decisions.", metavar="NAME,NAME")] = None,
     workers: Annotated[int | None, plain("Processes.", default="one a CPU core", metavar="N")] = None,
+    noise: Annotated[
+        float, plain("Standard deviation that each evaluation adds to the accuracy (a fraction).", metavar="SD")
+    ] = 0.0,
     running: Annotated[int, plain("Networks of one search that are evaluated at a time.", metavar="N")] = 1,
     format_: opt.FormatOption = Format.table,
     out: Annotated[Path | None, plain("Draw regret against evaluations: .png, .svg or .pdf.", metavar="FILE")] = None,
@@ -43,6 +46,8 @@ def replay(
     for name, (value, most) in ranges.items():
         if value is not None and not 1 <= value <= most:
             raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
+    if not 0 <= noise <= 1:
+        raise QuantityError(f"--noise must be a standard deviation of accuracy from 0 to 1, got {noise:g}")
     target = None if target_flops is None else parse_count(target_flops, "--target-flops")
 
     from effsearch.executors.local import MOST_WORKERS, cores, single_thread
@@ -67,7 +72,7 @@ def replay(
     listing, searched, _ = open_table(table, pool, names(measurements), listener)
     aim = target or median(entry.flops for entry in listing.table.entries.values())
     score = Reward(aim, reward, exponent)
-    how = (chosen, seeds, trials, workers or min(cores(), MOST_WORKERS), running)
+    how = (chosen, seeds, trials, workers or min(cores(), MOST_WORKERS), running, noise)
     with notes.status("") as status:
         found = replay_samplers(searched, score, *how, told=status.update)
     title = f"{searched.name}: reward {score.formula}, T = {format_count(aim)}"
@@ -84,7 +89,7 @@ def _chosen(samplers: str | None) -> tuple[str, ...]:
 
 
 def _print(found: Any, title: str, searches: str, format_: Format, out: Path | None, notes: Any) -> None:
-    from effsearch.reports.replay import REPLAY_CAPTION, replay_json, replay_table, write_regret_curves
+    from effsearch.reports.replay import NOISE_CAPTION, REPLAY_CAPTION, replay_json, replay_table, write_regret_curves
     from effsearch.reports.text_table import print_table
 
     if out is not None:
@@ -96,4 +101,5 @@ def _print(found: Any, title: str, searches: str, format_: Format, out: Path | N
     about = "" if found.looked_at else " (the best that hill climbing finds: there are too many to look at all)"
     best = f"the best of {found.networks:,} networks: reward {found.best:.4f}{about}"
     title = f"{title}; {searches}"
-    print_table(replay_table(found.replays), title, (REPLAY_CAPTION, best), format_ is Format.markdown)
+    caption = REPLAY_CAPTION if found.replays[0].selected is None else NOISE_CAPTION
+    print_table(replay_table(found.replays), title, (caption, best), format_ is Format.markdown)

@@ -162,8 +162,9 @@ class _Driver:
                 self.store.queue(candidate, self.problem.params(candidate))
 
     def write_ranking(self) -> None:
-        start = time.monotonic()
-        write_atomically(self.run.ranking, to_csv(ranking(self.store.records, self.problem.score)))
+        start, records = time.monotonic(), self.store.records
+        rows = ranking(records, self.problem.score, self.problem.judge(records))
+        write_atomically(self.run.ranking, to_csv(rows))
         failures = self.store.failures
         count = sum(failure.attempts for failure in failures)
         if count != self.failures:

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 
 from effsearch.reward import Reward
+from effsearch.runs.ranking import Judged
 from effsearch.runs.records import Candidate, RecordIndex
 
 
@@ -89,6 +90,10 @@ class Problem(Protocol):
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         """The candidate that decisions give."""
+
+    def judge(self, records: RecordIndex) -> Mapping[str, Judged]:
+        """What all trainings together say of each network, by key; by default nothing, and only its own count."""
+        return {}
 
     def outlook(self, records: RecordIndex, workers: int) -> Outlook: ...
 

@@ -5,15 +5,17 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import optuna
 
 from effsearch.benchmark_table import Entry, Table
+from effsearch.engine.posterior import gather, name_best
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceExhausted, SpaceSampler, distributions
 from effsearch.executors.local import single_thread
@@ -22,6 +24,7 @@ from effsearch.runs.regret import Replay, SearchCurve, summarise
 from effsearch.space import Values
 
 STARTS = 32  # starts of hill climbing for the best of a table that is too large to be predicted in full
+FURTHER = 0.2  # share of the evaluations of a noisy search that repeat networks before one is named
 LARGEST = 100_000  # networks of a table of predictions that is predicted in full
 
 
@@ -49,13 +52,18 @@ def search_table(
     trials: int,
     running: int = 1,
     prior: Callable[[Entry], float] | None = None,
+    noise: float = 0.0,
 ) -> SearchCurve:
-    """One search of a table in memory, with `running` trials at a time; it ends early when the rows are used up."""
+    """One search of a table in memory, with `running` trials at a time; it ends early when the rows are used up.
+
+    `noise` is the standard deviation (a fraction) of what each look adds to the accuracy, drawn by the seed.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     objective = Objective(reward, attrgetter("flops"), prior=prior)
     timed = make_sampler(sampler, SamplerContext(table, objective=objective), seed)
     stopwatch, study = Stopwatch(timed), optuna.create_study(direction="maximize", sampler=timed)
     choices, best, asked = distributions(table), [], []  # type: ignore[var-annotated]
+    looks = Looks(table, reward, noise, seed)
     while len(best) < trials:
         try:
             while len(asked) < min(running, trials - len(best)):
@@ -65,33 +73,84 @@ def search_table(
                 break
         for trial in asked:
             entry = table.decode(trial.params)
+            study.tell(trial, looks.first(trial.params, entry))
             value = reward(entry.accuracy, entry.flops)
-            study.tell(trial, value)
             best.append(max(value, *best[-1:]) if best else value)
         asked = []
     seconds = stopwatch.seconds / max(1, len(best))
     best += best[-1:] * (trials - len(best))
-    return SearchCurve(sampler, seed, tuple(best), seconds)
+    curve = SearchCurve(sampler, seed, tuple(best), seconds)
+    return looks.named(curve, timed.context, trials) if noise else curve
+
+
+@dataclass
+class Looks:
+    """What a search of a table has measured, and its true accuracies, which only the regret is computed from."""
+
+    table: Table
+    reward: Reward
+    noise: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng((self.seed, 1))
+        self.values: list[Values] = []
+        self.entries: list[Entry] = []
+        self.measured: list[float] = []
+
+    def first(self, values: Values, entry: Entry) -> float:
+        """The reward of a network that is trained for the first time."""
+        self.values.append(dict(values))
+        self.entries.append(entry)
+        self.measured.append(self._look(entry))
+        return self.reward(self.measured[-1], entry.flops)
+
+    def named(self, curve: SearchCurve, context: SamplerContext, trials: int) -> SearchCurve:
+        """With the true reward of the network that is named, and of the one with the largest single measurement.
+
+        Both have the same number of looks: to name one, the last FURTHER of them go to networks that were seen before.
+        """
+        further = min(round(FURTHER * trials), len(self.entries) - 1)
+        searched = len(self.entries) - max(0, further - (trials - len(self.entries)))
+        found = self.entries[:searched]
+        trained = gather(context, self.values[:searched], found, [(value,) for value in self.measured[:searched]])
+        chosen = name_best(context, trained, further, lambda row: self._look(found[row]))
+        pairs = zip(self.entries, self.measured, strict=True)
+        luckiest = max(pairs, key=lambda pair: self.reward(pair[1], pair[0].flops))[0]
+        return replace(curve, selected=self._true(found[chosen]), naive=self._true(luckiest))
+
+    def _look(self, entry: Entry) -> float:
+        return entry.accuracy + self.noise * float(self.rng.standard_normal())
+
+    def _true(self, entry: Entry) -> float:
+        return self.reward(entry.accuracy, entry.flops)
 
 
 def _searches(
-    table: Table, reward: Reward, sampler: str, seeds: Sequence[int], trials: int, running: int
+    table: Table, reward: Reward, sampler: str, seeds: Sequence[int], trials: int, running: int, noise: float
 ) -> list[SearchCurve]:
-    return [search_table(table, reward, sampler, seed, trials, running) for seed in seeds]
+    return [search_table(table, reward, sampler, seed, trials, running, noise=noise) for seed in seeds]
 
 
 def search_curves(
-    table: Table, reward: Reward, samplers: Sequence[str], seeds: int, trials: int, workers: int, running: int = 1
+    table: Table,
+    reward: Reward,
+    samplers: Sequence[str],
+    seeds: int,
+    trials: int,
+    workers: int,
+    running: int = 1,
+    noise: float = 0.0,
 ) -> Iterator[SearchCurve]:
     """All searches, as they end, in `workers` processes."""
     parts = min(seeds, 2 * workers if workers > 1 else seeds)
     jobs = [(sampler, range(part, seeds, parts)) for sampler in samplers for part in range(parts)]
     if workers == 1:
         for job in jobs:
-            yield from _searches(table, reward, *job, trials, running)
+            yield from _searches(table, reward, *job, trials, running, noise)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), single_thread) as pool:
-        waiting = [pool.submit(_searches, table, reward, *job, trials, running) for job in jobs]
+        waiting = [pool.submit(_searches, table, reward, *job, trials, running, noise) for job in jobs]
         for future in as_completed(waiting):
             yield from future.result()
 
@@ -117,11 +176,12 @@ def replay_samplers(
     trials: int,
     workers: int,
     running: int = 1,
+    noise: float = 0.0,
     told: Callable[[str], object] = lambda text: None,
 ) -> Replayed:
     """Replays every sampler under every seed; `told` hears how far that has come."""
     best, found = best_of(table, reward), list[SearchCurve]()
-    for curve in search_curves(table, reward, samplers, seeds, trials, workers, running):
+    for curve in search_curves(table, reward, samplers, seeds, trials, workers, running, noise):
         found.append(curve)
         told(f"{len(found)}/{len(samplers) * seeds} searches")
     replays = sorted(summarise(found, best), key=lambda replay: samplers.index(replay.sampler))

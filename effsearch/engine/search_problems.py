@@ -2,15 +2,21 @@
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import median
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from effsearch.architecture import Architecture, parse
 from effsearch.benchmark_table import Entry, Table
 from effsearch.costs import cost
-from effsearch.engine.plan import finish, next_step
+from effsearch.engine.auto import Features
+from effsearch.engine.gaussian_process import Points
+from effsearch.engine.plan import finish, most_further, next_step
+from effsearch.engine.posterior import Judgement, judge
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait, proposal_seed
 from effsearch.engine.rungs import planned_epochs
 from effsearch.engine.samplers import make_sampler
@@ -20,6 +26,7 @@ from effsearch.evaluation.proxy import OVERHEAD
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.families import FAMILIES
 from effsearch.prior import accuracy as predicted_accuracy
+from effsearch.runs.ranking import Judged
 from effsearch.runs.records import PREDICTED, Candidate, Record, RecordIndex, epochs_alone
 from effsearch.runs.settings import NasSettings, TableSettings
 from effsearch.space import Space
@@ -104,6 +111,11 @@ class NasProblem(Problem):
         prior = predicted_accuracy if self.settings.prior else None
         objective = Objective(self.score, budget.cost, budget.confirmed, prior, budget.measured_cost)
         self.context = SamplerContext(self.space, budget.feasible, objective=objective)
+        self._judged: tuple[int, Judgement | None] | None = None  # by the number of complete trainings
+
+    @cached_property
+    def features(self) -> Features:
+        return Features(self.context)
 
     def first(self) -> Iterable[Candidate]:
         given = [self._candidate(parse(notation), "start") for notation in self.settings.start]
@@ -115,13 +127,32 @@ class NasProblem(Problem):
 
     def next_step(self, records: RecordIndex, clock: Clock) -> Step:
         baseline = self.known.get("b0")
-        step = next_step(records, self.settings, self.trials, baseline)
+        step = next_step(records, self.settings, self.trials, baseline, self.judgement)
         begins = isinstance(step, Propose) or (isinstance(step, Train) and step.again)
         # The closing seconds take a walk over all records, so they are computed only under a time limit.
         limited = begins and math.isfinite(clock.left)
         if limited and clock.left < clock.expected + self._closing_seconds(records, clock, step):
-            return finish(records, self.settings, baseline, waiting=clock.pending)
+            return finish(records, self.settings, baseline, self.judgement, waiting=clock.pending)
         return step
+
+    def judgement(self, records: RecordIndex) -> Judgement | None:
+        """What all trainings say together; None where accuracies are predicted, and nothing is left to chance."""
+        if self.settings.evaluator == "prior":
+            return None
+        done = records.count("complete")
+        if self._judged is None or self._judged[0] != done:
+            found = judge(records.in_state("complete"), self.score, self.features.encoding, self._points)
+            self._judged = done, found
+        return self._judged[1]
+
+    def judge(self, records: RecordIndex) -> Mapping[str, Judged]:
+        found = self.judgement(records)
+        return {} if found is None else found.by_key
+
+    def _points(self, candidates: Sequence[Candidate]) -> Points:
+        costs = np.array([self.score.cost(candidate) for candidate in candidates])
+        networks = [parse(candidate.notation) for candidate in candidates]
+        return self.features.points(list(map(self.params, candidates)), networks, costs)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         return self.space.encode(parse(candidate.notation))
@@ -150,15 +181,15 @@ class NasProblem(Problem):
         """Seconds of all trainings on that many workers, from seconds an image in training and in validation."""
         proxy = self.settings.proxy
         epochs = self._planned(self.trials) * (1 if self.settings.rungs else proxy.epochs)
-        trainings = self.trials + self._repeats()
+        trainings = self.trials + self._repeats(self.trials)
         once = proxy.validation_images * validate + OVERHEAD
         return (epochs * proxy.train_images * train + trainings * once) / workers
 
     def _planned(self, trials: int) -> int:
         """Epochs of all trainings together, or without rungs their number."""
         if rungs := self.settings.rungs:
-            return self._rung_epochs(trials) + self._repeats() * rungs[-1]
-        return trials + self._repeats()
+            return self._rung_epochs(trials) + self._repeats(trials) * rungs[-1]
+        return trials + self._repeats(trials)
 
     def _size(self, record: Record) -> int:
         """Epochs of this part of a training; without rungs 1, since all trainings are alike."""
@@ -173,12 +204,12 @@ class NasProblem(Problem):
 
     def _closing_seconds(self, records: RecordIndex, clock: Clock, step: Step) -> float:
         """Seconds needed after a step to take the best up the rungs and to repeat the finalists."""
-        if not (rungs := self.settings.rungs):
-            return clock.expected * math.ceil(self._repeats() / clock.workers)
         there = len({record.candidate.key for record in records if record.state == "complete"})
+        if not (rungs := self.settings.rungs):
+            return clock.expected * math.ceil(self._repeats(there) / clock.workers)
         # A search that is promoting networks may leave out what does not become a finalist.
         promoted = there if isinstance(step, Propose) else min(there, self.settings.finalists)
-        epochs = self._rung_epochs(promoted) - promoted * rungs[0] + self._repeats() * rungs[-1]
+        epochs = self._rung_epochs(promoted) - promoted * rungs[0] + self._repeats(there) * rungs[-1]
         return median(self._paces(records) or [0.0]) * epochs / clock.workers
 
     def _rung_epochs(self, networks: int) -> int:
@@ -186,9 +217,10 @@ class NasProblem(Problem):
         kept = 1 if "b0" in self.known and self.settings.warm_start else 0
         return planned_epochs(self.settings.rungs, networks, self.settings.finalists + kept)
 
-    def _repeats(self) -> int:
-        """Trainings under further seeds, if no finalist is a known architecture."""
-        return (self.settings.finalists + len(self.known)) * (self.settings.repeats - 1)
+    def _repeats(self, networks: int) -> int:
+        """The most trainings under further seeds in a search of that many networks."""
+        baseline = self.settings.repeats - 1 if "b0" in self.known else 0
+        return most_further(self.settings, networks) + baseline
 
     def _candidate(self, architecture: Architecture, source: str) -> Candidate:
         costs, settings = self.budget.measured(architecture), self.settings

@@ -54,8 +54,12 @@ def columns(noise: Noise | None = None, measure: Measure = "flops") -> tuple[Col
         Column("rank", "rank", "r", lambda row: cell(row.rank)),
         Column("reward", "reward", "r", lambda row: cell(row.reward, ".4f") or row.state, best_last=True),
         Column("accuracy", "acc %", "r", lambda row: cell(row.accuracy, ".1f", 100), best_last=True),
+        Column(
+            "expected", "expected", "r", lambda row: cell(row.expected, ".1f", 100), best_last=True, unknown="left out"
+        ),
         Column("accuracy_sd", None if noise else "sd (n)", "r", _deviation),
         Column("seeds", "+-" if noise else None, "r", lambda row: interval(row, noise), best_last=True),
+        Column("probability_best", "best %", "r", _probability, best_last=True, unknown="left out"),
         Column("flops", "FLOPs", "r", lambda row: format_count(row.flops)),
         Column("target_ratio", RATIOS[measure], "r", lambda row: f"{row.target_ratio:.2f}"),
         Column("params", "params", "r", lambda row: format_count(row.params)),
@@ -75,6 +79,11 @@ def columns(noise: Noise | None = None, measure: Measure = "flops") -> tuple[Col
 
 def _deviation(row: Row) -> str:
     return "" if row.accuracy_sd is None else f"{100 * row.accuracy_sd:.1f} ({row.seeds})"
+
+
+def _probability(row: Row) -> str:
+    value = row.probability_best
+    return "" if value is None else "<1" if value < 0.01 else f"{100 * value:.0f}"
 
 
 def interval(row: Row | None, noise: Noise | None) -> str:

@@ -11,20 +11,28 @@ from matplotlib.figure import Figure
 
 from effsearch.reports.pictures import SIZE, save_figure
 from effsearch.reports.text_table import Columns, TextTable, cell
-from effsearch.runs.regret import MARKS, REGRETS, Replay
+from effsearch.runs.regret import MARKS, REGRETS, FinalRegret, Replay
 
 FLOOR = 1e-4  # regrets below this are drawn as this: the axis is logarithmic
 
 
 def replay_table(replays: Sequence[Replay]) -> TextTable:
     marks = [mark for mark in MARKS if any(mark <= replay.trials for replay in replays)]
+    noisy = any(replay.selected is not None for replay in replays)
     columns: Columns[Replay] = (
         ("sampler", "l", lambda row: row.sampler),
-        *((f"to {100 * regret:g} %", "r", partial(_reached, regret)) for regret in REGRETS),
+        # With noise what counts is what is named at the end, and not when a network was looked at.
+        *(((f"to {100 * regret:g} %", "r", partial(_reached, regret)) for regret in REGRETS) if not noisy else ()),
         *((f"at {mark}", "r", lambda row, mark=mark: cell(row.regret[mark], ".2f", 100)) for mark in marks),
+        *(((name, "r", partial(_final, name)) for name in ("selected", "naive")) if noisy else ()),
         ("ms", "r", lambda row: f"{1000 * row.seconds:.1f}"),
     )
     return TextTable.of(columns, replays)
+
+
+def _final(name: str, replay: Replay) -> str:
+    final: FinalRegret | None = getattr(replay, name)
+    return "" if final is None else f"{100 * final.median:.2f} / {100 * final.p90:.2f}"
 
 
 def _reached(regret: float, replay: Replay) -> str:
@@ -39,6 +47,12 @@ REPLAY_CAPTION = (
     "percentile over seeds (share of them that got there; -: less than half, or than nine tenths); at N: mean regret "
     "in % after N evaluations; ms: of CPU for a proposal"
 )
+NOISE_CAPTION = (
+    "at N: mean regret, by true accuracies, of the best network looked at in N evaluations, in % of the table's best "
+    "reward; selected: of the network that the search names, after a fifth of its evaluations repeat the likely best; "
+    "naive: of the largest single measurement of as many evaluations; median / 90th percentile over seeds; ms: of CPU "
+    "for a proposal"
+)
 
 
 def replay_json(replays: Sequence[Replay]) -> str:
@@ -49,6 +63,7 @@ def replay_json(replays: Sequence[Replay]) -> str:
             "evaluations": {f"{regret:g}": asdict(reached) for regret, reached in replay.evaluations.items()},
             "regret": replay.regret,
             "seconds_per_proposal": replay.seconds,
+            **{name: asdict(final) for name in ("selected", "naive") if (final := getattr(replay, name)) is not None},
         }
         for replay in replays
     ]

@@ -3,11 +3,12 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from statistics import mean, median, stdev
+from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from effsearch.errors import QuantityError, RunError
@@ -27,7 +28,8 @@ class Row:
     `accuracy` (a fraction) and `accuracy_sd` are mean and standard deviation over `seeds` trainings of `epochs` epochs;
     `reward` is that of the mean, `target_ratio` the cost over its target. Among networks trained for as long, `pareto`
     marks those on the front and `tie` those within the noise of the first. `seconds` is the median of a training;
-    `alpha`, `beta` and `gamma` are what a baseline was grown by; `latency` is in seconds.
+    `alpha`, `beta` and `gamma` are what a baseline was grown by; `latency` is in seconds. By all trainings together,
+    `expected` is the expected accuracy, and `probability_best` that of having the highest reward of the run.
     """
 
     rank: int | None
@@ -51,6 +53,17 @@ class Row:
     beta: float | None = None
     gamma: float | None = None
     latency: float | None = None
+    expected: float | None = None
+    probability_best: float | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What all trainings of a run say of a network: its expected accuracy and reward, and how likely it is the best."""
+
+    accuracy: float
+    reward: float
+    probability_best: float
 
 
 @dataclass(frozen=True)
@@ -62,14 +75,20 @@ class Noise:
     freedom: int
 
 
-def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
-    """All architectures of a run: the longest trained first, then by reward; those without an accuracy at the end."""
+NOT_JUDGED: Mapping[str, Judged] = MappingProxyType({})
+
+
+def ranking(records: Sequence[Record], reward: Reward, judged: Mapping[str, Judged] = NOT_JUDGED) -> list[Row]:
+    """All architectures of a run: the longest trained first, then by reward; those without an accuracy at the end.
+
+    The networks that were `judged` come first among those trained for as long, by their expected reward.
+    """
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.candidate.key, []).append(record)
-    rows = [_row(group, reward) for group in groups.values()]
+    rows = [_row(group, reward, judged.get(key)) for key, group in groups.items()]
     done = [row for row in rows if row.reward is not None]
-    done.sort(key=lambda row: (-(row.epochs or 0), -_number(row.reward), row.flops))
+    done.sort(key=lambda row: (-(row.epochs or 0), *_order(row, judged.get(row.key)), row.flops))
     longest = [row for row in done if row.epochs == done[0].epochs]
     on_front = {row.key for row in front(longest, reward.measure)}
     noise = measure_noise(rows)
@@ -80,7 +99,11 @@ def ranking(records: Sequence[Record], reward: Reward) -> list[Row]:
     return ranked + [row for row in rows if row.reward is None]
 
 
-def _row(group: Sequence[Record], reward: Reward) -> Row:
+def _order(row: Row, judged: Judged | None) -> tuple[bool, float]:
+    return judged is None, -(_number(row.reward) if judged is None else judged.reward)
+
+
+def _row(group: Sequence[Record], reward: Reward, judged: Judged | None) -> Row:
     reached = [record for record in group if record.accuracy is not None]
     epochs = max((record.epochs or 0 for record in reached), default=0)
     done = [record for record in reached if (record.epochs or 0) == epochs]
@@ -104,6 +127,8 @@ def _row(group: Sequence[Record], reward: Reward) -> Row:
         pareto=False,
         tie=False,
         reason=None if done else group[-1].reason,
+        expected=None if judged is None else judged.accuracy,
+        probability_best=None if judged is None else judged.probability_best,
         **{name: getattr(first, name) for name in ("key", "notation", "flops", "params", "source", "latency")},
         **({} if first.coefficients is None else asdict(first.coefficients)),
     )

@@ -12,6 +12,8 @@ import pytest
 from toys import TINY, InProcess, dies, drive, new_run, settings, toy
 
 from effsearch.costs import cost
+from effsearch.engine.plan import most_further
+from effsearch.engine.posterior import DECIDED
 from effsearch.engine.retries import failure_of
 from effsearch.evaluation import Evaluation
 from effsearch.executors.local import LocalExecutor
@@ -38,12 +40,17 @@ def test_finishes_the_trials_within_the_window_and_writes_their_ranking(tmp_path
     assert first.reward == pytest.approx(first.accuracy * (first.flops / 8e6) ** -0.07)
 
 
-def test_repeats_the_finalists_under_other_seeds(tmp_path):
-    run = new_run(tmp_path)
-    status = drive(run, settings(repeats=3, finalists=2), 8)
+def test_trains_the_likely_best_under_other_seeds(tmp_path):
+    run, chosen = new_run(tmp_path), settings(repeats=3, finalists=2)
+    status = drive(run, chosen, 8)
     rows = from_csv(run.ranking.read_text())
-    assert all(row.seeds == 3 and row.accuracy_sd is not None for row in rows[:2])
-    assert Counter(seed for _, seed in keys(status))[0] == 8
+    seeds = Counter(seed for _, seed in keys(status))
+    assert seeds[0] == 8
+    assert 2 <= seeds.total() - 8 <= most_further(chosen, 8) == 8
+    first = rows[0]
+    assert first.probability_best == max(row.probability_best for row in rows)
+    assert sum(row.probability_best for row in rows) == pytest.approx(1)
+    assert first.seeds >= 3 if first.probability_best >= DECIDED else seeds.total() == 16
 
 
 def test_same_seed_same_trials_and_another_seed_others(tmp_path):

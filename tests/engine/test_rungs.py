@@ -6,7 +6,8 @@ import pytest
 from toys import TINY, InProcess, drive, new_run, settings, toy_accuracy
 
 from effsearch.architecture import parse
-from effsearch.engine.plan import next_step
+from effsearch.engine.plan import most_further, next_step
+from effsearch.engine.posterior import judge
 from effsearch.engine.problem import Done, Propose, Train, Wait
 from effsearch.engine.rungs import PROMOTION_ETA, planned_epochs
 from effsearch.errors import QuantityError
@@ -34,7 +35,9 @@ def simulate(
     rng, records, running, proposed = random.Random(0), [], [], 0
     while True:
         while len(running) < workers:
-            step = next_step(RecordIndex(records), SETTINGS, trials, baseline)
+            step = next_step(
+                RecordIndex(records), SETTINGS, trials, baseline, lambda known: judge(known, SETTINGS.score)
+            )
             if isinstance(step, Done):
                 assert not running
                 return records
@@ -90,12 +93,13 @@ def test_costs_a_quarter_of_training_everyone_to_the_end():
     assert planned_epochs(RUNGS, 40, 3) == 40 + 10 * 2 + 3 * 6
 
 
-def test_finalists_are_repeated_to_the_last_rung_under_fresh_seeds():
+def test_the_likely_best_is_trained_to_the_last_rung_under_fresh_seeds():
     records = simulate(16)
     repeats = [record.candidate for record in records if record.candidate.seed != 0]
     assert {given.epochs for given in repeats} == {9}
-    assert Counter(Counter(given.key for given in repeats).values()) == {2: 3}
-    assert {given.seed for given in repeats} == {1, 2}
+    assert len({(given.key, given.seed) for given in repeats}) == len(repeats) <= most_further(SETTINGS, 16)
+    best = max((record.candidate for record in records if record.epochs == 9), key=truth)
+    assert {given.seed for given in repeats if given.key == best.key} >= {1, 2}
 
 
 def test_no_training_is_begun_twice():
@@ -153,7 +157,7 @@ def test_a_search_goes_on_from_the_checkpoints_and_ranks_the_longest_first(tmp_p
         assert checkpoint == (None if before is None else f"{key} {seed} {before}".encode())
     rows = from_csv(run.ranking.read_text())
     assert [row.epochs for row in rows] == sorted((row.epochs for row in rows), reverse=True)
-    assert all(row.seeds == 3 for row in rows[:3])
+    assert rows[0].seeds >= 3
 
 
 @pytest.mark.parametrize("sampler", ["auto", "evolution", "local-search", "reinforce", "tpe"])

@@ -1,0 +1,275 @@
+"""Measures which proxies rank networks of equal FLOPs as a long training does, and what they cost.
+
+    python benchmarks/proxies.py run --data scenes --workers 2
+    python benchmarks/proxies.py report
+
+`run` trains networks drawn from the space mbconv within 0.9 to 1.1 times 400M FLOPs, B0 and MnasNet-A1 beside them: by
+the reference, a third of them under a second seed too, and by each candidate. The training images and the validation
+split are the same throughout. A row is written as each training ends, to results/studies/proxies/DATA.jsonl, and a
+study that was stopped continues there. `report` reads all rows and prints a table for each image set.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from effsearch import space
+from effsearch.architecture import Architecture
+from effsearch.costs import cost
+from effsearch.data import prepare
+from effsearch.data.packed import info
+from effsearch.evaluation import Proxy
+from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.executors.local import LocalExecutor
+from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
+from effsearch.training import Recipe
+
+ROWS = Path("results/studies/proxies")
+WINDOW = (0.9 * 400e6, 1.1 * 400e6)  # FLOPs at 224 px with 1000 classes
+DRAWN = 32  # random networks
+REPEATED = 3  # every third network has a second seed of the reference
+RESAMPLES = 2000
+LARGE, SMALL = Recipe(), Recipe(batch=32, rate=0.1)
+
+
+def proxy(
+    name: str, resolution: int, width: float, epochs: int, images: int, recipe: Recipe = LARGE, validation: int = 4000
+) -> Proxy:
+    return Proxy(name, resolution, width, epochs, images, validation, recipe=recipe)
+
+
+REFERENCE = "reference"
+REFERENCES = {
+    # 160,000 images by either, as far as the images go round.
+    "cifar10": proxy(REFERENCE, 48, 0.25, 4, 40_000, validation=10_000),
+    "scenes": proxy(REFERENCE, 48, 0.25, 10, 16_000),
+}
+CANDIDATES = (
+    proxy("48px 4x4000", 48, 0.25, 4, 4000),
+    proxy("40px 4x4000 batch 32", 40, 0.25, 4, 4000, SMALL),
+    proxy("32px 5x4000", 32, 0.25, 5, 4000),
+    proxy("48px 1x16000", 48, 0.25, 1, 16_000),
+    proxy("32px half 4x4000", 32, 0.5, 4, 4000),
+    proxy("48px eighth 4x6000", 48, 0.125, 4, 6000),
+    proxy("24px 6x4000", 24, 0.25, 6, 4000),
+    proxy("48px 4x4000 rate 0.1", 48, 0.25, 4, 4000, replace(LARGE, rate=0.1)),
+    proxy("48px 4x10000", 48, 0.25, 4, 10_000),
+    proxy("64px 4x4000", 64, 0.25, 4, 4000),
+    proxy("40px 8x10000", 40, 0.25, 8, 10_000),
+    proxy("48px 5x16000", 48, 0.25, 5, 16_000),
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training of the study."""
+
+    network: str
+    architecture: Architecture
+    proxy: Proxy
+    seed: int
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.proxy.name, self.network, self.seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="trains what is left to be trained")
+    run.add_argument("--data", required=True, help="name or path of an image set: scenes, or a folder named cifar10")
+    run.add_argument("--workers", type=int, default=1, help="trainings at once, one thread each")
+    run.add_argument("--device", default="cpu", help="cpu or cuda")
+    run.add_argument("--only", nargs="*", help="proxies by name; all by default")
+    commands.add_parser("report", help="prints what the rows say")
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        study(arguments.data, arguments.workers, arguments.device, arguments.only)
+    else:
+        for file in sorted(ROWS.glob("*.jsonl")):
+            report(file.stem, read(file))
+
+
+def study(data: str, workers: int, device: str, only: Sequence[str] | None) -> None:
+    name = info(prepare(data, 48)).name
+    file = ROWS / f"{name}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    done = {(row["proxy"], row["network"], row["seed"]) for row in read(file)}
+    every = [job for job in jobs(REFERENCES[name]) if not only or job.proxy.name in only]
+    left = [job for job in every if job.key not in done]
+    folders = {side: prepare(data, side) for side in {job.proxy.resolution for job in left}}
+    print(f"{name}: {len(every)} trainings, {len(left)} to do", flush=True)
+    executor = LocalExecutor([0 if device == "cuda" else None] * workers)
+    running: dict[Future[dict[str, Any]], Job] = {}
+    try:
+        while left or running:
+            while left and len(running) < workers:
+                job = left.pop(0)
+                training = ProxyTraining(job.proxy, folders[job.proxy.resolution], device=device)
+                running[executor.submit(work, training, job)] = job
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                running.pop(future)
+                row = future.result()
+                with file.open("a") as out:
+                    out.write(json.dumps(row) + "\n")
+                print(f"{row['proxy']:24} {row['network']:16} seed {row['seed']}  {100 * row['accuracy']:.1f} %  "
+                      f"{row['seconds']:.0f} s", flush=True)  # fmt: skip
+    finally:
+        executor.stop()
+
+
+def jobs(reference: Proxy) -> Iterator[Job]:
+    """The trainings, in the order in which they are done."""
+    drawn = networks()
+    for proxy, seed in ((reference, 0), *((each, 0) for each in CANDIDATES), (reference, 1)):
+        for index, (network, architecture) in enumerate(drawn.items()):
+            if seed == 0 or index % REPEATED == 0:
+                yield Job(network, architecture, proxy, seed)
+
+
+def networks() -> dict[str, Architecture]:
+    """B0, MnasNet-A1, and the first networks of a random sequence (seed 0) whose FLOPs are in the window."""
+    mbconv, rng = space.load("mbconv"), random.Random(0)
+    chosen = {"b0": EFFICIENTNET_B0, "mnasnet_a1": MNASNET_A1}
+    while len(chosen) < DRAWN + 2:
+        drawn = mbconv.decode(mbconv.sample(rng))
+        flops = cost(drawn, 224, 1000).flops
+        if WINDOW[0] <= flops <= WINDOW[1] and drawn not in chosen.values():
+            chosen[f"random{len(chosen) - 1:02}-{flops / 1e6:.0f}M"] = drawn
+    return chosen
+
+
+def work(training: ProxyTraining, job: Job) -> dict[str, Any]:
+    """The row of one training; it is also validated halfway, where that is the end of an epoch."""
+    start, half = time.process_time(), job.proxy.epochs // 2
+    looks = []
+    checkpoint = None
+    for epochs in sorted({half, job.proxy.epochs} - {0}):
+        done = training(job.architecture, job.seed, epochs, checkpoint)
+        checkpoint = done.checkpoint
+        looks.append([epochs, done.accuracy, done.history[-1].validation_loss])
+    return {
+        "proxy": job.proxy.name,
+        "network": job.network,
+        "seed": job.seed,
+        "accuracy": done.accuracy,
+        "validation_loss": done.history[-1].validation_loss,
+        "looks": looks,
+        "losses": [round(epoch.loss, 5) for epoch in done.history],
+        "seconds": round(sum(epoch.seconds for epoch in done.history), 2),
+        "cpu_seconds": round(time.process_time() - start, 2),
+        "device": training.device,
+    }
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def ranked_by(row: Mapping[str, Any]) -> dict[str, float]:
+    """What a training may rank by, the larger the better."""
+    losses = row["losses"]
+    found = {"accuracy": row["accuracy"], "log-likelihood": -row["validation_loss"], "sum of losses": -sum(losses)}
+    if len(losses) >= 4:
+        found["learning curve"] = -extrapolated(losses)
+    return found
+
+
+def extrapolated(losses: Sequence[float]) -> float:
+    """The loss to which a power law c + a * epoch^-b through the losses falls after ten times as many epochs."""
+    epochs = np.arange(1, len(losses) + 1)
+    best = (math.inf, losses[-1])
+    for power in np.linspace(0.1, 2.0, 20):
+        terms = np.stack([np.ones(len(losses)), epochs**-power], axis=1)
+        solved, *_ = np.linalg.lstsq(terms, np.array(losses), rcond=None)
+        error = float(((terms @ solved - losses) ** 2).sum())
+        best = min(best, (error, float(solved[0] + solved[1] * (10 * len(losses)) ** -power)))
+    return best[1]
+
+
+def report(data: str, rows: Sequence[dict[str, Any]]) -> None:
+    reference = {row["network"]: [] for row in rows if row["proxy"] == REFERENCE}
+    for row in rows:
+        if row["proxy"] == REFERENCE:
+            reference[row["network"]].append(row)
+    if len(reference) < 4:
+        print(f"{data}: the reference has trained {len(reference)} networks, and a ranking takes four")
+        return
+    for what in ("accuracy", "log-likelihood"):
+        values = {name: [ranked_by(row)[what] for row in group] for name, group in reference.items()}
+        print(f"{data}, reference by {what}: {repeatability(values)}")
+    truth = {name: fmean(row["accuracy"] for row in group) for name, group in reference.items()}
+    share = reliability({name: [row["accuracy"] for row in group] for name, group in reference.items()})
+    print(f"\n| {data}: proxy | ranks by | networks | Kendall tau (95 % interval) | corrected | CPU seconds |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for candidate in CANDIDATES:
+        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in truth]
+        if len(mine) < 4:
+            continue
+        for what in ranked_by(mine[0]):
+            seen = np.array([ranked_by(row)[what] for row in mine])
+            true = np.array([truth[row["network"]] for row in mine])
+            tau, (low, high) = kendall(seen, true), bootstrap(seen, true)
+            seconds = median(row["cpu_seconds"] for row in mine)
+            print(f"| {candidate.name} | {what} | {len(mine)} | {tau:.2f} ({low:.2f} to {high:.2f}) | "
+                  f"{corrected(tau, share):.2f} | {seconds:.0f} |")  # fmt: skip
+    print()
+
+
+def repeatability(values: Mapping[str, Sequence[float]]) -> str:
+    """How well a second seed of the reference ranks as the first does."""
+    pairs = np.array([group[:2] for group in values.values() if len(group) > 1])
+    first = np.array([group[0] for group in values.values()])
+    text = f"{len(first)} networks, standard deviation {first.std(ddof=1):.4f}"
+    if len(pairs) < 4:
+        return f"{text}; no second seeds yet"
+    noise = math.sqrt(float(((pairs[:, 0] - pairs[:, 1]) ** 2).mean()) / 2)
+    low, high = bootstrap(pairs[:, 0], pairs[:, 1])
+    share = reliability(values)
+    most = 2 / math.pi * math.asin(math.sqrt(share))
+    return (
+        f"{text}, of seeds {noise:.4f} ({len(pairs)} networks twice, tau {kendall(pairs[:, 0], pairs[:, 1]):.2f}, "
+        f"{low:.2f} to {high:.2f}); reliability {share:.2f}, so that the true order would have tau {most:.2f} with it"
+    )
+
+
+def reliability(values: Mapping[str, Sequence[float]]) -> float:
+    """The share of the variance of one reference training that is the network's, from those trained twice."""
+    pairs = np.array([group[:2] for group in values.values() if len(group) > 1])
+    if len(pairs) < 4:
+        return 1.0
+    noise = float(((pairs[:, 0] - pairs[:, 1]) ** 2).mean()) / 2
+    return max(0.01, 1 - noise / float(np.var([group[0] for group in values.values()], ddof=1)))
+
+
+def corrected(tau: float, share: float) -> float:
+    """Kendall tau with a reference free of noise, for normal variables (tau = 2/pi arcsin r)."""
+    return 2 / math.pi * math.asin(max(-1.0, min(1.0, math.sin(math.pi * tau / 2) / math.sqrt(share))))
+
+
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    return float(stats.kendalltau(a, b).statistic)
+
+
+def bootstrap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """Percentiles 2.5 and 97.5 of tau when the networks are drawn again with replacement."""
+    rng = np.random.default_rng(0)
+    drawn = [kendall(a[rows], b[rows]) for rows in rng.integers(0, len(a), (RESAMPLES, len(a)))]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()
