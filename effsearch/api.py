@@ -26,6 +26,7 @@ from effsearch.network import build, load as load_network
 from effsearch.reports.page import page_of, write_page
 from effsearch.reward import Kind
 from effsearch.runs.folder import Run, find as find_run, toml_text
+from effsearch.runs.settings import WINDOW
 from effsearch.scaling import AS_PUBLISHED, PAPER, Coefficients, Rounding, grow
 from effsearch.space import Space, load as load_space
 from effsearch.workflows.common import Listener, Outcome
@@ -80,7 +81,7 @@ def search(
     target_flops: float,
     trials: int | None = None,
     reward: Kind = "soft",
-    flops_window: tuple[float, float] | None = (0.5, 1.25),
+    flops_window: tuple[float, float] | None = WINDOW,
     start: Iterable[Architecture | str] = (),
     classes: int = 1000,
     progress: Progress | None = None,

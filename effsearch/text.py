@@ -1,4 +1,4 @@
-"""Text as people write and read it: quantities such as 400M, 90s or 0.5:1.25, and strings made safe to print."""
+"""Text as people write and read it: quantities such as 400M, 90s or 0.9:1.1, and strings made safe to print."""
 
 import math
 import re
@@ -61,7 +61,7 @@ def parse_window(text: str, what: str = "a window") -> tuple[float, float] | Non
     except ValueError:
         low, high = 1.0, 0.0
     if not (0 <= low < high < math.inf):
-        raise QuantityError(f"{what} must be LOW:HIGH with 0 <= LOW < HIGH such as 0.5:1.25, or none; got {text!r}")
+        raise QuantityError(f"{what} must be LOW:HIGH with 0 <= LOW < HIGH such as 0.9:1.1, or none; got {text!r}")
     return low, high
 
 

@@ -32,7 +32,7 @@ def nas(
             "Train only what costs LOW:HIGH times T.",
             "--flops-window",
             "--window",
-            default="0.5:1.25",
+            default="0.9:1.1",
             metavar="LOW:HIGH|none",
         ),
     ] = None,

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError, ProcessPoolExecutor
@@ -84,7 +85,8 @@ class _Worker:
 
         Raises BrokenProcessPool if it is known to have died already.
         """
-        inner, future = self._pool.submit(function, *args), Future[T]()
+        # A task that the process cannot read, such as a function of a notebook, is to fail alone, not to end it.
+        inner, future = self._pool.submit(_run, pickle.dumps((function, args))), Future[T]()
         timer = Timer(timeout or 0, self._overrun, (future,))
         timer.daemon = True
         if timeout is not None:
@@ -118,6 +120,11 @@ class _Worker:
         self._process.join(1)  # Its pipes are closed a moment before it has an exit code.
         code = self._process.exitcode or 0
         return f"signal {-code}; perhaps out of memory" if code < 0 else f"exit {code}"
+
+
+def _run(task: bytes) -> Any:
+    function, args = pickle.loads(task)
+    return function(*args)
 
 
 def _lost_worker(future: "Future[Any]") -> bool:

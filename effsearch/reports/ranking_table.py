@@ -55,11 +55,11 @@ def columns(noise: Noise | None = None, measure: Measure = "flops") -> tuple[Col
         Column("reward", "reward", "r", lambda row: cell(row.reward, ".4f") or row.state, best_last=True),
         Column("accuracy", "acc %", "r", lambda row: cell(row.accuracy, ".1f", 100), best_last=True),
         Column(
-            "expected", "expected", "r", lambda row: cell(row.expected, ".1f", 100), best_last=True, unknown="left out"
+            "expected", "expected", "r", lambda row: cell(row.expected, ".1f", 100), best_last=True, unknown="not printed"
         ),
         Column("accuracy_sd", None if noise else "sd (n)", "r", _deviation),
         Column("seeds", "+-" if noise else None, "r", lambda row: interval(row, noise), best_last=True),
-        Column("probability_best", "best %", "r", _probability, best_last=True, unknown="left out"),
+        Column("probability_best", "best %", "r", _probability, best_last=True, unknown="not printed"),
         Column("flops", "FLOPs", "r", lambda row: format_count(row.flops)),
         Column("target_ratio", RATIOS[measure], "r", lambda row: f"{row.target_ratio:.2f}"),
         Column("params", "params", "r", lambda row: format_count(row.params)),

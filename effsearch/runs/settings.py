@@ -18,6 +18,7 @@ from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, ax
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
+WINDOW = (0.9, 1.1)  # factors of the target that the cost of a network may have by default; B0 has 0.96 of 400M
 SEEDS = (0, 2**31 - 1)
 EVALUATORS = ("training", "prior")  # of the command line; from Python a run may also have "function"
 Method = Literal["grid", "halving", "tpe", "evolution"]  # how `effsearch grid` searches
@@ -69,7 +70,7 @@ class NasSettings:
     classes: int = 1000
     reward: RewardKind = "soft"
     exponent: float = -0.07
-    window: tuple[float, float] | None = (0.5, 1.25)
+    window: tuple[float, float] | None = WINDOW
     sampler: str = "auto"
     seed: int = 0
     warm_start: bool = True
@@ -249,7 +250,7 @@ class TableSettings:
     pool: bool = False
     reward: RewardKind = "soft"
     exponent: float = -0.07
-    window: tuple[float, float] | None = (0.5, 1.25)
+    window: tuple[float, float] | None = WINDOW
     sampler: str = "auto"
     seed: int = 0
     measure: Measure = "flops"

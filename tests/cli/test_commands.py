@@ -244,7 +244,7 @@ MISTAKES = {
     "nas --target-flops 400M --flops-window 2:1": "LOW:HIGH",
     "nas --target-flops 400M --flops-window 0.999999:1.000001": "widen --flops-window or the limits|proposals",
     "nas --target-params 5M --target-flops 400M": "one target, got --target-flops and --target-params",
-    "nas --target-params 1": "no architecture of space mbconv has 0.5 to 1.25 parameters: it spans",
+    "nas --target-params 1": "no architecture of space mbconv has 0.9 to 1.1 parameters: it spans",
     "nas --target-params x": "--target-params must be a number above 0",
     "nas --target-latency 20": "with its unit such as 20ms.*'20'",
     "nas --target-latency 0ms": "above 0",

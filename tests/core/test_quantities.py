@@ -101,7 +101,7 @@ def test_durations_as_printed(seconds, text):
 
 
 def test_windows():
-    assert parse_window("0.5:1.25") == (0.5, 1.25)
+    assert parse_window("0.9:1.1") == (0.9, 1.1)
     assert parse_window(" 0:1 ") == (0, 1)
     assert parse_window("None") is None
 

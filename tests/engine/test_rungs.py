@@ -7,7 +7,7 @@ from toys import TINY, InProcess, drive, new_run, settings, toy_accuracy
 
 from effsearch.architecture import parse
 from effsearch.engine.plan import most_further, next_step
-from effsearch.engine.posterior import judge
+from effsearch.engine.posterior import Judgement, judge
 from effsearch.engine.problem import Done, Propose, Train, Wait
 from effsearch.engine.rungs import PROMOTION_ETA, planned_epochs
 from effsearch.errors import QuantityError
@@ -28,6 +28,10 @@ def truth(given: Candidate) -> float:
     return 0.3 + 0.01 * int(given.key[3:]) + 0.02 * (given.epochs or 0)
 
 
+def judged(records: RecordIndex) -> Judgement | None:
+    return judge(records, SETTINGS.score)
+
+
 def simulate(
     trials: int, workers: int = 1, baseline: Candidate | None = None, fails=lambda record: None
 ) -> list[Record]:
@@ -35,9 +39,7 @@ def simulate(
     rng, records, running, proposed = random.Random(0), [], [], 0
     while True:
         while len(running) < workers:
-            step = next_step(
-                RecordIndex(records), SETTINGS, trials, baseline, lambda known: judge(known, SETTINGS.score)
-            )
+            step = next_step(RecordIndex(records), SETTINGS, trials, baseline, judged)
             if isinstance(step, Done):
                 assert not running
                 return records
@@ -83,7 +85,8 @@ def test_costs_a_quarter_of_training_everyone_to_the_end():
         return 0.3 + 0.01 * order[int(given.key[3:])]
 
     records: list[Record] = []
-    while isinstance(step := next_step(RecordIndex(records), replace(SETTINGS, repeats=1), 40, None), Train | Propose):
+    chosen = replace(SETTINGS, repeats=1)
+    while isinstance(step := next_step(RecordIndex(records), chosen, 40, None, judged), Train | Propose):
         given = step.candidate if isinstance(step, Train) else candidate(len(reached(records, 1)))
         value = accuracy(given)
         done = Record(len(records), "complete", given, accuracy=value, reward=value, epochs=given.epochs, seconds=1.0)

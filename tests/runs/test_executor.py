@@ -55,6 +55,22 @@ def test_an_exception_a_death_and_a_hang_fail_their_own_task_alone(executor):
     assert executor.submit(os.getpid).result() != os.getpid()
 
 
+class Unreadable:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_a_task_that_cannot_be_read_fails_alone():
+    one = LocalExecutor([None])
+    try:
+        before = one.submit(os.getpid).result()
+        with pytest.raises(ValueError, match="no number"):
+            one.submit(print, Unreadable()).result()
+        assert one.submit(os.getpid).result() == before
+    finally:
+        one.stop()
+
+
 def lose() -> None:
     raise ContextLost("CUDA error: an illegal memory access was encountered")
 
