@@ -6,7 +6,8 @@ Every search is cold and knows nothing but FLOPs. Tables are made by formula and
 a folder that holds accel_nasbench/accel_nasbench.csv, there are three more. Each is searched under the soft and the
 hard reward; T is the median of the FLOPs under the soft and their 40 % quantile under the hard, of 5,000 random
 networks where a table is too large to be looked at as a whole. Optuna's GP takes up to a second for a proposal and has
-fewer seeds. --cost measures time and memory of a proposal after many trials instead.
+fewer seeds. With --noise each look adds noise, and the table ends with the regret of the network that is named, and of
+the largest measurement. --cost measures time and memory of a proposal after many trials instead.
 """
 
 import argparse
@@ -62,6 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--gp-seeds", type=int, default=5, help="of Optuna's GP, which is slow")
     parser.add_argument("--gp-trials", type=int, help="of Optuna's GP [default: as of the others]")
     parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation that a look adds to the accuracy")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, help="a line of JSON is added for each table and reward")
     parser.add_argument("--cost", action="store_true", help="measure time and memory instead")
@@ -84,7 +86,7 @@ def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
         seeds, trials = arguments.seeds, arguments.trials
         if sampler == "gp":
             seeds, trials = arguments.gp_seeds, arguments.gp_trials or trials
-        found += search_curves(table, reward, (sampler,), seeds, trials, arguments.workers)
+        found += search_curves(table, reward, (sampler,), seeds, trials, arguments.workers, noise=arguments.noise)
     replays = summarise(found, best)
     values = [reward(entry.accuracy, entry.flops) for entry in looked_at(table)]
     near = sum(value >= 0.999 * best for value in values)

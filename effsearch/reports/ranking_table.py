@@ -55,7 +55,7 @@ def columns(noise: Noise | None = None, measure: Measure = "flops") -> tuple[Col
         Column("reward", "reward", "r", lambda row: cell(row.reward, ".4f") or row.state, best_last=True),
         Column("accuracy", "acc %", "r", lambda row: cell(row.accuracy, ".1f", 100), best_last=True),
         Column(
-            "expected", "expected", "r", lambda row: cell(row.expected, ".1f", 100), best_last=True, unknown="not printed"
+            "expected", "exp %", "r", lambda row: cell(row.expected, ".1f", 100), best_last=True, unknown="not printed"
         ),
         Column("accuracy_sd", None if noise else "sd (n)", "r", _deviation),
         Column("seeds", "+-" if noise else None, "r", lambda row: interval(row, noise), best_last=True),
@@ -104,7 +104,10 @@ def _marks(row: Row) -> str:
 
 def _printed(rows: Sequence[Row], noise: Noise | None, measure: Measure) -> list[Column]:
     having = [column for column in columns(noise, measure) if column.heading is not None]
-    return [column for column in having if column.unknown == "kept" or column.is_known(rows)]
+    known = [column for column in having if column.unknown == "kept" or column.is_known(rows)]
+    if any(row.expected is not None for row in rows) and len({row.epochs for row in rows} - {None}) == 1:
+        known = [column for column in known if column.name != "epochs"]  # for the width; the caption says them
+    return known
 
 
 def ranking_table(
@@ -247,8 +250,15 @@ def captions(manifest: Manifest) -> list[str]:
         f"reward: {score.formula}, T = {score.aim}",
         f"{CONVENTION}, at {side} and {settings.classes} classes",
         *more,
+        *([JUDGED_CAPTION] if isinstance(settings, NasSettings) and manifest.trains else []),
         f"{_front_caption(score)}; = tied with rank 1 ({TIE:g} standard errors of the seeds)",
     ]
+
+
+JUDGED_CAPTION = (
+    "exp %: the accuracy to be expected by all trainings of the run together (a Gaussian process over the decisions); "
+    "networks are ranked by its reward; best %: the probability that the reward is the highest of the run"
+)
 
 
 def _front_caption(score: Reward) -> str:

@@ -13,6 +13,8 @@ from typing import Literal
 from effsearch.architecture import Architecture, parse
 from effsearch.costs import cost, cost_range
 from effsearch.engine.driver import Evaluator
+from effsearch.engine.plan import most_further
+from effsearch.engine.posterior import DECIDED
 from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import Budget, NasProblem, known_architectures
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
@@ -245,11 +247,10 @@ def _announce_trainings(problem: NasProblem, where: str, listener: Listener) -> 
     if settings.rungs:
         steps = ", ".join(map(str, settings.rungs[:-1]))
         listener.note(f"rungs: after {steps} of {settings.proxy.epochs} epochs the best 1 in {PROMOTION_ETA} go on")
-    repeated = f"the best {settings.finalists}" + (" and B0" if "b0" in problem.known else "")
-    listener.note(
-        f"{counted(problem.trials, 'architecture')} on {where}, then {repeated} under "
-        f"{counted(settings.repeats, 'seed')} each"
-    )
+    then = f", then B0 under {counted(settings.repeats, 'seed')}" if "b0" in problem.known else ""
+    if further := most_further(settings, problem.trials):
+        then += f", and up to {further} more trainings until one is the best with {100 * DECIDED:.0f} %"
+    listener.note(f"{counted(problem.trials, 'architecture')} on {where}{then}")
 
 
 def _baseline_line(problem: NasProblem, rows: Sequence[Row]) -> str:
