@@ -12,6 +12,7 @@ from effsearch.cli.replay import replay
 from effsearch.cli.runs import dashboard, list_runs, plot, report, show
 from effsearch.cli.searches import curves, grid, nas
 from effsearch.cli.train import export, train
+from effsearch.cli.verify import verify
 from effsearch.errors import EffsearchError
 from effsearch.text import sanitize
 
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 SEARCH, NETWORK, RUNS = "Search", "One network", "Runs and tables"
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    SEARCH: {"nas": nas, "grid": grid, "curves": curves, "replay": replay},
+    SEARCH: {"nas": nas, "grid": grid, "curves": curves, "verify": verify, "replay": replay},
     NETWORK: {"describe": describe, "scale": scale, "latency": latency, "train": train, "export": export},
     RUNS: {"runs": list_runs, "show": show, "plot": plot, "report": report, "dashboard": dashboard, "compare": compare},
 }

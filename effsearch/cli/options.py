@@ -141,9 +141,13 @@ def _shared(
 
 
 def searching(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command, whose last parameter is `**shared`, the options that all searches have in its place."""
+    """Gives a command, whose last parameter is `**shared`, the options that all searches have in its place.
+
+    An option that the command has itself replaces the shared one.
+    """
     own = [each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
-    parameters = [*own, *signature(_shared).parameters.values()]
+    names = {each.name for each in own}
+    parameters = [*own, *(each for each in signature(_shared).parameters.values() if each.name not in names)]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command

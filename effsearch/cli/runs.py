@@ -10,7 +10,7 @@ from effsearch.cli.options import Results, RunArgument, plain
 from effsearch.errors import QuantityError, needed
 from effsearch.text import counted, format_bytes, sanitize
 
-KINDS = ("pareto", "progress", "curves", "surface")
+KINDS = ("pareto", "progress", "curves", "surface", "means")
 
 
 class RankingFormat(StrEnum):
@@ -58,6 +58,7 @@ def show(
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
     from effsearch.reports.ranking_table import read_rows, select_rows
     from effsearch.reports.trainings import print_training, show_failed, show_fidelity
+    from effsearch.reports.verification import show_verification
     from effsearch.runs.folder import find
 
     found = find(results, run)
@@ -69,6 +70,10 @@ def show(
         show_failed(found, format_.value, out)
     elif fidelity:
         show_fidelity(found, format_.value, out)
+    elif found.kind == "verify" and not plot:
+        if top is not None or pareto or sort != "rank":
+            raise QuantityError("--top, --sort and --pareto are for rankings; leave them out for a run of verify")
+        show_verification(found, format_.value, out)
     elif plot:
         with needed():
             from effsearch.reports.terminal_plot import print_front
@@ -104,8 +109,14 @@ def _show_ranking(run: Any, rows: Any, chosen: Any, form: RankingFormat, out: Pa
 def plot(
     run: RunArgument = None,
     kind: Annotated[
-        str, plain("pareto, progress, curves (of curves) or surface (of a grid).", metavar="KIND", among=KINDS)
-    ] = "pareto",
+        str | None,
+        plain(
+            "pareto, progress, curves (of curves), surface (of a grid) or means (of verify).",
+            default="pareto, or means of verify",
+            metavar="KIND",
+            among=KINDS,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, plain("A .png, .svg or .pdf file.", default="KIND.svg in the run", metavar="FILE")
     ] = None,
@@ -116,6 +127,7 @@ def plot(
     from effsearch.runs.folder import find
 
     found = find(results, run)
+    kind = kind or ("means" if found.kind == "verify" else "pareto")
     path = out or found.path / f"{kind}.svg"
     check_picture(path)
     save_figure(figure_of(found, kind), path)

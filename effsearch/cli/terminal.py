@@ -176,25 +176,34 @@ class _TrainingDisplay(EpochListener):
 
 
 def search(
-    command: str, request: R, dry_run: bool, drive: Callable[..., Outcome], plan: Callable[[R, Listener], None]
+    command: str,
+    request: R,
+    dry_run: bool,
+    drive: Callable[..., Outcome],
+    plan: Callable[[R, Listener], None],
+    show: Callable[[Outcome], None] | None = None,
+    out: Console | None = None,
 ) -> None:
-    """Plans or drives a search, and prints what it found; exits with 130 where it was stopped, 1 if nothing trained."""
-    out, stop = console(wide=not dry_run), StopRequest()
+    """Plans or drives a search, and prints what it found; exits with 130 where it was stopped, 1 if nothing trained.
+
+    With `show` that prints the result; with `out` all else goes there.
+    """
+    out, stop = out or console(wide=not dry_run), StopRequest()
     listener = TerminalListener(out, stop)
     if dry_run:
         plan(request, listener)
     else:
-        conclude(command, drive(request, listener, stop), request.results, out)
+        conclude(command, drive(request, listener, stop), request.results, out, show or _print_rows)
 
 
-def conclude(command: str, outcome: Outcome, results: Path, out: Console) -> None:
-    """Prints the ranking of a run, how it ended, and what may be done next."""
+def conclude(command: str, outcome: Outcome, results: Path, out: Console, show: Callable[[Outcome], None]) -> None:
+    """Prints the ranking of a run by `show`, how it ended, and what may be done next."""
     run, took = outcome.run, format_duration(outcome.status.seconds)
     where = "" if results == Path("results") else f" --results {results}"
     go_on = f"go on with: effsearch {command} --resume {run.name}{where}"
     if outcome.ranked:
         out.print()
-        _print_rows(outcome)
+        show(outcome)
         for line in outcome.notes:
             out.print(line)
     if outcome.status.problem is not None:
@@ -233,6 +242,8 @@ def _next(command: str, outcome: Outcome, where: str) -> Iterator[str]:
     if command == "nas" and not outcome.run.manifest().on_table:
         yield f"effsearch describe {name}:1{where}"
     yield f"effsearch show {name}{where}"
+    if command == "verify":
+        yield f"effsearch report {name}{where}"
     if command == "nas":
         yield f"effsearch nas --resume {name} --trials {2 * outcome.trials}{where}"
 

@@ -53,7 +53,7 @@ class GridProblem(Problem):
         if (step := queued_or_given_up(records)) is not None:
             return step
         if self.settings.method == "grid":
-            return train_all(self.candidates, records, self.settings)
+            return self._train_all(self.candidates, records)
         if self.settings.method == "halving":
             return self._halve(records)
         return self._propose(records)
@@ -74,7 +74,10 @@ class GridProblem(Problem):
     def _repeat_finalists(self, alive: Sequence[Candidate], records: RecordIndex) -> Step:
         if records.count("running"):
             return Wait()
-        return train_all(self._finalists(alive, records), records, self.settings)
+        return self._train_all(self._finalists(alive, records), records)
+
+    def _train_all(self, chosen: Sequence[Candidate], records: RecordIndex) -> Step:
+        return train_all(chosen, records, self.settings.seeds, self.settings.proxy.epochs)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.coefficients is not None
@@ -162,7 +165,8 @@ class CurvesProblem(Problem):
         return RandomSampler(self.settings.seed)  # Never asked: every training is known beforehand.
 
     def next_step(self, records: RecordIndex, clock: Clock) -> Step:
-        return queued_or_given_up(records) or train_all(self.candidates, records, self.settings)
+        seeds, epochs = self.settings.seeds, self.settings.proxy.epochs
+        return queued_or_given_up(records) or train_all(self.candidates, records, seeds, epochs)
 
     def params(self, candidate: Candidate) -> dict[str, Any]:
         assert candidate.multipliers is not None

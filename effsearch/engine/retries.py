@@ -8,7 +8,6 @@ from effsearch.errors import ExecutorError
 from effsearch.evaluation.hardware import ContextLost, first_line, out_of_memory
 from effsearch.executors.local import WorkerLost
 from effsearch.runs.records import Candidate, FailureKind, Record, RecordIndex, training_of
-from effsearch.runs.settings import CurvesSettings, GridSettings
 from effsearch.text import sanitize
 from effsearch.training import Diverged
 
@@ -95,9 +94,9 @@ def _said(failed: Sequence[Record], row: str = "") -> str:
     return f"{count}{row} failed, the last: {failed[-1].reason}"
 
 
-def train_all(chosen: Sequence[Candidate], records: RecordIndex, settings: GridSettings | CurvesSettings) -> Step:
-    """Train every candidate under every seed to the last epoch of the proxy."""
-    if (due := next_due(chosen, records, settings.seeds, settings.proxy.epochs)) is not None:
+def train_all(chosen: Sequence[Candidate], records: RecordIndex, seeds: Sequence[int], epochs: int) -> Step:
+    """Train every candidate under every seed to the last of all epochs."""
+    if (due := next_due(chosen, records, seeds, epochs)) is not None:
         return Train(due)
     return Wait() if records.count("running") else Done()
 

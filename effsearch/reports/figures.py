@@ -16,6 +16,7 @@ from effsearch.errors import RunError
 from effsearch.reports.growth_curves import UNDER, CurvePoint
 from effsearch.reports.ranking_table import half_width, how_evaluated
 from effsearch.reports.trainings import EpochLine, LearningCurve, ProgressPoint
+from effsearch.reports.verification import COMPOUND, FOUND, RANDOM, Verification, VerifiedRow
 from effsearch.reward import MEASURE_NAMES, Measure
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Manifest
@@ -107,7 +108,7 @@ class Chart:
 _UNITS = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
 
 
-def axis_of(rows: Iterable[Row], measure: Measure) -> tuple[float, str]:
+def axis_of(rows: Iterable[Row | VerifiedRow], measure: Measure) -> tuple[float, str]:
     """What to divide the costs of rows by on an axis so that few digits are left, and the label of that axis."""
     if measure == "latency":
         return 1e-3, "latency (ms)"
@@ -208,6 +209,26 @@ def _growth_chart(title: str, points: Sequence[CurvePoint], noise: Noise | None)
         for (name, rows), (colour, mark, dash) in zip(curves.items(), looks, strict=False)
     ]
     return Chart(title, label, VALIDATION, series, BARS if noise else "", log=True)
+
+
+def verification_chart(of: Verification) -> Chart:
+    """The mean accuracy of each network after long training with its interval, against FLOPs."""
+    done = [row for row in of.rows if row.accuracy is not None]
+    scale, label = axis_of(done, "flops")
+    looks = {FOUND: ("purple", "star", 13), COMPOUND: ("purple", "star", 13), RANDOM: ("grey", "circle", 7)}
+    others = [role for role in dict.fromkeys(row.role for row in done) if role not in looks]
+    pairs = zip(cycle(("green", *CYCLE)), cycle(("square", *SYMBOLS)), strict=False)
+    looks |= {role: (*pair, 8) for role, pair in zip(others, pairs, strict=False)}
+    series = [_verified(role, [row for row in done if row.role == role], scale, *looks[role]) for role in looks]
+    title = "Accuracy after long training"
+    return Chart(title, label, VALIDATION, [each for each in series if each.x], BARS)
+
+
+def _verified(role: str, rows: Sequence[VerifiedRow], scale: float, colour: str, mark: str, size: float) -> Series:
+    x, y = [row.flops / scale for row in rows], [100 * (row.accuracy or 0.0) for row in rows]
+    bars = [100 * (row.accuracy_high - row.accuracy) for row in rows if row.accuracy_high and row.accuracy]
+    keys = [row.key for row in rows]
+    return Series(role, x, y, colour, mark, size, bars=bars if len(bars) == len(rows) else [], keys=keys)
 
 
 def progress_chart(steps: Sequence[ProgressPoint], manifest: Manifest) -> Chart:

@@ -25,16 +25,18 @@ from effsearch.reports.page_figures import Figure, figure_of_chart, importances_
 from effsearch.reports.ranking_table import PageRanking, costs, counts_line, half_width, how_evaluated, noise_line
 from effsearch.reports.surface import surface_chart
 from effsearch.reports.text_table import TextTable
+from effsearch.reports.verification import Verification, VerifiedRow, verification_captions, verified_table
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, importances, longest, read_history
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.ranking import Noise, Row, measure_noise
 from effsearch.runs.schema import flatten
 from effsearch.runs.settings import CurvesSettings, GridSettings, TrainSettings
-from effsearch.text import counted, sanitize
+from effsearch.text import counted, format_count, sanitize
 
 SUFFIXES = (".html", ".htm")
 SHOWN = 100  # networks, from the best, whose trainings are drawn
+CARDS = 4  # networks that are verified whose accuracies are read first
 CLASSES = 40  # names of classes that are shown
 
 
@@ -146,6 +148,8 @@ def page_of(run: Run) -> Page:
     manifest = run.manifest()
     if run.kind == "train":
         return _training_page(run, manifest)
+    if run.kind == "verify":
+        return _verification_page(run, manifest)
     rows = ranked.read_rows(run)
     noise = measure_noise(rows) if manifest.trains else None
     index = {row.key: number for number, row in enumerate(rows)}
@@ -253,6 +257,32 @@ def _training_page(run: Run, manifest: Manifest) -> Page:
         _origin_section(manifest),
     ]
     return Page(run.name, _subtitle(manifest, trainings.time_line(history)), cards, sections)
+
+
+def _verification_page(run: Run, manifest: Manifest) -> Page:
+    of, rows = Verification.read(run), ranked.read_rows(run)
+    charts.finished(run, rows)
+    index = {row.key: number for number, row in enumerate(rows)}
+    found = Results(manifest, rows, [row for row in rows if row.rank is not None], measure_noise(rows), index)
+    long = Section(
+        "After long training",
+        list(map(_capital, of.lines())),
+        found.figures(charts.verification_chart(of)),
+        tables=[("", verified_table(of))],
+        small=verification_captions(of, manifest),
+    )
+    history = [*_history_sections(found, read_history(run))][1:-1]  # Neither in which order, nor by which decisions.
+    small = ["reward: the accuracy; F/T: FLOPs relative to the network that has most", noise_line(rows)]
+    ranking = Section("Ranking", ranking=ranked.page_ranking(rows, found.noise), small=small)
+    sections = [long, ranking, *history, _origin_section(manifest)]
+    cards = [_verified_card(of, row) for row in of.rows if row.accuracy is not None]
+    return Page(run.name, _subtitle(manifest, counts_line(rows)), cards[:CARDS], sections)
+
+
+def _verified_card(of: Verification, row: VerifiedRow) -> Card:
+    half = "" if row.accuracy_high is None else f"± {100 * (row.accuracy_high - (row.accuracy or 0.0)):.1f} points; "
+    note = f"{half}{counted(row.seeds, 'seed')}, {format_count(row.flops)} FLOPs"
+    return Card(_capital(of.names[row.key]), f"{100 * (row.accuracy or 0.0):.1f} %", note, row.notation)
 
 
 def _origin_section(manifest: Manifest) -> Section:

@@ -18,6 +18,7 @@ from effsearch.reports.growth_curves import curve_points, curve_records
 from effsearch.reports.ranking_table import read_rows
 from effsearch.reports.surface import fit_surface, surface_chart
 from effsearch.reports.trainings import best_so_far, read_metrics
+from effsearch.reports.verification import Verification
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.ranking import Row, measure_noise
@@ -39,6 +40,7 @@ OF_RUN = {  # the pictures that a run can have, by the command that made it
     "grid": ("pareto", "progress", "surface"),
     "curves": ("pareto", "progress", "curves"),
     "train": ("progress",),
+    "verify": ("means", "pareto", "progress"),
 }
 # Text stays text in an SVG, so that it can be searched and set in the reader's own font.
 matplotlib.rcParams["svg.fonttype"] = "none"
@@ -98,8 +100,12 @@ def _surface(run: Run, rows: Sequence[Row]) -> Figure:
     return draw([surface_chart(surface, rows, settings)], SIZE, titled=True)
 
 
+def _means(run: Run, rows: Sequence[Row]) -> Figure:
+    return draw([charts.verification_chart(Verification.read(run))], PANEL)
+
+
 DRAWN: dict[str, Callable[[Run, Sequence[Row]], Figure]]
-DRAWN = {"pareto": _pareto, "progress": _progress, "curves": _growth_curves, "surface": _surface}
+DRAWN = {"pareto": _pareto, "progress": _progress, "curves": _growth_curves, "surface": _surface, "means": _means}
 KINDS = tuple(DRAWN)
 
 

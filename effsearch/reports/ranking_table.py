@@ -181,11 +181,16 @@ def ranking_json(rows: list[Row]) -> str:
 
 
 def write_ranking(rows: list[Row], path: Path) -> None:
+    """Writes CSV, JSON or Parquet, by the suffix; raises ReportError as `write_rows`."""
+    write_rows(path, lambda: ranking_frame(rows), lambda: ranking_json(rows))
+
+
+def write_rows(path: Path, frame: Callable[[], pd.DataFrame], document: Callable[[], str]) -> None:
     """Writes CSV, JSON or Parquet, by the suffix; raises ReportError for another, or where it cannot be written."""
     writers: dict[str, Callable[[], str | bytes]] = {
-        ".csv": lambda: ranking_frame(rows).to_csv(index=False),
-        ".json": lambda: ranking_json(rows) + "\n",
-        ".parquet": lambda: ranking_frame(rows).to_parquet(index=False),
+        ".csv": lambda: frame().to_csv(index=False),
+        ".json": lambda: document() + "\n",
+        ".parquet": lambda: frame().to_parquet(index=False),
     }
     check_suffix(path, writers)
     write_report(path, writers[path.suffix]())
@@ -244,7 +249,7 @@ def captions(manifest: Manifest) -> list[str]:
     if isinstance(settings, NasSettings):
         side, more = f"{settings.resolution} px", _latency_captions(settings)
     else:
-        side, more = f"each network's own px ({settings.architecture.resolution} px the baseline's)", []
+        side, more = f"each network's own px ({settings.resolution} px the baseline's)", []
     return [
         _accuracy_caption(manifest, settings.proxy),
         f"reward: {score.formula}, T = {score.aim}",

@@ -68,10 +68,10 @@ class Plain(Console):
             self.print(line, style="dim")
 
 
-def console(wide: bool = True) -> Plain:
-    """Standard output, as wide as a notation where it is no terminal, so that lines can be searched."""
-    plain = Plain(soft_wrap=False)
-    return plain if plain.is_terminal or not wide else Plain(width=400)
+def console(wide: bool = True, error: bool = False) -> Plain:
+    """Standard output, as wide as a notation where it is no terminal, so that lines can be searched; or errors'."""
+    plain = Plain(soft_wrap=False, stderr=error)
+    return plain if plain.is_terminal or not wide else Plain(width=400, stderr=error)
 
 
 def print_table(table: TextTable, title: str, captions: Iterable[str], markdown: bool, notation: str = "") -> None:

@@ -30,10 +30,14 @@ class About:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much and how fast: `trials` finished architectures, `seconds` of this call (None: no limit)."""
+    """How much and how fast: `trials` finished architectures, `seconds` of this call (None: no limit).
+
+    `seeds` are those of each network that is verified.
+    """
 
     trials: int = 0
     seconds: float | None = None
+    seeds: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any, Literal, get_args
 
-from effsearch.architecture import Architecture, parse
+from effsearch.architecture import RESOLUTIONS, Architecture, parse
 from effsearch.benchmark_table import Entry
 from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.costs import cost
@@ -146,6 +146,11 @@ class _BaselineSettings:
     @cached_property
     def architecture(self) -> Architecture:
         return parse(self.baseline)
+
+    @property
+    def resolution(self) -> int:
+        """The px of the baseline, at which a proxy has its own px."""
+        return self.architecture.resolution
 
     @property
     def base_flops(self) -> int:
@@ -297,12 +302,72 @@ class TrainSettings:
         return replace(parse(self.notation), resolution=self.resolution)
 
 
-Settings = NasSettings | TableSettings | GridSettings | CurvesSettings | TrainSettings
+@dataclass(frozen=True)
+class VerifiedNetwork:
+    """A network that is verified: its role, and its accuracy (a fraction) in the run, if it was trained to the end."""
+
+    notation: str
+    role: str
+    accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
+            raise QuantityError(f"an accuracy must be from 0 to 1, got {self.accuracy!r}")
+        self.architecture  # noqa: B018 - checks it
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        return parse(self.notation)
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    """Long trainings of the first `top` networks of a run, and of those that they are compared with, as in `against`.
+
+    The proxy's px are those of a network of `resolution` px, and in proportion those of others. `run_epochs` are those
+    of the run's own proxy. Trainings are under `seed` and the seeds after it, none of which the run used.
+    """
+
+    run: str
+    networks: tuple[VerifiedNetwork, ...]
+    data: str
+    proxy: Proxy
+    resolution: int
+    run_epochs: int
+    top: int = 1
+    against: tuple[str, ...] = ()
+    classes: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_range("--top", self.top, 1, 1000)
+        _check_range("--seed", self.seed, *SEEDS)
+        _check_range("the resolution of a run", self.resolution, *RESOLUTIONS)
+        if self.classes < 2:
+            raise QuantityError(f"classes must be at least 2, got {self.classes}")
+        if len({network.architecture.key for network in self.networks}) < max(2, len(self.networks)):
+            raise QuantityError("it takes two networks at least to verify one, all of them different")
+
+    @property
+    def score(self) -> Reward:
+        """Accuracy alone: no network costs more than its T."""
+        return Reward(max(cost(each.architecture, classes=self.classes).flops for each in self.networks), "hard")
+
+    @property
+    def names(self) -> list[str]:
+        """What tables call the networks, in their order: the role, with a number where several have it."""
+        roles = [network.role for network in self.networks]
+        numbered = enumerate(roles, 1)
+        return [f"{role} {roles[:at].count(role)}" if roles.count(role) > 1 else role for at, role in numbered]
+
+
+Settings = NasSettings | TableSettings | GridSettings | CurvesSettings | TrainSettings | VerifySettings
 SETTINGS_TYPES: dict[str, type[Settings]] = {
     "nas": NasSettings,
     "grid": GridSettings,
     "curves": CurvesSettings,
     "train": TrainSettings,
+    "verify": VerifySettings,
 }
 """By kind of run, which is the command that makes it; `nas --table` has TableSettings instead."""
 

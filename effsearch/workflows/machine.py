@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from effsearch.architecture import Architecture, parse
 from effsearch.engine.growth_problems import CurvesProblem, GridProblem
+from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
@@ -131,21 +132,32 @@ def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
     return Started(executor, where, words, max(1, int(executor.workers * min(1.0, executor.gpus or 1.0))), images)
 
 
-GrowthProblem = GridProblem | CurvesProblem
+TrainingProblem = GridProblem | CurvesProblem | VerifyProblem
 
 
-def packed_side(problem: GrowthProblem) -> int:
+def packed_side(problem: TrainingProblem) -> int:
     """The px at which images are packed: those of the network with the most, or of what a sampler may propose."""
     most = max(parse(candidate.notation).resolution for candidate in problem.candidates)
-    return problem.settings.proxy.scaled(most / problem.settings.architecture.resolution).resolution
+    return problem.settings.proxy.scaled(most / problem.settings.resolution).resolution
 
 
 def begin(
-    request: Request, kind: str, stem: str, problem: GrowthProblem, limits: Limits, listener: Listener
+    request: Request,
+    kind: str,
+    stem: str,
+    problem: TrainingProblem,
+    limits: Limits,
+    listener: Listener,
+    like: Run | None = None,
 ) -> tuple[Run, Started]:
-    """Packs the images, starts workers, and then makes the folder of a new run; raises EffsearchError."""
+    """Packs the images, starts workers, and then makes the folder of a new run; raises EffsearchError.
+
+    The images must be those that the run `like` was made with, if it was made with any.
+    """
     settings = problem.settings
     images = pack(settings.data, packed_side(problem), listener)
+    if like is not None and (before := like.manifest().data).digest:
+        check_images(like, before, images, settings.data)
     started = start(request.workers, request.cluster, images)
     about = started.where.noted(environment(kind))
     run = create_stored(request, stem, Manifest(about, settings, about_images(images, settings.proxy), limits))
@@ -168,9 +180,11 @@ def continue_on(
     return started
 
 
-def training_session(request: Request, run: Run, problem: GrowthProblem, started: Started, trials: int = 0) -> Session:
+def training_session(
+    request: Request, run: Run, problem: TrainingProblem, started: Started, trials: int = 0
+) -> Session:
     """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
-    side, device = problem.settings.architecture.resolution, started.where.device
+    side, device = problem.settings.resolution, started.where.device
     evaluator = ProxyTraining(problem.settings.proxy, started.images, device=device, baseline_resolution=side)
     return Session(run, problem, evaluator, started.executor, request.seconds, trials)
 

@@ -133,6 +133,38 @@ class TrainRequest(Request):
 
 
 @dataclass(frozen=True)
+class VerifyRequest(Request):
+    """What is asked of long trainings: the first `top` networks of the run `searched` against others.
+
+    `times` are the epochs of the run's proxy, or of the preset that is asked for, that one epoch of it becomes. `seeds`
+    are how many each network is trained under; `settings` may have data, and seed, the first of them.
+    """
+
+    searched: str | None = None
+    top: int | None = None
+    against: tuple[str, ...] | None = None
+    times: int | None = None
+    seeds: int | None = None
+
+    def check_limits(self) -> None:
+        """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
+        super().check_limits()
+        limits = (("top", self.top, 1, 1000), ("times", self.times, 1, 10_000), ("seeds", self.seeds, 2, 100))
+        for name, value, least, most in limits:
+            if value is not None and not least <= value <= most:
+                raise QuantityError(f"--{name} must be from {least} to {most:,}, got {value}")
+        if self.times is not None and "epochs" in self.changes:
+            raise QuantityError("--times and --epochs both say how long networks are trained: give one of them")
+
+    def longer_proxy(self, base: Proxy, times: int) -> Proxy:
+        """The proxy that is asked for, or `base` with `times` as many epochs; raises QuantityError."""
+        proxy = self.proxy_from(base)
+        if "epochs" in self.changes or (self.times is None and self.proxy is not None):
+            return proxy
+        return replace(proxy, epochs=proxy.epochs * (self.times or times))
+
+
+@dataclass(frozen=True)
 class GrowthRequest(Request):
     """What is asked of a search that grows a `baseline`, which resolve() reads."""
 
