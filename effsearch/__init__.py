@@ -6,8 +6,9 @@
 
 `search` samples architectures of a space under the reward ACC x (FLOPS/T)^-0.07 and ends with a baseline like B0;
 `grid` searches alpha, beta and gamma with alpha * beta^2 * gamma^2 ~ 2 by short trainings of what that baseline grows
-into; `scale` grows it by d = alpha^phi, w = beta^phi, r = gamma^phi; `train` and `export` make it useful. All of them
-are in `effsearch.api`, imported when first asked for, since torch takes seconds.
+into; `scale` grows it by d = alpha^phi, w = beta^phi, r = gamma^phi; `verify` trains what was found for long beside its
+rivals; `train` and `export` make it useful. All of them are in `effsearch.api`, imported when first asked for, since
+torch takes seconds.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ __all__ = [
     "scale",
     "search",
     "train",
+    "verify",
 ]
 
 

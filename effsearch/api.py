@@ -33,8 +33,9 @@ from effsearch.workflows.common import Listener, Outcome
 from effsearch.workflows.curves import train_curves
 from effsearch.workflows.grid import search_coefficients
 from effsearch.workflows.nas import search_networks
-from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest
+from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest, VerifyRequest
 from effsearch.workflows.train import export_network, train_network
+from effsearch.workflows.verify import verify_networks
 
 __all__ = [
     "Architecture",
@@ -58,6 +59,7 @@ __all__ = [
     "scale",
     "search",
     "train",
+    "verify",
 ]
 
 R = TypeVar("R", bound=Request)
@@ -133,6 +135,18 @@ def grid(baseline: str = "b0", *, phi: float = 1.0, progress: Progress | None = 
 def curves(baseline: str = "b0", *, progress: Progress | None = None, **options: Any) -> Outcome:
     """Trains what a baseline grows into along each axis, and draws it, as `effsearch curves` does."""
     return train_curves(_request(GrowthRequest, {"baseline": baseline, **options}), _Told(progress))
+
+
+def verify(
+    searched: str, *, against: Iterable[str] | None = None, progress: Progress | None = None, **options: Any
+) -> Outcome:
+    """Trains the best of a run of nas or of grid for long beside its rivals, as `effsearch verify` does.
+
+    `top`, `times` and `seeds` are keyword arguments too. What follows is in words in `outcome.notes`.
+    """
+    rivals = None if against is None else tuple(against)
+    asked = {"searched": searched, "against": rivals, **options}
+    return verify_networks(_request(VerifyRequest, asked), _Told(progress))
 
 
 def train(arch: str, **options: Any) -> Run:

@@ -244,6 +244,7 @@ def _next(command: str, outcome: Outcome, where: str) -> Iterator[str]:
     yield f"effsearch show {name}{where}"
     if command == "verify":
         yield f"effsearch report {name}{where}"
+        yield f"effsearch verify --resume {name} --seeds {2 * outcome.trials}{where}"
     if command == "nas":
         yield f"effsearch nas --resume {name} --trials {2 * outcome.trials}{where}"
 

@@ -146,6 +146,10 @@ class VerifyRequest(Request):
     times: int | None = None
     seeds: int | None = None
 
+    def __post_init__(self) -> None:
+        if unknown := self.settings.keys() - {"data", "seed"}:
+            raise TypeError(f"verify takes no {min(unknown)}")
+
     def check_limits(self) -> None:
         """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
         super().check_limits()

@@ -53,9 +53,9 @@ Search = NasSettings | GridSettings
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, the seconds that a training takes here, and the seeds' deviation in the run (a fraction).
+    """What is to be trained of which run, and seconds an image here in training and in validation (means of networks).
 
-    A deviation of None was not measured.
+    `sd` is the deviation of accuracy between seeds in the run (a fraction), None where it was not measured.
     """
 
     problem: VerifyProblem
@@ -257,7 +257,7 @@ def _begin(request: VerifyRequest, listener: Listener) -> Session:
     listener.note(common.describe_data(started.images, settings.proxy))
     listener.note("networks: " + ", ".join(settings.names))
     summarise(plan, started.at_once, started.words, listener)
-    return training_session(request, run, problem, started)
+    return training_session(request, run, problem, started, problem.repeats)
 
 
 def _continue(request: VerifyRequest, run: Run, listener: Listener) -> Session:
@@ -267,7 +267,7 @@ def _continue(request: VerifyRequest, run: Run, listener: Listener) -> Session:
     data = request.settings.get("data", stored.data)
     started = continue_on(request, run, manifest, data, packed_side(problem), listener)
     common.announce(run, listener)
-    return training_session(request, run, problem, started)
+    return training_session(request, run, problem, started, problem.repeats)
 
 
 def _wanted(request: VerifyRequest, stored: VerifySettings) -> VerifySettings:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from folders import curves_run, grid_run, nas_run, train_run
+from folders import curves_run, grid_run, nas_run, train_run, verify_run
 from fuzzing import changed, fuzz, garbled, harmless, texts, whole
 from hypothesis import given, strategies as st
 from matplotlib import font_manager
@@ -28,9 +28,10 @@ from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.data.packed import CorruptError, PackedInfo, check, write_meta
 from effsearch.engine import driver as search
 from effsearch.engine.growth_problems import CurvesProblem, GridProblem
+from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.executors.latency_profiler import LEAST, LatencyProfiler
-from effsearch.families import EFFICIENTNET_B0
+from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.runs.folder import Run
 from effsearch.runs.records import Failure, to_json
 from effsearch.runs.settings import (
@@ -39,6 +40,8 @@ from effsearch.runs.settings import (
     LatencyConditions,
     Method,
     TrainSettings,
+    VerifiedNetwork,
+    VerifySettings,
     from_document,
     to_document,
 )
@@ -62,6 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
         "grid": grid_run(folder),
         "curves": curves_run(folder),
         "train": train_run(folder),
+        "verify": verify_run(folder),
     }
     for run in found.values():
         run.failed.write_text(to_json([FAILURE]))
@@ -115,6 +119,7 @@ LOOKS = (
     ("plot", "--kind", "progress"),
     ("plot", "--kind", "surface"),
     ("plot", "--kind", "curves"),
+    ("plot", "--kind", "means"),
     ("describe", "run:1"),
     ("scale", "b0", "--from", "run", "--phi", "1"),
 )
@@ -123,6 +128,7 @@ FILES = {
     "grid": ("run.toml", "ranking.csv", "coefficients.json"),
     "curves": ("run.toml", "ranking.csv"),
     "train": ("run.toml", "metrics.jsonl", "result.json"),
+    "verify": ("run.toml", "ranking.csv", "journal.log"),
 }
 
 
@@ -140,10 +146,12 @@ def test_every_command_that_looks(made, tmp_path_factory, data):
 
 
 B0 = EFFICIENTNET_B0.notation
+NETWORKS = (VerifiedNetwork(B0, "found", 0.5), VerifiedNetwork(MNASNET_A1.notation, "mnasnet_a1"))
 READ: dict[str, dict[str, Any]] = {
     "nas": to_document(settings()),
     "grid": to_document(GridSettings(B0, "b0", CoefficientGrid(), "scenes", QUICK)),
     "curves": to_document(CurvesSettings(B0, "b0", "scenes", QUICK)),
+    "verify": to_document(VerifySettings("first", NETWORKS, "scenes", QUICK, 224, 4)),
     "train": to_document(TrainSettings(B0, "b0", "scenes", 224, 3, RECIPES["efficientnet"][0])),
 }
 
@@ -189,11 +197,17 @@ def to_the_end(run: Run, problem: search.Problem) -> None:
         pass
 
 
+def go_on_with_verify(run: Run, trials: int) -> None:
+    networks = tuple(VerifiedNetwork(SMALL.replace("k5", f"k{kernel}"), f"k{kernel}") for kernel in (3, 5, 7))
+    to_the_end(run, VerifyProblem(VerifySettings("first", networks, "scenes", QUICK, 64, 4), trials))
+
+
 GO_ON: dict[str, Callable[[Run, int], None]] = {
     "nas": go_on_with_nas,
     "grid": go_on_with_grid,
     "tpe": partial(go_on_with_grid, method="tpe"),
     "curves": go_on_with_curves,
+    "verify": go_on_with_verify,
 }
 
 

@@ -1,5 +1,5 @@
 import pytest
-from folders import curves_run, grid_run, nas_run, train_run
+from folders import curves_run, grid_run, nas_run, train_run, verify_run
 
 from effsearch.runs.folder import Run
 
@@ -8,7 +8,8 @@ from effsearch.runs.folder import Run
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """A run of each command, which tests only read."""
     folder = tmp_path_factory.mktemp("results")
-    return {"nas": nas_run(folder), "grid": grid_run(folder), "curves": curves_run(folder), "train": train_run(folder)}
+    made = {"nas": nas_run, "grid": grid_run, "curves": curves_run, "train": train_run, "verify": verify_run}
+    return {kind: make(folder) for kind, make in made.items()}
 
 
 @pytest.fixture(scope="package")

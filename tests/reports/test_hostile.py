@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 import tomli_w
-from folders import curves_run, grid_run, nas_run, train_run
+from folders import curves_run, grid_run, nas_run, train_run, verify_run
 
 from effsearch.cli import main
 from effsearch.runs.folder import Run
@@ -41,6 +41,8 @@ def poisoned(run: Run) -> Run:
     about["settings"]["proxy"]["name"] = NAME
     if "name" in about["settings"]:
         about["settings"]["name"] = NAME
+    for network in about["settings"].get("networks", ()):
+        about["settings"]["run"] = network["role"] = NAME
     (run.path / "run.toml").write_text(tomli_w.dumps(about))
     name = NAME.replace("/", "|").encode()[:200] + b"\xff"
     return Run(run.path.rename(run.path.parent / os.fsdecode(name)))
@@ -67,6 +69,7 @@ MADE = {
     "grid": grid_run,
     "curves": curves_run,
     "train": train_run,
+    "verify": verify_run,
 }
 
 

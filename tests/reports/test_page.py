@@ -34,6 +34,7 @@ def test_every_command_has_its_sections(pages):
     assert titles(pages["nas"]) == ["Accuracy and cost", "Ranking", *course]
     assert titles(pages["grid"]) == ["Alpha, beta and gamma", "The family", "Accuracy and cost", "Ranking", *course]
     assert titles(pages["curves"]) == ["Growth along each axis", "Accuracy and cost", "Ranking", *course]
+    assert titles(pages["verify"]) == ["After long training", "Ranking", "Learning curves", "How the run was made"]
     assert titles(pages["train"]) == ["Learning curve", "Network", "How the run was made"]
     assert figures(pages["train"]) == ["Validation accuracy", "Training loss"]
     assert "Rungs" in figures(pages["grid"])

@@ -26,6 +26,14 @@ EXPECTED = {
     ("curves", "pareto"): {"parameters (thousands)"},
     ("curves", "progress"): {"networks trained"},
     ("curves", "curves"): {"validation top-1 (%)", "depth", "width"},
+    ("verify", "means"): {
+        "FLOPs (millions of multiply-adds)",
+        "validation top-1 (%)\nbars: 95 % interval",
+        "found",
+        "b0",
+    },
+    ("verify", "pareto"): {"EfficientNet-B0"},
+    ("verify", "progress"): {"networks trained"},
     ("train", "progress"): {"epoch", "training loss (nats)", "validation top-1 (%)"},
 }
 
