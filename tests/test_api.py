@@ -167,6 +167,11 @@ def test_a_network_is_searched_grown_trained_and_exported_by_the_library(images,
     drawn = api.curves(best.notation, axes=("depth",), under=False, points=(1.0, 2.0), repeats=1, run="curves", **small)
     assert drawn.finished
     assert all(file.is_file() for file in drawn.files)
+    small["proxy_epochs"] = 2
+    long = api.verify("nas", against=["random:1"], seeds=2, run="long", **small)
+    assert long.finished
+    assert {row.seeds for row in long.rows} == {2}
+    assert long.notes[0].startswith("found is ")
     run = api.train(best.notation, data=str(images), resolution=32, epochs=1, batch=16, run="whole", results=tmp_path)
     assert (run.path / "weights.safetensors").is_file()
     made = api.export("whole", "safetensors", tmp_path / "exported", results=tmp_path)

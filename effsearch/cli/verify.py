@@ -31,7 +31,7 @@ def verify(
     data: Annotated[
         str | None, training("Where the run's images are now.", default="where they were", metavar="DIR|NAME")
     ] = None,
-    times: Annotated[int | None, training("Times the epochs of the proxy.", default="10", metavar="N")] = None,
+    times: Annotated[int | None, training("How many times the epochs of the proxy.", default="10", metavar="N")] = None,
     epochs: Annotated[
         int | None, training("Epochs of the training instead.", default="those of --times", metavar="N")
     ] = None,

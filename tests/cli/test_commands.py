@@ -372,7 +372,19 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(effsearch, run_fo
 def test_help_names_the_commands(effsearch):
     code, out, _ = effsearch("--help")
     assert code == 0
-    for command in ("nas", "grid", "curves", "scale", "show", "report", "plot", "runs", "describe", "compare"):
+    for command in (
+        "nas",
+        "grid",
+        "curves",
+        "verify",
+        "scale",
+        "show",
+        "report",
+        "plot",
+        "runs",
+        "describe",
+        "compare",
+    ):
         assert command in out
 
 

@@ -38,7 +38,7 @@ def test_nas_groups_its_options_and_every_option_of_the_searches_has_a_panel(eff
     _, out, _ = effsearch("nas", "--help")
     for panel in (options.GOAL, options.SPACE, options.TRAINING, options.EFFORT, options.RUN):
         assert panel in out
-    for name in ("nas", "grid", "curves", "train"):
+    for name in ("nas", "grid", "curves", "verify", "train"):
         command = next(commands[name] for commands in COMMANDS.values() if name in commands)
         infos = [get_args(hint)[1] for hint in get_type_hints(command, include_extras=True).values() if get_args(hint)]
         assert all(info.rich_help_panel for info in infos if isinstance(info, OptionInfo)), name

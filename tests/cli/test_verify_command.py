@@ -1,6 +1,7 @@
 """`effsearch verify` end to end, with real trainings of tiny networks on tiny images, and what it refuses."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -10,9 +11,11 @@ import pytest
 from user import EFFSEARCH, environment, paint, run
 
 from effsearch.engine.search_problems import Budget
+from effsearch.evaluation import QUICK
 from effsearch.runs.folder import Run, create
+from effsearch.runs.manifest import About, Data, Manifest
 from effsearch.runs.ranking import Row, to_csv
-from effsearch.runs.settings import NasSettings
+from effsearch.runs.settings import NasSettings, TableSettings
 from effsearch.space import load, locate
 from effsearch.workflows import verify
 from effsearch.workflows.common import Listener
@@ -51,7 +54,7 @@ def test_a_plan_says_what_would_be_trained_and_writes_nothing(folder):
     assert sorted((folder / "results").iterdir()) == before
 
 
-def test_a_verification_is_stopped_continued_shown_and_drawn(folder):
+def test_a_verification_is_stopped_continued_shown_and_drawn(folder, effsearch):
     command = [*EFFSEARCH, *VERIFY, "--against", RIVALS, "--run", "verified"]
     process = subprocess.Popen(
         command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -75,38 +78,40 @@ def test_a_verification_is_stopped_continued_shown_and_drawn(folder):
     assert all(row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"] for row in rows)
     assert [row["difference"] is None for row in rows] == [False, True, False, False]
     assert rows[0]["difference"] == pytest.approx(rows[0]["accuracy"] - rows[1]["accuracy"])
-    assert json.loads(run(folder, "show", "verified", "--format", "json").stdout) == rows
-    shown = " ".join(run(folder, "show", "verified").stdout.split())
+    here = ("verified", "--results", str(folder / "results"))
+    assert json.loads(effsearch("show", *here, "--format", "json")[1]) == rows
+    shown = " ".join(effsearch("show", *here)[1].split())
     assert f"found is not told apart from {rows[1]['key']}" in shown or f"than {rows[1]['key']} by" in shown
     assert "the mean of 2 random networks" in shown
-    assert run(folder, "plot", "verified").returncode == 0
+    assert effsearch("plot", *here)[0] == 0
     assert "<svg" in (folder / "results" / "verified" / "means.svg").read_text(encoding="utf-8")
-    assert run(folder, "report", "verified").returncode == 0
-    refused = run(folder, "show", "verified", "--top", "1")
-    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert effsearch("report", *here)[0] == 0
+    code, _, err = effsearch("show", *here, "--top", "1")
+    assert (code, err.count("\n")) == (2, 1)
 
 
-def test_the_same_command_trains_nothing_more_and_another_is_refused(folder):
+def test_the_same_command_trains_nothing_more_and_another_is_refused(folder, effsearch):
     again = run(folder, *VERIFY, "--against", RIVALS, "--run", "verified")
     assert again.returncode == 0, again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("[")]
-    for changed, said in ((["--times", "3"], "proxy.epochs is 2, not 3"), (["--top", "2"], "top is 1, not 2")):
-        refused = run(folder, "verify", "--resume", "verified", *changed)
-        assert refused.returncode == 2
-        assert said in refused.stderr
+    for changed, said in ((("--times", "3"), "proxy.epochs is 2, not 3"), (("--top", "2"), "top is 1, not 2")):
+        code, _, err = effsearch("verify", "--resume", "verified", *changed, "--results", str(folder / "results"))
+        assert code == 2
+        assert said in err
     images = paint(folder / "others", {"train": 61}) / "images"
     refused = run(folder, *VERIFY, "--against", RIVALS, "--data", str(images))
     assert refused.returncode == 2
     assert "run first was made with other images" in refused.stderr
 
 
-def test_a_grid_is_verified_against_its_own_references(folder):
+def test_a_grid_is_verified_against_its_own_references(folder, effsearch):
     grid = ["grid", "--baseline", BASELINE, "--step", "0.25", "--tolerance", "0.15", "--method", "grid"]
     searched = run(folder, *grid, "--repeats", "1", *SMALL, "--run", "grown")
     assert searched.returncode == 0, searched.stderr
     done = run(folder, "verify", "grown", "--times", "1", "--seeds", "2", "--workers", "1", "--run", "kept")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(run(folder, "show", "kept", "--format", "json").stdout)
+    results = ("--results", str(folder / "results"))
+    rows = json.loads(effsearch("show", "kept", "--format", "json", *results)[1])
     roles = [row["role"] for row in rows]
     assert roles[0] == "compound"
     assert {"resolution", "baseline"} <= set(roles) <= {"compound", "paper", "depth", "width", "resolution", "baseline"}
@@ -115,22 +120,18 @@ def test_a_grid_is_verified_against_its_own_references(folder):
     assert compared in ("depth", "width", "resolution")
     assert f"compound is not told apart from {compared}" in done.stdout or f"than {compared} by" in done.stdout
     assert "Kendall's tau" in done.stdout or "the order of accuracies" in done.stdout
-    refused = run(folder, "verify", "grown", "--against", "random:2")
-    assert refused.returncode == 2
-    assert "a grid has no space to draw random networks from" in refused.stderr
+    code, _, err = effsearch("verify", "grown", "--against", "random:2", *results)
+    assert code == 2
+    assert "a grid has no space to draw random networks from" in err
 
 
 def settings(**changes: object) -> NasSettings:
-    from effsearch.evaluation import QUICK
-
     return NasSettings(**{"space": "tiny", "target": 8e6, "resolution": 64, "data": "scenes", "proxy": QUICK} | changes)
 
 
 @pytest.fixture
 def searched(tmp_path: Path) -> Run:
     """A search whose one network has an accuracy, and which trained under seeds 0 to 2."""
-    from effsearch.runs.manifest import About, Data, Manifest
-
     manifest = Manifest(About("nas"), settings(), Data("scenes", digest="abc"))
     files = {"space.toml": locate("tiny").read_text(encoding="utf-8")}
     made = create(tmp_path / "results", "first", manifest.to_document(), files)
@@ -166,8 +167,6 @@ def test_a_mistake_is_one_line(effsearch, searched, tmp_path, command):
     code, out, err = effsearch(*command.split())
     assert code == 2
     assert err.count("\n") == 1
-    import re
-
     assert re.search(MISTAKES[command], err)
     assert sorted(tmp_path.rglob("*")) == before, out
 
@@ -179,6 +178,21 @@ def test_runs_that_cannot_be_verified_are_refused(effsearch, searched):
     text = (searched.path / "run.toml").read_text()
     (searched.path / "run.toml").write_text(text.replace('digest = "abc"\n', ""))
     assert "trained nothing on images: say by --data" in effsearch("verify", "first")[2]
+
+
+def test_a_search_of_a_table_is_refused(effsearch, searched, tmp_path):
+    manifest = Manifest(About("nas"), TableSettings("toy.csv", "abc", 8e6), Data("toy"))
+    create(tmp_path / "results", "table", manifest.to_document())
+    said = effsearch("verify", "table")[2]
+    assert said == "effsearch: run table looks networks up in a table; verify takes a run of nas or of grid\n"
+
+
+def test_a_run_that_trained_nothing_is_verified_on_images_that_are_named(searched):
+    text = (searched.path / "run.toml").read_text()
+    (searched.path / "run.toml").write_text(text.replace('digest = "abc"\n', "").replace('"training"', '"prior"'))
+    asked = VerifyRequest(searched="first", settings={"data": "cifar10"}, results=searched.path.parent)
+    made = verify.settings_of(asked, searched, verify.read_ranking(searched.ranking), Listener())
+    assert (made.data, made.proxy.name) == ("cifar10", "quick")
 
 
 def test_random_networks_are_seeded_distinct_and_within_the_window(searched):
