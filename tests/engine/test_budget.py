@@ -127,7 +127,7 @@ SAMPLE = [TINY.decode(TINY.sample(RNG)) for _ in range(LEAST)]
 
 
 def test_a_network_that_cannot_be_measured_is_not_trained_and_ends_nothing(tmp_path):
-    chosen = settings(target=1e-3, measure="latency", latency=LATENCY)
+    chosen = settings(target=1e-3, measure="latency", latency=LATENCY, window=(0.5, 1.25))
     profiler = Failing(3)
     rows, status = drive(tmp_path, chosen, 12, profiler=profiler)
     assert status.problem is None
@@ -162,7 +162,7 @@ def test_settings_with_limits_are_read_back_and_told_apart():
 
 def test_the_allowance_is_said_with_units():
     chosen = settings(target=0.02, measure="latency", latency=LATENCY, max_params=5e6)
-    assert chosen.constraints == "10 to 25 ms, at most 5M parameters"
+    assert chosen.constraints == "18 to 22 ms, at most 5M parameters"
     assert chosen.score.formula == "ACC x (LAT/T)^-0.07"
     assert chosen.score.aim == "20 ms"
     assert settings(window=None).constraints == "any FLOPs"
