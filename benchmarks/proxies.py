@@ -22,7 +22,6 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from effsearch import space
 from effsearch.architecture import Architecture
@@ -33,13 +32,13 @@ from effsearch.evaluation import Proxy
 from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.local import LocalExecutor
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
+from effsearch.runs.comparison import kendall_tau
 from effsearch.training import Recipe
 
 ROWS = Path("results/studies/proxies")
 WINDOW = (0.9 * 400e6, 1.1 * 400e6)  # FLOPs at 224 px with 1000 classes
 DRAWN = 32  # random networks
 REPEATED = 3  # every third network has a second seed of the reference
-RESAMPLES = 2000
 LARGE, SMALL = Recipe(), Recipe(batch=32, rate=0.1)
 
 
@@ -221,7 +220,7 @@ def report(data: str, rows: Sequence[dict[str, Any]]) -> None:
         for what in ranked_by(mine[0]):
             seen = np.array([ranked_by(row)[what] for row in mine])
             true = np.array([truth[row["network"]] for row in mine])
-            tau, (low, high) = kendall(seen, true), bootstrap(seen, true)
+            tau, low, high = kendall_tau(seen, true)
             seconds = median(row["cpu_seconds"] for row in mine)
             print(f"| {candidate.name} | {what} | {len(mine)} | {tau:.2f} ({low:.2f} to {high:.2f}) | "
                   f"{corrected(tau, share):.2f} | {seconds:.0f} |")  # fmt: skip
@@ -236,11 +235,11 @@ def repeatability(values: Mapping[str, Sequence[float]]) -> str:
     if len(pairs) < 4:
         return f"{text}; no second seeds yet"
     noise = math.sqrt(float(((pairs[:, 0] - pairs[:, 1]) ** 2).mean()) / 2)
-    low, high = bootstrap(pairs[:, 0], pairs[:, 1])
+    tau, low, high = kendall_tau(pairs[:, 0], pairs[:, 1])
     share = reliability(values)
     most = 2 / math.pi * math.asin(math.sqrt(share))
     return (
-        f"{text}, of seeds {noise:.4f} ({len(pairs)} networks twice, tau {kendall(pairs[:, 0], pairs[:, 1]):.2f}, "
+        f"{text}, of seeds {noise:.4f} ({len(pairs)} networks twice, tau {tau:.2f}, "
         f"{low:.2f} to {high:.2f}); reliability {share:.2f}, so that the true order would have tau {most:.2f} with it"
     )
 
@@ -257,18 +256,6 @@ def reliability(values: Mapping[str, Sequence[float]]) -> float:
 def corrected(tau: float, share: float) -> float:
     """Kendall tau with a reference free of noise, for normal variables (tau = 2/pi arcsin r)."""
     return 2 / math.pi * math.asin(max(-1.0, min(1.0, math.sin(math.pi * tau / 2) / math.sqrt(share))))
-
-
-def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    return float(stats.kendalltau(a, b).statistic)
-
-
-def bootstrap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of tau when the networks are drawn again with replacement."""
-    rng = np.random.default_rng(0)
-    drawn = [kendall(a[rows], b[rows]) for rows in rng.integers(0, len(a), (RESAMPLES, len(a)))]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

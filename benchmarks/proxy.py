@@ -34,12 +34,12 @@ from effsearch.data.packed import info
 from effsearch.evaluation import PROXIES, Proxy
 from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
+from effsearch.runs.comparison import kendall_tau
 
 GROWTH = 1.5
 LONGER = 3
 FLOPS = (0.25 * 400e6, 1.5 * 400e6)
 """At 224 px and 1000 classes: 0.25 to 1.5 times 400M."""
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def report_longer(results: dict[str, dict[str, Any]]) -> None:
         return
     short = np.array([results["b0 seed0" if name == "b0" else f"short {name}"]["accuracy"] for name in names])
     long = np.array([results[f"long {name}"]["accuracy"] for name in names])
-    tau, (low, high) = kendall(short, long), bootstrap(short, long)
+    tau, low, high = kendall_tau(short, long)
     against = f"Kendall tau of {len(names)} architectures against {LONGER} times the epochs"
     print(f"{against}: {tau:.2f} (95 % interval {low:.2f} to {high:.2f})")
     for name, values in (("short", 100 * short), ("long", 100 * long)):
@@ -229,12 +229,13 @@ def report_looks(rows: Sequence[dict[str, Any]]) -> None:
         seen = np.array([row["looks"].get(epochs, row["looks"].get(str(epochs))) for row in rows])
         losses = -np.array([sum(row["losses"][: int(epochs)]) for row in rows])
         both = stats.rankdata(seen) + stats.rankdata(losses)
-        low, high = bootstrap(seen, final)
+        tau, low, high = kendall_tau(seen, final)
+        by_losses, by_both = kendall_tau(losses, final)[0], kendall_tau(both, final)[0]
         regret = 100 * (final.max() - final[seen.argmax()])
         print(
             f"after {epochs} of {len(rows[0]['losses'])} epochs, {len(rows)} architectures: tau against the end "
-            f"{kendall(seen, final):.2f} by accuracy (95 % interval {low:.2f} to {high:.2f}), "
-            f"{kendall(losses, final):.2f} by the sum of training losses, {kendall(both, final):.2f} by both ranks; "
+            f"{tau:.2f} by accuracy (95 % interval {low:.2f} to {high:.2f}), "
+            f"{by_losses:.2f} by the sum of training losses, {by_both:.2f} by both ranks; "
             f"the first then ends {regret:.1f} points below the best"
         )
 
@@ -243,18 +244,6 @@ def interval(sd: float, freedom: int) -> str:
     """The 95 % interval of a standard deviation with so many degrees of freedom, by chi-square."""
     low, high = (sd * math.sqrt(freedom / stats.chi2.ppf(q, freedom)) for q in (0.975, 0.025))
     return f"95 % interval {low:.2f} to {high:.2f}"
-
-
-def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    return float(stats.kendalltau(a, b).statistic)
-
-
-def bootstrap(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of tau when the architectures are drawn again with replacement."""
-    rng = np.random.default_rng(0)
-    drawn = [kendall(a[rows], b[rows]) for rows in rng.integers(0, len(a), (RESAMPLES, len(a)))]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

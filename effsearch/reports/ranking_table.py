@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from scipy import stats
 
 from effsearch.costs import CONVENTION
 from effsearch.errors import ReportError, RunError, listed
@@ -22,6 +21,7 @@ from effsearch.prior import load
 from effsearch.reports import check_suffix, write_report
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, cell, console
 from effsearch.reward import MEASURE_NAMES, RATIOS, Measure, Reward, format_cost
+from effsearch.runs.comparison import quantile
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Data, Manifest
 from effsearch.runs.ranking import COLUMNS, TIE, Noise, Row, measure_noise, read_ranking
@@ -95,7 +95,7 @@ def interval(row: Row | None, noise: Noise | None) -> str:
 
 def half_width(row: Row, noise: Noise) -> float:
     """Half of the 95 % interval of a mean over seeds, in points, from the pooled deviation (Student's t)."""
-    return float(100 * stats.t.ppf(0.975, noise.freedom) * noise.sd / math.sqrt(row.seeds))
+    return float(100 * quantile(noise.freedom) * noise.sd / math.sqrt(row.seeds))
 
 
 def _marks(row: Row) -> str:

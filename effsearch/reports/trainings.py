@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
 from effsearch.errors import QuantityError, RunError
 from effsearch.reports.text_table import Columns, TextTable, cell, console
+from effsearch.runs.comparison import kendall_tau
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, TrialHistory, longest, read_history
 from effsearch.runs.records import Failure, Record, epochs_alone, read_failures, to_json
@@ -178,9 +177,6 @@ def show_failed(run: Run, form: str, out: Path | None = None) -> None:
         print("epoch: where the training was to stop, where it has parts; stack traces: --format json")
 
 
-RESAMPLES = 2000
-
-
 @dataclass(frozen=True)
 class Fidelity:
     """How well accuracies after a rung of `epochs` epochs predict those after the last one.
@@ -231,23 +227,11 @@ def rung_fidelity(records: Sequence[Record], rungs: Sequence[int], seed: int) ->
         spent += len(here) * epochs_alone(epochs, rungs)
         both = [key for key in here if key in final]
         early, late = np.array([here[key] for key in both]), np.array([final[key] for key in both])
-        tau, low, high = _kendall_tau(early, late) if epochs != rungs[-1] else (None, None, None)
+        tau, low, high = kendall_tau(early, late) if epochs != rungs[-1] else (None, None, None)
         regret = float(late.max() - late[early.argmax()]) if both else None
         share = spent / (everyone * rungs[-1]) if everyone else 0.0
         found.append(Fidelity(epochs, len(here), len(both), tau, low, high, regret, share))
     return found
-
-
-def _kendall_tau(
-    early: npt.NDArray[np.float64], late: npt.NDArray[np.float64]
-) -> tuple[float, float, float] | tuple[None, None, None]:
-    if len(early) < 3 or np.ptp(early) == 0 or np.ptp(late) == 0:
-        return None, None, None
-    rng = np.random.default_rng(0)
-    rows = rng.integers(0, len(early), (RESAMPLES, len(early)))
-    drawn = [float(stats.kendalltau(early[row], late[row]).statistic) for row in rows]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(stats.kendalltau(early, late).statistic), float(low), float(high)
 
 
 def read_fidelity(run: Run) -> list[Fidelity]:

@@ -11,6 +11,7 @@ from scipy import stats
 
 MOST_SEEDS = 1000  # up to which it is said how many seeds would be needed
 CONFIDENCE = 0.975  # the quantile at the upper end of a 95 % interval
+RESAMPLES = 2000  # of networks, for the interval of a rank correlation
 EXACT = 1e-6  # how near a combination of effects must come to one that the trainings determine
 
 Array = npt.NDArray[np.float64]
@@ -36,6 +37,19 @@ class Estimate:
 def quantile(freedom: float) -> float:
     """Student's t at the end of a 95 % interval."""
     return float(stats.t.ppf(CONFIDENCE, freedom))
+
+
+def kendall_tau(one: Array, other: Array) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Kendall's rank correlation of two measurements of the same networks (N,), and its 95 % interval.
+
+    The interval is by bootstrap over the networks. None for fewer than three, or where all are equal.
+    """
+    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None, None, None
+    rows = np.random.default_rng(0).integers(0, len(one), (RESAMPLES, len(one)))
+    drawn = [float(stats.kendalltau(one[row], other[row]).statistic) for row in rows]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return float(stats.kendalltau(one, other).statistic), float(low), float(high)
 
 
 def smallest_difference(sd: float, networks: int, seeds: int) -> float:
