@@ -16,6 +16,7 @@ from effsearch.evaluation.hardware import ContextLost, keep_freed_memory
 
 T = TypeVar("T")
 
+ENDING_SECONDS = 10  # how long the end of a killed process is waited for
 MOST_WORKERS = 16  # unless more are asked for: each takes about 0.7 GB
 
 
@@ -64,10 +65,12 @@ class LocalExecutor:
 
     def stop(self) -> None:
         for process in self._processes:
-            process.stop()
+            process.kill()
+        for process in self._processes:
+            process.join(ENDING_SECONDS)
 
     def _replace(self, slot: int) -> None:
-        self._processes[slot].stop()
+        self._processes[slot].kill()  # Not waited for: one that hangs in a driver may not end for long.
         self._processes[slot] = _Worker(self._slots[slot])
 
 
@@ -106,10 +109,14 @@ class _Worker:
         inner.add_done_callback(pass_on)
         return future
 
-    def stop(self) -> None:
-        """Ends the process at once, whatever it does."""
+    def kill(self) -> None:
+        """Ends the process, whatever it does, and what waits for it."""
         self._process.kill()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def join(self, seconds: float) -> None:
+        """Waits for the end of the process."""
+        self._process.join(seconds)
 
     def _overrun(self, future: "Future[Any]") -> None:
         with suppress(InvalidStateError):
