@@ -64,14 +64,16 @@ class Trained:
     def counts(self) -> Array:
         return np.array([len(values) for values in self.accuracies], np.float64)
 
-    def judged(self) -> list[int]:
-        """The rows of all networks, or of more than CONDITIONED the best half of so many and others at random."""
-        if len(self) <= CONDITIONED:
-            return list(range(len(self)))
-        order = np.argsort(-(self.slope * self.means + self.offset), kind="stable")
-        best, others = order[: CONDITIONED // 2], order[CONDITIONED // 2 :]
-        drawn = np.random.default_rng(len(self)).permutation(others)[: CONDITIONED - len(best)]
-        return sorted([*best.tolist(), *drawn.tolist()])
+
+def judged_rows(rewards: Array) -> list[int]:
+    """The rows of all networks, or of more than CONDITIONED the best half of so many and others at random."""
+    count = len(rewards)
+    if count <= CONDITIONED:
+        return list(range(count))
+    order = np.argsort(-rewards, kind="stable")
+    best, others = order[: CONDITIONED // 2], order[CONDITIONED // 2 :]
+    drawn = np.random.default_rng(count).permutation(others)[: CONDITIONED - len(best)]
+    return sorted([*best.tolist(), *drawn.tolist()])
 
 
 def gather(
@@ -132,9 +134,16 @@ class Prior:
 
     @classmethod
     def of(cls, encoding: Encoding, trained: Trained) -> "Prior":
-        """With hyperparameters fitted to trainings; raises LinAlgError or ValueError where none can be fitted."""
+        """With hyperparameters fitted to trainings; without the decisions where they tell nothing."""
         if len(trained) <= FEW or not encoding.decisions:
             return cls._without_decisions(trained)
+        try:
+            return cls._fitted(encoding, trained)
+        except (np.linalg.LinAlgError, ValueError):  # Accuracies to which no process can be fitted.
+            return cls._without_decisions(trained)
+
+    @classmethod
+    def _fitted(cls, encoding: Encoding, trained: Trained) -> "Prior":
         middle, spread = float(np.median(trained.means)), max(float(trained.means.std()), 1e-6)
         rows = np.repeat(np.arange(len(trained)), trained.counts.astype(np.int64))
         flat = np.concatenate([np.array(values) for values in trained.accuracies])
@@ -219,17 +228,16 @@ def judge(
             groups.setdefault(record.candidate.key, []).append(record)
     if not groups:
         return None
+    accuracies = [tuple(record.accuracy or 0.0 for record in group) for group in groups.values()]
     candidates = [group[0].candidate for group in groups.values()]
     weights = np.array([score.weights(score.cost(candidate)) for candidate in candidates])
-    accuracies = tuple(tuple(record.accuracy or 0.0 for record in group) for group in groups.values())
-    inputs = Points.of(np.zeros((len(groups), 0))) if points is None else points(candidates)
-    trained = Trained(inputs, accuracies, weights[:, 0], weights[:, 1])
-    rows = trained.judged()
-    trained, keys = trained.at(rows), [[*groups][row] for row in rows]
-    try:
-        return Judgement(keys, trained, Prior.of(encoding, trained))
-    except (np.linalg.LinAlgError, ValueError):  # Accuracies to which no process can be fitted.
-        return Judgement(keys, trained, Prior.of(NO_DECISIONS, trained))
+    means = np.array([sum(values) / len(values) for values in accuracies])
+    rows = judged_rows(weights[:, 0] * means + weights[:, 1])
+    # Only these are read from their notations, which takes longest in a long search.
+    chosen, weights = [candidates[row] for row in rows], weights[rows]
+    inputs = Points.of(np.zeros((len(rows), 0))) if points is None else points(chosen)
+    trained = Trained(inputs, tuple(accuracies[row] for row in rows), weights[:, 0], weights[:, 1])
+    return Judgement([candidate.key for candidate in chosen], trained, Prior.of(encoding, trained))
 
 
 def name_best(context: SamplerContext, trained: Trained, further: int, train: Callable[[int], float]) -> int:
@@ -237,7 +245,8 @@ def name_best(context: SamplerContext, trained: Trained, further: int, train: Ca
 
     `train` trains the network of a row under another seed, and returns its accuracy.
     """
-    rows, encoding = trained.judged(), Encoding(context.space.decisions)
+    encoding = Encoding(context.space.decisions)
+    rows = judged_rows(trained.slope * trained.means + trained.offset)
     judged = trained.at(rows)
     prior = Prior.of(encoding, judged)
     for count in range(further):

@@ -4,7 +4,7 @@ from scipy import stats
 
 from effsearch.benchmark_table import Entry, Table
 from effsearch.engine.gaussian_process import Encoding, Points
-from effsearch.engine.posterior import CONDITIONED, Judgement, Prior, Trained, gather, judge, name_best
+from effsearch.engine.posterior import CONDITIONED, Judgement, Prior, Trained, gather, judge, judged_rows, name_best
 from effsearch.engine.replay import search_table
 from effsearch.engine.space_sampler import Objective, SamplerContext
 from effsearch.reward import Reward
@@ -102,8 +102,7 @@ def test_the_decisions_find_out_a_lucky_training():
 
 
 def test_of_many_networks_the_best_are_judged():
-    accuracies = tuple((0.3 + 0.001 * row,) for row in range(2 * CONDITIONED))
-    rows = trained(*accuracies).judged()
+    rows = judged_rows(np.array([0.3 + 0.001 * row for row in range(2 * CONDITIONED)]))
     assert len(rows) == len(set(rows)) == CONDITIONED
     assert set(range(2 * CONDITIONED - CONDITIONED // 2, 2 * CONDITIONED)) <= set(rows)
 
