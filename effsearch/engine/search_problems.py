@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
@@ -77,6 +77,15 @@ class Budget:
     def _costs(self, architecture: Architecture, latency: float | None) -> Costs:
         total = cost(architecture, classes=self.settings.classes)
         return Costs(total.flops, total.params, latency)
+
+
+def drawn_architectures(space: Space, budget: Budget, draws: int) -> Iterator[Architecture]:
+    """Those of a random sequence of `draws` architectures that are within the window and the limits."""
+    rng = random.Random(budget.settings.seed)
+    for _ in range(draws):
+        network = space.decode(space.sample(rng))
+        if budget.feasible(network):
+            yield network
 
 
 def known_architectures(space: Space, budget: Budget) -> dict[str, Architecture]:
@@ -169,12 +178,10 @@ class NasProblem(Problem):
 
     def sample(self, count: int) -> list[Candidate]:
         """Networks that may be trained: known ones first, then random ones."""
-        rng = random.Random(self.settings.seed)
-        drawn = (self.space.decode(self.space.sample(rng)) for _ in range(1000 * count))
+        drawn = drawn_architectures(self.space, self.budget, 1000 * count)
         found = {candidate.key: candidate for candidate in self.first()}
         while len(found) < count and (network := next(drawn, None)) is not None:
-            if self.budget.feasible(network):
-                found.setdefault(network.key, self._candidate(network, "random"))
+            found.setdefault(network.key, self._candidate(network, "random"))
         return list(found.values())[:count]
 
     def planned_seconds(self, train: float, validate: float, workers: int) -> float:

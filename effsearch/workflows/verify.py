@@ -1,6 +1,5 @@
 """Whether what a run named is still the best after long training: networks found and their rivals, under new seeds."""
 
-import random
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from effsearch.architecture import Architecture
-from effsearch.engine.search_problems import Budget
+from effsearch.engine.search_problems import Budget, drawn_architectures
 from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError
 from effsearch.evaluation.proxy import Proxy
@@ -38,10 +37,8 @@ from effsearch.workflows.machine import begin, continue_on, packed_side, speeds_
 from effsearch.workflows.request import VerifyRequest, plain_name, resolve
 
 TIMES, SEEDS_EACH = 10, 3
-AGAINST: tuple[str, ...] = (
-    "b0",
-    "random:3",
-)  # what networks of a search are compared with; those of a grid with its own references
+AGAINST: tuple[str, ...] = ("b0", "random:3")
+"""What networks of a search are compared with; those of a grid are with its own references."""
 ASSUMED = 0.01  # deviation of accuracy between seeds where the run trained no network twice
 DRAWS = 20_000  # random architectures that may miss the window before it is taken to be empty
 MOST_RANDOM = 100
@@ -214,10 +211,9 @@ def random_networks(searched: Run, search: Search, count: int, others: Container
     profiler = None
     if search.latency is not None:
         profiler = LatencyProfiler.read(search.latency, search.classes, searched.path / LATENCIES)
-    budget, rng, found = Budget(search, profiler), random.Random(search.seed), dict[str, VerifiedNetwork]()
-    for _ in range(DRAWS):
-        network = space.decode(space.sample(rng))
-        if network.key not in others and budget.feasible(network):
+    found = dict[str, VerifiedNetwork]()
+    for network in drawn_architectures(space, Budget(search, profiler), DRAWS):
+        if network.key not in others:
             found.setdefault(network.key, VerifiedNetwork(network.notation, RANDOM))
         if len(found) == count:
             return found
