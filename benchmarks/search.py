@@ -27,7 +27,7 @@ from search_tables import MADE, accel, boosted, completed
 from effsearch import space as spaces
 from effsearch.benchmark_table import Entry, Table
 from effsearch.costs import cost
-from effsearch.engine.replay import best_of, is_looked_at, search_curves
+from effsearch.engine.replay import Searches, best_of, is_looked_at, search_curves
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Objective, SamplerContext, always, distributions
 from effsearch.prior import accuracy
@@ -86,7 +86,9 @@ def compare(table: Table, kind: Any, arguments: argparse.Namespace) -> None:
         seeds, trials = arguments.seeds, arguments.trials
         if sampler == "gp":
             seeds, trials = arguments.gp_seeds, arguments.gp_trials or trials
-        found += search_curves(table, reward, (sampler,), seeds, trials, arguments.workers, noise=arguments.noise)
+        found += search_curves(
+            Searches(table, reward, (sampler,), seeds, trials, noise=arguments.noise), arguments.workers
+        )
     replays = summarise(found, best)
     values = [reward(entry.accuracy, entry.flops) for entry in looked_at(table)]
     near = sum(value >= 0.999 * best for value in values)

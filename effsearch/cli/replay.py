@@ -55,7 +55,7 @@ def replay(
     single_thread()  # Before linear algebra is imported.
 
     from effsearch.cli.terminal import StopRequest, TerminalListener
-    from effsearch.engine.replay import replay_samplers
+    from effsearch.engine.replay import Searches, replay_samplers
     from effsearch.reports.pictures import check_picture
     from effsearch.reports.text_table import Plain
     from effsearch.reward import KINDS, Reward
@@ -72,9 +72,9 @@ def replay(
     listing, searched, _ = open_table(table, pool, names(measurements), listener)
     aim = target or median(entry.flops for entry in listing.table.entries.values())
     score = Reward(aim, reward, exponent)
-    how = (chosen, seeds, trials, workers or min(cores(), MOST_WORKERS), running, noise)
+    searches = Searches(searched, score, chosen, seeds, trials, running, noise)
     with notes.status("") as status:
-        found = replay_samplers(searched, score, *how, told=status.update)
+        found = replay_samplers(searches, workers or min(cores(), MOST_WORKERS), status.update)
     title = f"{searched.name}: reward {score.formula}, T = {format_count(aim)}"
     _print(found, title, f"{counted(seeds, 'seed')} of {counted(trials, 'evaluation')}", format_, out, notes)
 

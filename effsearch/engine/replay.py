@@ -126,32 +126,35 @@ class Looks:
         return self.reward(entry.accuracy, entry.flops)
 
 
-def _searches(
-    table: Table, reward: Reward, sampler: str, seeds: Sequence[int], trials: int, running: int, noise: float
-) -> list[SearchCurve]:
-    return [search_table(table, reward, sampler, seed, trials, running, noise=noise) for seed in seeds]
+@dataclass(frozen=True)
+class Searches:
+    """Searches of a table by each of `samplers` under each of `seeds` seeds, as `search_table` makes them."""
+
+    table: Table
+    reward: Reward
+    samplers: Sequence[str]
+    seeds: int
+    trials: int
+    running: int = 1
+    noise: float = 0.0
+
+    def run(self, sampler: str, seeds: Sequence[int]) -> list[SearchCurve]:
+        """The searches of a sampler under some of the seeds."""
+        search = partial(search_table, self.table, self.reward, sampler, running=self.running, noise=self.noise)
+        return [search(seed, self.trials) for seed in seeds]
 
 
-def search_curves(
-    table: Table,
-    reward: Reward,
-    samplers: Sequence[str],
-    seeds: int,
-    trials: int,
-    workers: int,
-    running: int = 1,
-    noise: float = 0.0,
-) -> Iterator[SearchCurve]:
+def search_curves(searches: Searches, workers: int) -> Iterator[SearchCurve]:
     """All searches, as they end, in `workers` processes."""
+    seeds = searches.seeds
     parts = min(seeds, 2 * workers if workers > 1 else seeds)
-    jobs = [(sampler, range(part, seeds, parts)) for sampler in samplers for part in range(parts)]
+    jobs = [(sampler, range(part, seeds, parts)) for sampler in searches.samplers for part in range(parts)]
     if workers == 1:
         for job in jobs:
-            yield from _searches(table, reward, *job, trials, running, noise)
+            yield from searches.run(*job)
         return
     with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), single_thread) as pool:
-        waiting = [pool.submit(_searches, table, reward, *job, trials, running, noise) for job in jobs]
-        for future in as_completed(waiting):
+        for future in as_completed([pool.submit(searches.run, *job) for job in jobs]):
             yield from future.result()
 
 
@@ -168,22 +171,13 @@ class Replayed:
     looked_at: bool
 
 
-def replay_samplers(
-    table: Table,
-    reward: Reward,
-    samplers: Sequence[str],
-    seeds: int,
-    trials: int,
-    workers: int,
-    running: int = 1,
-    noise: float = 0.0,
-    told: Callable[[str], object] = lambda text: None,
-) -> Replayed:
+def replay_samplers(searches: Searches, workers: int, told: Callable[[str], object] = lambda text: None) -> Replayed:
     """Replays every sampler under every seed; `told` hears how far that has come."""
-    best, found = best_of(table, reward), list[SearchCurve]()
-    for curve in search_curves(table, reward, samplers, seeds, trials, workers, running, noise):
+    table, samplers = searches.table, searches.samplers
+    best, found = best_of(table, searches.reward), list[SearchCurve]()
+    for curve in search_curves(searches, workers):
         found.append(curve)
-        told(f"{len(found)}/{len(samplers) * seeds} searches")
+        told(f"{len(found)}/{len(samplers) * searches.seeds} searches")
     replays = sorted(summarise(found, best), key=lambda replay: samplers.index(replay.sampler))
     return Replayed(replays, best, table.size, is_looked_at(table))
 

@@ -6,7 +6,7 @@ import math
 import pytest
 from tables import part_of, toy_table
 
-from effsearch.engine.replay import best_of, search_curves, search_table
+from effsearch.engine.replay import Searches, best_of, search_curves, search_table
 from effsearch.errors import ReportError
 from effsearch.reports.pictures import check_picture
 from effsearch.reports.replay import replay_json, replay_table, write_regret_curves
@@ -41,7 +41,9 @@ def test_several_run_at_a_time():
 def test_processes_do_not_change_what_is_found():
     def found(workers: int) -> list[tuple[str, int, tuple[float, ...]]]:
         names = ("evolution", "random")
-        return sorted((c.sampler, c.seed, c.best) for c in search_curves(TABLE, REWARD, names, 3, 12, workers))
+        return sorted(
+            (c.sampler, c.seed, c.best) for c in search_curves(Searches(TABLE, REWARD, names, 3, 12), workers)
+        )
 
     assert found(1) == found(2)
     assert len(found(1)) == 6
