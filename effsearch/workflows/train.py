@@ -241,7 +241,7 @@ def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
 
 
 def metrics(history: Sequence[Epoch], images: int) -> str:
-    """One JSON object a line: epoch, loss (nats), validation accuracy (fraction), seconds, images a second."""
+    """One JSON object a line: epoch, loss and validation loss (nats), validation accuracy, seconds, images a second."""
     return "".join(
         json.dumps(asdict(epoch) | {"images_per_second": round(images / max(epoch.seconds, 1e-9), 1)}) + "\n"
         for epoch in history
