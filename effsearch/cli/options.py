@@ -15,7 +15,7 @@ from effsearch.families import NAMES, find
 from effsearch.text import parse_duration
 
 SAMPLERS = ("auto", "evolution", "local-search", "reinforce", "random", "tpe", "nsga2", "gp")
-PRESETS = ("quick", "standard")
+PRESETS = ("auto", "quick", "standard", "large", "full")
 """Kept here too, since the modules that have them import libraries that take seconds; a test compares them."""
 
 GOAL, SPACE, TRAINING = "What to find", "Where to search", "How to train"
@@ -106,7 +106,11 @@ def _shared(
     proxy: Annotated[
         str | None,
         training(
-            "The training of a network: quick or standard.", default="quick on a CPU", metavar="PRESET", among=PRESETS
+            "The training of a network: quick, standard, large, full, or auto: the largest with which the search fits "
+            "into the time limit, or without one into 10 minutes on a CPU and an hour on a GPU.",
+            default="auto",
+            metavar="PRESET",
+            among=PRESETS,
         ),
     ] = None,
     proxy_resolution: Annotated[

@@ -37,7 +37,12 @@ def verify(
     ] = None,
     proxy: Annotated[
         str | None,
-        training("Another preset: quick or standard.", default="the run's proxy", metavar="PRESET", among=opt.PRESETS),
+        training(
+            "Another preset: quick, standard, large or full.",
+            default="the run's proxy",
+            metavar="PRESET",
+            among=opt.PRESETS[1:],
+        ),
     ] = None,
     seeds: Annotated[
         int | None, training("Seeds of every network; more may be asked for later.", default="3", metavar="N")

@@ -5,7 +5,19 @@
 
 from effsearch.data.augmentation import Augmentation
 from effsearch.data.cache import prepare
+from effsearch.data.catalog import count_images
 from effsearch.data.imageset import ImageSet, Split, epoch_order, subset
 from effsearch.data.packed import info, load, load_test
 
-__all__ = ["Augmentation", "ImageSet", "Split", "epoch_order", "info", "load", "load_test", "prepare", "subset"]
+__all__ = [
+    "Augmentation",
+    "ImageSet",
+    "Split",
+    "count_images",
+    "epoch_order",
+    "info",
+    "load",
+    "load_test",
+    "prepare",
+    "subset",
+]

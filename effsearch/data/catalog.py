@@ -17,8 +17,8 @@ from PIL import Image
 
 from effsearch.data import scenes
 from effsearch.data.folder import list_folder
-from effsearch.data.imageset import TEST_SEED, TEST_SHARE, hold_out
-from effsearch.data.sources import TEST, TRAIN, Contents, DecodedImages, Source, decode_all, file_content
+from effsearch.data.imageset import TEST_SEED, TEST_SHARE, VALIDATION_SHARE, hold_out
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, Contents, DecodedImages, Source, decode_all, file_content
 from effsearch.errors import DataError
 
 Arguments = dict[str, Any]
@@ -86,6 +86,20 @@ def find(source: str) -> Source:
         f"there is no image set and no folder called {source!r}{meant} "
         f"(give a path to a folder of class folders, or one of: {', '.join(NAMES)})"
     )
+
+
+def count_images(source: str) -> tuple[int, int] | None:
+    """About how many images of a set a search trains and validates on; None where only a download would tell.
+
+    Raises DataError as `find`.
+    """
+    found = find(source)
+    if source in TORCHVISION:
+        return None
+    splits = {split: len(reader) for split, reader in found.open(Path()).readers.items()}
+    train = splits[TRAIN]
+    validation = splits.get(VALIDATION, round(VALIDATION_SHARE * train))
+    return train - (0 if VALIDATION in splits else validation), validation
 
 
 @dataclass(frozen=True, eq=False)

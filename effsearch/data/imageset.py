@@ -48,7 +48,7 @@ class ImageSet:
     validation: Split
 
 
-TEST_SHARE = 0.2
+TEST_SHARE = VALIDATION_SHARE = 0.2
 TEST_SEED = 20190528  # the day arXiv:1905.11946 appeared; never an option, so that a test image stays a test image
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from effsearch.data.imageset import ImageSet, Labels, Split, hold_out
+from effsearch.data.imageset import VALIDATION_SHARE, ImageSet, Labels, Split, hold_out
 from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipped, some
 from effsearch.errors import DataError
 from effsearch.files import write_atomically
@@ -74,7 +74,7 @@ def info(folder: Path) -> PackedInfo:
         raise DataError(f"{folder} is not a sound packed image set ({error}); prepare it again") from error
 
 
-def load(folder: Path, *, split_seed: int = 0, validation_share: float = 0.2) -> ImageSet:
+def load(folder: Path, *, split_seed: int = 0, validation_share: float = VALIDATION_SHARE) -> ImageSet:
     """Opens a packed folder read-only for training and validation; the test split is not opened.
 
     Without a validation split of the source, `validation_share` of each class of train is split off by `split_seed`,

@@ -8,11 +8,21 @@ from typing import Any
 
 from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError, SpaceError
-from effsearch.evaluation.proxy import PROXIES, QUICK, STANDARD, Proxy, find_proxy
+from effsearch.evaluation.proxy import AUTO, PROXIES, QUICK, STANDARD, Proxy, find_proxy
 from effsearch.prior import predict
 from effsearch.training import Epoch
 
-__all__ = ["PROXIES", "QUICK", "STANDARD", "Evaluation", "FunctionEvaluator", "Proxy", "find_proxy", "predicted"]
+__all__ = [
+    "AUTO",
+    "PROXIES",
+    "QUICK",
+    "STANDARD",
+    "Evaluation",
+    "FunctionEvaluator",
+    "Proxy",
+    "find_proxy",
+    "predicted",
+]
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,11 @@ class Proxy:
         """The same with the resolution times a factor, in whole px."""
         return replace(self, resolution=max(8, round(self.resolution * resolution)))
 
+    def limited(self, train: int, validation: int) -> "Proxy":
+        """The same for a set of so many images, of which it can use no more."""
+        train = max(self.recipe.batch, min(self.train_images, train))
+        return replace(self, train_images=train, validation_images=min(self.validation_images, validation))
+
     def shrink(self, architecture: Architecture) -> Architecture:
         """The network that is trained in place of `architecture`; raises NotationError for too many channels."""
         return replace(widen(architecture, self.width, self.divisor), resolution=self.resolution)
@@ -105,12 +110,15 @@ def _growth(architecture: Architecture, baseline: Architecture) -> dict[str, flo
 SMALL_BATCHES = Recipe(batch=32, rate=0.1)
 QUICK = Proxy("quick", 40, 0.25, epochs=4, train_images=4000, validation_images=4000, recipe=SMALL_BATCHES)
 STANDARD = Proxy("standard", resolution=40, width=0.25, epochs=8, train_images=10_000, validation_images=4000)
+LARGE = Proxy("large", resolution=64, width=0.5, epochs=10, train_images=20_000, validation_images=10_000)
+FULL = Proxy("full", resolution=96, width=1, epochs=20, train_images=50_000, validation_images=10_000)
 
-PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD)}
+PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD, LARGE, FULL)}  # the cheapest first
+AUTO = "auto"  # the largest preset with which a search fits into its time
 
 
 def find_proxy(name: str) -> Proxy:
     """The preset of that name; raises QuantityError."""
     if name not in PROXIES:
-        raise QuantityError(f"--proxy must be one of {listed(PROXIES)}, got {name!r}")
+        raise QuantityError(f"--proxy must be one of {listed([AUTO, *PROXIES])}, got {name!r}")
     return PROXIES[name]

@@ -7,18 +7,14 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from statistics import mean
 from typing import Literal
 
 from effsearch.architecture import Architecture, parse
 from effsearch.costs import cost, cost_range
 from effsearch.engine.driver import Evaluator
-from effsearch.engine.plan import most_further
-from effsearch.engine.posterior import DECIDED
-from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import Budget, NasProblem, known_architectures
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
-from effsearch.evaluation import QUICK, STANDARD, FunctionEvaluator, predicted
+from effsearch.evaluation import FunctionEvaluator, Proxy, predicted
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
@@ -32,36 +28,35 @@ from effsearch.runs.ranking import Row, read_ranking
 from effsearch.runs.settings import LatencyConditions, NasSettings
 from effsearch.runs.storage import stored as stored_run
 from effsearch.space import Space, load as load_space, locate as locate_space
-from effsearch.text import counted, format_count, format_duration
+from effsearch.text import counted, format_count
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.machine import Started, Where, continue_on, processor, speeds_of, start, workers_here
+from effsearch.workflows.machine import Started, Where, continue_on, processor, start, workers_here
+from effsearch.workflows.nas_plan import Plan, Planner, announce, default_proxy, default_trials
 from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
 RUNGS = {"standard": (1, 2, 8)}  # of presets whose first epochs tell which networks deserve the rest (docs/search.md)
-TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else 60
 # Evaluators that train nothing, and what stands in place of an image set there.
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
 FINALISTS = 5  # with rungs, which leave time to train more networks again
 TIMED = 24  # networks whose latency is measured before a search, to predict that of the others
 DRAWS = 20_000  # random architectures that may miss the window before it is taken to be empty
-FORECAST = 4  # networks whose speed is measured for a plan
 BEST = 5  # networks of a run that another begins with
 
 
 def search_networks(request: SearchRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
     """Makes or continues a run, and drives it; raises EffsearchError before anything is written."""
     common.check_search(request)
-    request.proxy_from(QUICK)  # Complains of what is no proxy.
+    request.proxy_from(default_proxy())  # Complains of what is no proxy.
     if request.pool or request.measurements:
         raise QuantityError("--pool and --measurements are for a --table")
     existing = request.existing()
     with ExitStack() as opened:
-        run, problem, started = (
+        run, problem, started, plan = (
             _begin(request, listener, opened) if existing is None else _continue(request, existing, listener)
         )
         evaluator, executor = _evaluation(request, problem.settings, started)
-        _announce(run, problem, started, listener)
+        _announce(run, problem, started, plan, listener)
         opened.pop_all()
     close = never if problem.profiler is None else problem.profiler.close
     session = Session(run, problem, evaluator, executor, request.seconds, problem.trials, close=close)
@@ -74,28 +69,23 @@ def plan_networks(request: SearchRequest, listener: Listener) -> None:
     common.check_search(request)
     if request.existing() is not None:
         raise QuantityError("--dry-run plans a new search: give another --run name, or leave out --resume")
-    _, space, settings = _checked(request)
-    problem = NasProblem(space, settings, _trials(request, settings))
+    _, space, plan = _planned(request, listener, measure=True)
+    settings, problem = plan.settings, NasProblem(space, plan.settings, plan.trials)
     listener.note(_space_line(problem))
     if settings.evaluator != "training":
         listener.note(f"{counted(problem.trials, 'architecture')}, each by {settings.data}: nothing is trained")
         return
-    proxy = settings.proxy
-    listener.note(f"data {settings.data}; {common.describe_proxy(proxy)}")
-    workers, where = workers_here(request.workers)
-    _announce_trainings(problem, where, listener)
-    speeds = speeds_of([(parse(candidate.notation), proxy) for candidate in problem.sample(FORECAST)], listener)
-    seconds = problem.planned_seconds(mean(s.train for s in speeds), mean(s.validate for s in speeds), workers)
-    listener.note(f"about {format_duration(seconds)} in all, from a short measurement", "bold")
+    listener.note(f"data {settings.data}; {common.describe_proxy(settings.proxy)}")
+    announce(plan, problem, workers_here(request.workers)[1], listener)
 
 
-Begun = tuple[Run, NasProblem, Started | None]  # the workers only where something is trained
+Begun = tuple[Run, NasProblem, Started | None, Plan]  # the workers only where something is trained
 
 
 def _begin(request: SearchRequest, listener: Listener, opened: ExitStack) -> Begun:
     """Checks everything that is asked for, and only then makes the run's folder."""
-    file, space, settings = _checked(request)
-    images, started, profiler = None, None, None
+    file, space, plan = _planned(request, listener)
+    settings, images, started, profiler = plan.settings, None, None, None
     where, data, files = Where(), Data(settings.data), {"space.toml": file.read_text(encoding="utf-8")}
     if settings.evaluator == "training":
         images = common.pack(settings.data, settings.proxy.resolution, listener)
@@ -107,45 +97,43 @@ def _begin(request: SearchRequest, listener: Listener, opened: ExitStack) -> Beg
     if images is not None:
         started = start(request.workers, request.cluster, images)
         where = started.where
-    trials = _trials(request, settings)
-    manifest = Manifest(where.noted(environment("nas")), settings, data, Limits(trials, request.seconds))
+    manifest = Manifest(where.noted(environment("nas")), settings, data, Limits(plan.trials, request.seconds))
     if profiler is not None:
         files[LATENCIES] = profiler.document()
     run = common.create_stored(request, f"nas-{common.short(settings.score)}", manifest, files)
     if profiler is not None:
         profiler.file = run.path / LATENCIES
-    return run, NasProblem(space, settings, trials, profiler), started
+    return run, NasProblem(space, settings, plan.trials, profiler), started, plan
 
 
-def _checked(request: SearchRequest) -> tuple[Path, Space, NasSettings]:
-    """The file of the space, the space, and the settings of a new search; raises EffsearchError."""
+def _planned(request: SearchRequest, listener: Listener, measure: bool = False) -> tuple[Path, Space, Plan]:
+    """The file of the space, the space, and the plan of a new search; raises EffsearchError."""
     if "target" not in request.settings:
         raise QuantityError(NO_TARGET)
     file = locate_space(request.settings.get("space", "b0" if _evaluator(request) == "prior" else "mbconv"))
     space = load_space(str(file))
-    settings = _new_settings(request, space)
+    settings = _new_settings(request, space, default_proxy())
     space = space.at(settings.resolution)
     if settings.evaluator == "prior" or settings.prior:
         _check_skeleton(space)
     _check_window(space, settings)
-    settings.proxy.check(space)
     if not settings.timed:
         _check_known(space, Budget(settings))
-    return file, space, settings
+
+    def settings_by(preset: Proxy) -> NasSettings:
+        found = _new_settings(request, space, preset)
+        found.proxy.check(space)
+        return found
+
+    return file, space, Planner(request, space, settings_by, listener).plan(measure)
 
 
-def _trials(request: SearchRequest, settings: NasSettings) -> int:
-    kind = settings.proxy.name if settings.evaluator == "training" else settings.evaluator
-    return request.trials or TRIALS.get(kind, 60)
-
-
-def _new_settings(request: SearchRequest, space: Space) -> NasSettings:
+def _new_settings(request: SearchRequest, space: Space, preset: Proxy) -> NasSettings:
     """The defaults, which follow from evaluator and preset, with what is asked for in place of them."""
     evaluator = _evaluator(request)
     untrained = evaluator in UNTRAINED
     if untrained:
         _check_untrained(request, evaluator)
-    preset = STANDARD if gpus() and not untrained else QUICK
     base = NasSettings(
         space=space.name,
         target=request.settings["target"],
@@ -202,8 +190,8 @@ def _continue(request: SearchRequest, run: Run, listener: Listener) -> Begun:
     started = None
     if stored.evaluator == "training":
         started = continue_on(request, run, manifest, wanted.data, wanted.proxy.resolution, listener)
-    trials = request.trials or manifest.limits.trials or _trials(request, stored)
-    return run, NasProblem(space, stored, trials, profiler), started
+    trials = request.trials or manifest.limits.trials or default_trials(request, stored)
+    return run, NasProblem(space, stored, trials, profiler), started, Plan(stored, trials)
 
 
 def _evaluation(request: SearchRequest, settings: NasSettings, started: Started | None) -> tuple[Evaluator, Executor]:
@@ -215,7 +203,7 @@ def _evaluation(request: SearchRequest, settings: NasSettings, started: Started 
     return FunctionEvaluator(request.function), InlineExecutor() if workers == 1 else LocalExecutor([None] * workers)
 
 
-def _announce(run: Run, problem: NasProblem, started: Started | None, listener: Listener) -> None:
+def _announce(run: Run, problem: NasProblem, started: Started | None, plan: Plan, listener: Listener) -> None:
     settings, profiler = problem.settings, problem.profiler
     common.announce(run, listener)
     listener.note(_space_line(problem))
@@ -230,7 +218,7 @@ def _announce(run: Run, problem: NasProblem, started: Started | None, listener: 
         listener.note(f"{counted(problem.trials, 'architecture')}, each {by}: nothing is trained")
         return
     listener.note(common.describe_data(started.images, settings.proxy))
-    _announce_trainings(problem, started.words, listener)
+    announce(plan, problem, started.words, listener)
 
 
 def _space_line(problem: NasProblem) -> str:
@@ -240,17 +228,6 @@ def _space_line(problem: NasProblem) -> str:
         f"space {space.name}: {space.size:.3g} architectures; target {settings.score.aim}, {settings.constraints} are "
         f"trained; {settings.sampler} sampler{begins}, seed {settings.seed}"
     )
-
-
-def _announce_trainings(problem: NasProblem, where: str, listener: Listener) -> None:
-    settings = problem.settings
-    if settings.rungs:
-        steps = ", ".join(map(str, settings.rungs[:-1]))
-        listener.note(f"rungs: after {steps} of {settings.proxy.epochs} epochs the best 1 in {PROMOTION_ETA} go on")
-    then = f", then B0 under {counted(settings.repeats, 'seed')}" if "b0" in problem.known else ""
-    if further := most_further(settings, problem.trials):
-        then += f", and up to {further} more trainings until one is the best with {100 * DECIDED:.0f} %"
-    listener.note(f"{counted(problem.trials, 'architecture')} on {where}{then}")
 
 
 def _baseline_line(problem: NasProblem, rows: Sequence[Row]) -> str:

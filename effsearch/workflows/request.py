@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from effsearch.architecture import Architecture, parse
 from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.errors import EffsearchError, NotationError, QuantityError, RunError, listed
-from effsearch.evaluation import QUICK, Proxy, find_proxy
+from effsearch.evaluation import AUTO, QUICK, Proxy, find_proxy
 from effsearch.families import NAMES, find as find_known
 from effsearch.runs.folder import Run, check_names, find
 from effsearch.runs.ranking import read_ranking
@@ -51,9 +51,9 @@ class Request:
     """What is asked of a search; None is what was not asked for: then it is the run's own, or a default.
 
     `run` names a new run or one to be continued, `resume` one to be continued, in the folder `results`. `settings` are
-    those that differ from the run's or the default's, by their names; `proxy` is a preset, `changes` its fields that
-    differ. `trials` and `seconds` end a search, `workers` train at a time, here or on a `cluster`; `storage` is the URL
-    of a database. With `device_change` a run may go on with another kind of device.
+    those that differ from the run's or the default's, by their names; `proxy` is a preset or AUTO, `changes` its fields
+    that differ. `trials` and `seconds` end a search, `workers` train at a time, here or on a `cluster`; `storage` is
+    the URL of a database. With `device_change` a run may go on with another kind of device.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +72,12 @@ class Request:
 
     def proxy_from(self, base: Proxy) -> Proxy:
         """The proxy that is asked for, or `base`, with what was changed of it; raises QuantityError."""
-        return replace(base if self.proxy is None else find_proxy(self.proxy), **self.changes)
+        return replace(base if self.proxy in (None, AUTO) else find_proxy(self.proxy), **self.changes)
+
+    @property
+    def leaves_proxy(self) -> bool:
+        """Whether the proxy is left to the time that there is: it is asked for, or nothing is said of the training."""
+        return self.proxy == AUTO or (self.proxy is None and not self.changes)
 
     def existing(self) -> Run | None:
         """The run to continue, if one is named; raises RunError."""
@@ -163,7 +168,7 @@ class VerifyRequest(Request):
     def longer_proxy(self, base: Proxy, times: int) -> Proxy:
         """The proxy that is asked for, or `base` with `times` as many epochs; raises QuantityError."""
         proxy = self.proxy_from(base)
-        if "epochs" in self.changes or (self.times is None and self.proxy is not None):
+        if "epochs" in self.changes or (self.times is None and self.proxy not in (None, AUTO)):
             return proxy
         return replace(proxy, epochs=proxy.epochs * (self.times or times))
 

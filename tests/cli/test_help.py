@@ -11,7 +11,7 @@ from typer.models import OptionInfo
 from effsearch.cli import options
 from effsearch.cli.app import COMMANDS
 from effsearch.engine.samplers import SAMPLERS
-from effsearch.evaluation import PROXIES
+from effsearch.evaluation import AUTO, PROXIES
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [name for commands in COMMANDS.values() for name in commands]
@@ -53,7 +53,7 @@ def test_the_help_of_a_narrow_terminal_cuts_no_option(effsearch, monkeypatch):
 
 def test_names_that_the_command_line_keeps_of_its_own_are_those_of_the_engine():
     assert sorted(options.SAMPLERS) == sorted(SAMPLERS)
-    assert sorted(options.PRESETS) == sorted(PROXIES)
+    assert list(options.PRESETS) == [AUTO, *PROXIES]
 
 
 @pytest.mark.parametrize(

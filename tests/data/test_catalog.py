@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from effsearch.data import info, load, load_test, prepare, scenes
+from effsearch.data import count_images, info, load, load_test, prepare, scenes
 from effsearch.data.catalog import NAMES, TORCHVISION
 from effsearch.errors import DataError
 
@@ -139,3 +139,16 @@ def test_scenes_are_drawn_at_the_resolution_asked_for(cache, monkeypatch):
 def test_torchvision_is_imported_only_when_needed():
     code = "import sys, effsearch.data; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("counts", [{"train": 50}, {"train": 30, "val": 8}, {"train": 25, "test": 5}])
+def test_images_are_counted_as_a_search_will_split_them(make_tree, cache, counts):
+    root = make_tree({f"{split}/{name}": count for split, count in counts.items() for name in ("one", "other")})
+    images = load(prepare(root, 16, cache=cache))
+    assert count_images(str(root)) == (len(images.train), len(images.validation))
+
+
+def test_images_are_not_downloaded_to_be_counted(in_memory):
+    assert count_images("cifar10") is None
+    assert in_memory == []
+    assert count_images("scenes") == (scenes.TRAIN * 4 // 5, scenes.TRAIN // 5)
