@@ -92,21 +92,23 @@ def main() -> None:
     run.add_argument("--workers", type=int, default=1, help="trainings at once, one thread each")
     run.add_argument("--device", default="cpu", help="cpu or cuda")
     run.add_argument("--only", nargs="*", help="proxies by name; all by default")
+    run.add_argument("--networks", type=int, help="of the networks only the first; all by default")
     commands.add_parser("report", help="prints what the rows say")
     arguments = parser.parse_args()
     if arguments.command == "run":
-        study(arguments.data, arguments.workers, arguments.device, arguments.only)
+        study(arguments.data, arguments.workers, arguments.device, arguments.only, arguments.networks)
     else:
         for file in sorted(ROWS.glob("*.jsonl")):
             report(file.stem, read(file))
 
 
-def study(data: str, workers: int, device: str, only: Sequence[str] | None) -> None:
+def study(data: str, workers: int, device: str, only: Sequence[str] | None, first: int | None) -> None:
     name = info(prepare(data, 48)).name
     file = ROWS / f"{name}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     done = {(row["proxy"], row["network"], row["seed"]) for row in read(file)}
-    every = [job for job in jobs(REFERENCES[name]) if not only or job.proxy.name in only]
+    chosen = list(networks())[:first]
+    every = [job for job in jobs(REFERENCES[name]) if job.network in chosen and (not only or job.proxy.name in only)]
     left = [job for job in every if job.key not in done]
     folders = {side: prepare(data, side) for side in {job.proxy.resolution for job in left}}
     print(f"{name}: {len(every)} trainings, {len(left)} to do", flush=True)

@@ -35,7 +35,8 @@ from effsearch.workflows.machine import Started, Where, continue_on, processor, 
 from effsearch.workflows.nas_plan import Plan, Planner, announce, default_proxy, default_trials
 from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
-RUNGS = {"standard": (1, 2, 8)}  # of presets whose first epochs tell which networks deserve the rest (docs/search.md)
+# Of presets whose first epochs tell which networks deserve the rest (docs/search.md).
+RUNGS = {"standard": (1, 2, 8), "large": (1, 3, 10), "full": (2, 6, 20)}
 # Evaluators that train nothing, and what stands in place of an image set there.
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
 FINALISTS = 5  # with rungs, which leave time to train more networks again
