@@ -1,7 +1,7 @@
 """Measures which proxies rank networks of equal FLOPs as a long training does, and what they cost.
 
     python benchmarks/proxies.py run --data scenes --workers 2
-    python benchmarks/proxies.py report
+    python benchmarks/proxies.py report --plot proxies.png
 
 `run` trains networks drawn from the space mbconv within 0.9 to 1.1 times 400M FLOPs, B0 and MnasNet-A1 beside them: by
 the reference, a third of them under a second seed too, and by each candidate. The training images and the validation
@@ -22,6 +22,7 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from effsearch import space
 from effsearch.architecture import Architecture
@@ -32,6 +33,8 @@ from effsearch.evaluation import Proxy
 from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.local import LocalExecutor
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
+from effsearch.reports.figures import LIGHT
+from effsearch.reports.pictures import save_figure
 from effsearch.runs.comparison import kendall_tau
 from effsearch.training import Recipe
 
@@ -93,13 +96,17 @@ def main() -> None:
     run.add_argument("--device", default="cpu", help="cpu or cuda")
     run.add_argument("--only", nargs="*", help="proxies by name; all by default")
     run.add_argument("--networks", type=int, help="of the networks only the first; all by default")
-    commands.add_parser("report", help="prints what the rows say")
+    said = commands.add_parser("report", help="prints what the rows say")
+    said.add_argument("--plot", type=Path, help="a picture of it, as PNG or SVG")
     arguments = parser.parse_args()
     if arguments.command == "run":
         study(arguments.data, arguments.workers, arguments.device, arguments.only, arguments.networks)
-    else:
-        for file in sorted(ROWS.glob("*.jsonl")):
-            report(file.stem, read(file))
+        return
+    measured = {file.stem: read(file) for file in sorted(ROWS.glob("*.jsonl"))}
+    for data, rows in measured.items():
+        report(data, rows)
+    if arguments.plot:
+        picture({data: ranked(rows) for data, rows in measured.items()}, arguments.plot)
 
 
 def study(data: str, workers: int, device: str, only: Sequence[str] | None, first: int | None) -> None:
@@ -200,33 +207,80 @@ def extrapolated(losses: Sequence[float]) -> float:
     return best[1]
 
 
-def report(data: str, rows: Sequence[dict[str, Any]]) -> None:
-    reference = {row["network"]: [] for row in rows if row["proxy"] == REFERENCE}
-    for row in rows:
-        if row["proxy"] == REFERENCE:
-            reference[row["network"]].append(row)
-    if len(reference) < 4:
-        print(f"{data}: the reference has trained {len(reference)} networks, and a ranking takes four")
-        return
-    for what in ("accuracy", "log-likelihood"):
-        values = {name: [ranked_by(row)[what] for row in group] for name, group in reference.items()}
-        print(f"{data}, reference by {what}: {repeatability(values)}")
-    truth = {name: fmean(row["accuracy"] for row in group) for name, group in reference.items()}
-    share = reliability({name: [row["accuracy"] for row in group] for name, group in reference.items()})
-    print(f"\n| {data}: proxy | ranks by | networks | Kendall tau (95 % interval) | corrected | CPU seconds |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
+@dataclass(frozen=True)
+class Ranked:
+    """How well a candidate ranks by one of its measurements: Kendall tau, its interval, and `true` without noise."""
+
+    proxy: str
+    what: str
+    networks: int
+    tau: float
+    low: float
+    high: float
+    true: float
+    seconds: float
+
+
+def ranked(rows: Sequence[dict[str, Any]]) -> list[Ranked]:
+    """Every candidate that has trained four networks of the reference, by all that it may rank by."""
+    reference = accuracies(rows)
+    share, found = reliability(reference), []
     for candidate in CANDIDATES:
-        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in truth]
+        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in reference]
         if len(mine) < 4:
             continue
+        true = np.array([fmean(reference[row["network"]]) for row in mine])
+        seconds = median(row["cpu_seconds"] for row in mine)
         for what in ranked_by(mine[0]):
-            seen = np.array([ranked_by(row)[what] for row in mine])
-            true = np.array([truth[row["network"]] for row in mine])
-            tau, low, high = kendall_tau(seen, true)
-            seconds = median(row["cpu_seconds"] for row in mine)
-            print(f"| {candidate.name} | {what} | {len(mine)} | {tau:.2f} ({low:.2f} to {high:.2f}) | "
-                  f"{corrected(tau, share):.2f} | {seconds:.0f} |")  # fmt: skip
+            tau, low, high = kendall_tau(np.array([ranked_by(row)[what] for row in mine]), true)
+            if tau is not None and low is not None and high is not None:
+                clean = corrected(tau, share)
+                found.append(Ranked(candidate.name, what, len(mine), tau, low, high, clean, seconds))
+    return found
+
+
+def accuracies(rows: Sequence[dict[str, Any]], what: str = "accuracy") -> dict[str, list[float]]:
+    """What the reference reached, by network, one value for each seed."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        if row["proxy"] == REFERENCE:
+            found.setdefault(row["network"], []).append(ranked_by(row)[what])
+    return found
+
+
+def report(data: str, rows: Sequence[dict[str, Any]]) -> None:
+    count = len(accuracies(rows))
+    if count < 4:
+        print(f"{data}: the reference has trained {count} networks, and a ranking takes four")
+        return
+    for what in ("accuracy", "log-likelihood"):
+        print(f"{data}, reference by {what}: {repeatability(accuracies(rows, what))}")
+    print(f"\n| {data}: proxy | ranks by | networks | Kendall tau (95 % interval) | corrected | CPU seconds |")
+    print("| --- | --- | ---: | ---: | ---: | ---: |")
+    for each in ranked(rows):
+        print(f"| {each.proxy} | {each.what} | {each.networks} | {each.tau:.2f} ({each.low:.2f} to {each.high:.2f}) | "
+              f"{each.true:.2f} | {each.seconds:.0f} |")  # fmt: skip
     print()
+
+
+def picture(found: Mapping[str, Sequence[Ranked]], file: Path) -> None:
+    """Kendall tau by accuracy and by log-likelihood, the cheapest candidate first, a panel for each image set."""
+    sets = {data: each for data, each in found.items() if each}
+    figure = Figure(figsize=(6 * len(sets), 4.5), layout="constrained")
+    for axes, (data, each) in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets.items(), strict=True):
+        seconds = {one.proxy: one.seconds for one in sorted(each, key=lambda one: one.seconds)}
+        places = {proxy: place for place, proxy in enumerate(seconds)}
+        for what, colour, side in (("accuracy", LIGHT["blue"], -0.14), ("log-likelihood", LIGHT["vermillion"], 0.14)):
+            mine = [one for one in each if one.what == what]
+            bars = [[one.tau - one.low for one in mine], [one.high - one.tau for one in mine]]
+            x, y = [one.tau for one in mine], [places[one.proxy] + side for one in mine]
+            axes.errorbar(x, y, xerr=bars, fmt="o", color=colour, label=f"by {what}", markersize=5, elinewidth=1)
+        axes.set_yticks(list(places.values()), [f"{proxy}  {seconds[proxy]:.0f} s" for proxy in places], fontsize=8)
+        axes.set(title=data, xlabel="Kendall tau with the reference (bars: 95 %)", xlim=(-0.5, 1))
+        axes.invert_yaxis()
+        axes.axvline(0, color=LIGHT["grey"], linewidth=0.8)
+        axes.legend(loc="lower left", fontsize=8)
+    save_figure(figure, file)
 
 
 def repeatability(values: Mapping[str, Sequence[float]]) -> str:
