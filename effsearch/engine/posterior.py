@@ -17,7 +17,7 @@ from effsearch.engine.auto import Features
 from effsearch.engine.gaussian_process import JITTER, Array, Encoding, Points, fit
 from effsearch.engine.space_sampler import SamplerContext
 from effsearch.reward import Reward
-from effsearch.runs.ranking import Judged
+from effsearch.runs.ranking import PRIOR_FREEDOM, PRIOR_SD, Judged
 from effsearch.runs.records import Candidate, Record
 from effsearch.space import Values
 
@@ -25,8 +25,6 @@ FITTED = 160  # trainings that the hyperparameters are fitted to at most
 CONDITIONED = 400  # networks that are judged at most, the best among them
 DRAWS = 4000  # samples of the posterior that probabilities are counted in
 FEW = 5  # networks up to which the decisions tell nothing
-PRIOR_SD = 0.01  # standard deviation between seeds that is expected where no network was trained twice
-PRIOR_FREEDOM = 2.0  # degrees of freedom that this expectation counts for
 DECIDED = 0.9  # probability of being the best from which no further training is needed
 REFITTED = 12  # first further trainings after each of which the hyperparameters are fitted again, and then every fourth
 

@@ -5,19 +5,22 @@ from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from effsearch.errors import RunError
 from effsearch.families import find
 from effsearch.reports.architecture_tables import family_table
 from effsearch.reports.ranking_table import captions, counts_line, half_width, noise_line, ranking_table
-from effsearch.reports.surface import Surface, fit_surface
 from effsearch.reports.text_table import NOTATION_FROM, TextTable, console
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import Noise, Row, is_tie, measure_noise
 from effsearch.runs.settings import GridSettings
+from effsearch.runs.surface import LEAST_NETWORKS, Surface, fit_surface
 from effsearch.scaling import Coefficients
 
 NAMES = ("alpha", "beta", "gamma")
 ANSWER = "candidate"  # how the source of a candidate begins; other networks are references and cannot be the answer
+UNTOLD = 0.5  # share of its range from which the interval of a coefficient does not tell it
 FAMILY_CAPTION = "measured: FLOPs relative to phi = 0; formula: (alpha * beta^2 * gamma^2)^phi"
 
 
@@ -49,7 +52,7 @@ class Answer:
 
     @cached_property
     def surface(self) -> Surface | None:
-        return fit_surface(self.rows, self.noise, self.settings.grid.target)
+        return fit_surface(self.rows, self.settings.grid.target)
 
     @property
     def tied(self) -> list[Row]:
@@ -66,7 +69,9 @@ class Answer:
         best, surface, fit = self.best, self.surface, None
         if surface is not None:
             intervals = {f"{name}_80": list(surface.interval(axis)) for axis, name in enumerate(NAMES)}
-            fit = {**asdict(surface.best), **intervals, "networks": surface.networks}
+            counts = {"networks": len(surface.networks.keys), "trainings": surface.trainings}
+            sds = {"accuracy_per_doubling": surface.slope, "noise_sd": surface.noise, "misfit_sd": surface.misfit}
+            fit = {**asdict(surface.best), **intervals, **counts, **sds}
         return {
             **asdict(self.coefficients),
             "baseline": self.settings.baseline,
@@ -87,14 +92,21 @@ class Answer:
             f"best at equal FLOPs: {self._result(best)}",
             *([f"most accurate: {self._result(accurate)}"] if accurate.key != best.key else []),
             _tied_line(self.tied),
-            _fit_line(self.surface),
+            *_fit_lines(self.surface),
         ]
 
     def _result(self, row: Row) -> str:
         within = "" if self.noise is None else f" +- {half_width(row, self.noise):.1f} points"
         ratio = row.target_ratio * self.settings.grid.target**self.settings.grid.phi
         accuracy = f"{100 * (row.accuracy or 0.0):.1f} %{within}"
-        return f"{_coefficients_of(row)}: {accuracy}, x {ratio:.2f} the FLOPs of {self.settings.name}"
+        return f"{_coefficients_of(row)}: {accuracy}, x {ratio:.2f} the FLOPs of {self.settings.name}{_judged(row)}"
+
+
+def _judged(row: Row) -> str:
+    if row.expected is None or row.probability_best is None:
+        return ""
+    best = f"{100 * row.probability_best:.0f} %"
+    return f"; {100 * row.expected:.1f} % to be expected at equal FLOPs, the best network trained with {best}"
 
 
 def _coefficients_of(row: Row) -> Coefficients:
@@ -111,20 +123,41 @@ def _tied_line(tied: Sequence[Row]) -> str:
     return f"too close to call: {shown}{more} (alpha, beta, gamma)"
 
 
-def _fit_line(surface: Surface | None) -> str:
+def _fit_lines(surface: Surface | None) -> list[str]:
     if surface is None:
-        return "fit: none, since too few networks were trained to the end, or none under two seeds"
+        return [f"fit: none, since fewer than {LEAST_NETWORKS} networks were trained to the end"]
+    begin = f"fit through {len(surface.networks.keys)} networks and {surface.trainings} trainings"
     intervals = ["{:.2f} to {:.2f}".format(*surface.interval(axis)) for axis in range(3)]
-    begin = f"fit through {surface.networks} networks"
-    if surface.is_flat:
-        spans = ", ".join(f"{name} {interval}" for name, interval in zip(NAMES, intervals, strict=True))
-        return (
-            f"{begin}: these trainings do not tell where the optimum is (80 % intervals: {spans}); more repeats or a "
-            "longer proxy would"
-        )
     values = zip(NAMES, astuple(surface.best), intervals, strict=True)
     optimum = ", ".join(f"{name} {value:.2f} ({interval})" for name, value, interval in values)
-    return f"{begin}: optimum at {optimum}, 80 % intervals; networks lie {surface.misfit:.4f} of reward off it"
+    lines = [f"{begin}: optimum at {optimum}, 80 % intervals", _fitted_line(surface)]
+    if surface.is_flat:
+        spans = ", ".join(f"{name} {interval}" for name, interval in zip(NAMES, intervals, strict=True))
+        more = _rounded(max(map(surface.trainings_needed, range(3))))
+        lines[0] = (
+            f"{begin}: these trainings do not tell where the optimum is (80 % intervals: {spans}); it would take more "
+            f"than {more} more of them"
+        )
+        return lines
+    for axis in np.flatnonzero(surface.widths > UNTOLD).tolist():
+        more = _rounded(surface.trainings_needed(axis))
+        lines.append(
+            f"{NAMES[axis]} is not told by these trainings ({intervals[axis]}): about {more} more would be needed"
+        )
+    return lines
+
+
+def _fitted_line(surface: Surface) -> str:
+    slope, noise, misfit = (f"{100 * value:.1f}" for value in (surface.slope, surface.noise, surface.misfit))
+    return (
+        f"fitted: a doubling of FLOPs brings {slope} points; sd between seeds {noise} points, and of networks off the "
+        f"surface {misfit}"
+    )
+
+
+def _rounded(count: int) -> str:
+    """A count with two digits, since it is known no better."""
+    return f"{int(float(f'{count:.2g}')):,}"
 
 
 def print_coefficients(run: Run, rows: Sequence[Row], chosen: Sequence[Row]) -> None:

@@ -91,7 +91,7 @@ def _on_field(field: Field, traces: Sequence[Trace], layout: Trace) -> tuple[lis
         "z": [[None if math.isnan(value) else round(value, 2) for value in line] for line in field.shade.tolist()],
         **{"colorscale": "Viridis", "zmin": field.low, "zmax": field.high, "ncontours": 24, "line": {"width": 0}},
         "colorbar": {"orientation": "h", "thickness": 12, "y": -0.16, "yanchor": "top"}
-        | {"title": {"side": "bottom", "text": "thousandths of the reward"}},
+        | {"title": {"side": "bottom", "text": "accuracy at equal FLOPs in %"}},
         "hovertemplate": "alpha %{x:.2f}, beta %{y:.2f}: %{z:.1f}<extra>fit</extra>",
     }
     x, y = field.beyond

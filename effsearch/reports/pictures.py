@@ -16,13 +16,14 @@ from effsearch.reports import check_suffix, figures as charts, write_report
 from effsearch.reports.figures import LIGHT, Chart, Field, Series
 from effsearch.reports.growth_curves import curve_points, curve_records
 from effsearch.reports.ranking_table import read_rows
-from effsearch.reports.surface import fit_surface, surface_chart
+from effsearch.reports.surface import surface_chart
 from effsearch.reports.trainings import best_so_far, read_metrics
 from effsearch.reports.verification import Verification
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
 from effsearch.runs.ranking import Row, measure_noise
 from effsearch.runs.settings import CurvesSettings, GridSettings
+from effsearch.runs.surface import fit_surface
 from effsearch.text import sanitize
 
 # Inches of a picture in one column of a paper, of a panel of growth curves, and of a surface.
@@ -94,9 +95,9 @@ def _growth_curves(run: Run, rows: Sequence[Row]) -> Figure:
 
 def _surface(run: Run, rows: Sequence[Row]) -> Figure:
     settings = run.settings(GridSettings)
-    surface = fit_surface(rows, measure_noise(rows), settings.grid.target)
+    surface = fit_surface(rows, settings.grid.target)
     if surface is None:
-        raise RunError(f"run {run.name} has no surface: too few networks trained to the end, or none under two seeds")
+        raise RunError(f"run {run.name} has no surface: too few networks trained to the end")
     return draw([surface_chart(surface, rows, settings)], SIZE, titled=True)
 
 
@@ -190,7 +191,7 @@ def _shade(axes: Any, field: Field, label: str) -> None:
     levels = np.linspace(field.low, field.high, 33)
     shade = np.clip(field.shade, field.low, field.high)
     shown = axes.contourf(field.alpha, field.beta, shade, levels, cmap="viridis", alpha=0.9)
-    axes.figure.colorbar(shown, ax=axes, label=label, format="%.0f")
+    axes.figure.colorbar(shown, ax=axes, label=label, format="%.1f")
     axes.fill(*field.beyond, color="white")
     for gamma in np.arange(1.0, target**0.5, 0.05 if target <= 2.5 else 0.1):
         alpha = np.linspace(1, target / gamma**2, 60)

@@ -19,6 +19,8 @@ from effsearch.scaling import Coefficients
 from effsearch.text import sanitize
 
 TIE = 2.0  # standard errors of a difference within which two accuracies are a tie
+PRIOR_SD = 0.01  # standard deviation between seeds that is expected where no network was trained twice
+PRIOR_FREEDOM = 2.0  # degrees of freedom that this expectation counts for
 
 
 @dataclass(frozen=True)
