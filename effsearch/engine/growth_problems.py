@@ -17,7 +17,7 @@ from effsearch.engine.rungs import HALVING_ETA, halve
 from effsearch.evaluation.proxy import Forecast
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Candidate, RecordIndex, epochs_alone
-from effsearch.runs.settings import CurvesSettings, GridSettings
+from effsearch.runs.settings import SAMPLED, CurvesSettings, GridSettings
 from effsearch.scaling import Coefficients, Multipliers, grow
 
 CANDIDATE: Literal["candidate"] = "candidate"  # role of a cell without a name that is no reference, and its source
@@ -45,8 +45,8 @@ class GridProblem(Problem):
     def sampler(self, proposals: int) -> BaseSampler:
         settings = self.settings
         seed = proposal_seed(settings.seed, proposals)
-        if settings.method in ("grid", "halving"):
-            return RandomSampler(seed)  # Never asked: every training is known beforehand.
+        if settings.method not in SAMPLED:
+            return RandomSampler(seed)  # Never asked: every network is known beforehand.
         return CoefficientSampler(settings.method, settings.architecture, settings.grid, settings.classes, seed)
 
     def next_step(self, records: RecordIndex, clock: Clock) -> Step:

@@ -21,8 +21,9 @@ DEVICES = ("cpu", "cuda")
 WINDOW = (0.9, 1.1)  # factors of the target that the cost of a network may have by default; B0 has 0.96 of 400M
 SEEDS = (0, 2**31 - 1)
 EVALUATORS = ("training", "prior")  # of the command line; from Python a run may also have "function"
-Method = Literal["grid", "halving", "tpe", "evolution"]  # how `effsearch grid` searches
+Method = Literal["surface", "halving", "grid", "tpe", "evolution"]  # how `effsearch grid` searches
 METHODS: tuple[Method, ...] = get_args(Method)
+SAMPLED: tuple[Method, ...] = ("tpe", "evolution")  # those that propose networks which are not known beforehand
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ class _BaselineSettings:
 class GridSettings(_BaselineSettings):
     """A search for alpha, beta and gamma.
 
-    With the `method` grid all networks are trained under `repeats` seeds, else the best `finalists` and the references.
+    With the `method` grid all networks are trained under `repeats` seeds; with surface the baseline, the paper's and
+    the best, and others as often as they tell where the optimum is; else the best `finalists` and the references.
     """
 
     baseline: str
@@ -173,7 +175,7 @@ class GridSettings(_BaselineSettings):
     grid: CoefficientGrid
     data: str
     proxy: Proxy
-    method: Method = "halving"
+    method: Method = "surface"
     repeats: int = 3
     finalists: int = 5
     exponent: float = -0.07
@@ -199,7 +201,7 @@ class GridSettings(_BaselineSettings):
     def cells(self) -> list[Cell]:
         """The networks of the grid and the references; for TPE and evolution, which propose others, the references."""
         found = cells(self.architecture, self.grid, self.classes)
-        if self.method in ("grid", "halving"):
+        if self.method not in SAMPLED:
             return found
         # A reference that lies on the grid, as the paper's coefficients may, is a candidate there, but not here.
         return [replace(cell, role="reference") for cell in found if cell.name]
