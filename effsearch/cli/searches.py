@@ -153,23 +153,26 @@ def grid(
     phi: Annotated[float | None, goal("Grow the candidates to this phi.", default="1", metavar="PHI")] = None,
     baseline: opt.Baseline = None,
     target: Annotated[float | None, goal("alpha * beta^2 * gamma^2.", default="2", metavar="FACTOR")] = None,
-    step: Annotated[
-        float | None, space("Of alpha, beta and gamma.", default="0.05, or what fits", metavar="STEP")
-    ] = None,
+    step: Annotated[float | None, space("Of alpha, beta and gamma.", default="0.05", metavar="STEP")] = None,
     tolerance: Annotated[float | None, space("|product - target| at most.", default="0.1", metavar="FACTOR")] = None,
     constraint: Annotated[
         str | None, space("formula, or flops: solve gamma for measured FLOPs.", default="formula", metavar="NAME")
     ] = None,
     depth_rounding: Annotated[str | None, space("ceil or nearest: of layers.", default="ceil", metavar="NAME")] = None,
-    method: Annotated[str | None, space("halving, grid, tpe or evolution.", default="halving", metavar="NAME")] = None,
-    trials: Annotated[int | None, space("Networks that tpe or evolution propose.", default="24", metavar="N")] = None,
+    method: Annotated[
+        str | None, space("surface, halving, grid, tpe or evolution.", default="surface", metavar="NAME")
+    ] = None,
+    trials: Annotated[
+        int | None,
+        effort("Trainings at most; networks that tpe or evolution propose.", default="what fits, or 24", metavar="N"),
+    ] = None,
     repeats: Annotated[
-        int | None, training("Seeds of the finalists, or of all with grid.", default="3", metavar="N")
+        int | None, training("Seeds of the best and of what they are compared with.", default="3", metavar="N")
     ] = None,
     format_: Annotated[Format, effort("How --dry-run prints it.", "--format")] = Format.table,
     **shared: Any,
 ) -> None:
-    """Search alpha, beta and gamma: train the networks that a baseline may grow into, each briefly, and rank them."""
+    """Search alpha, beta and gamma: train what a baseline may grow into, briefly, and fit where accuracy is highest."""
     options = {**locals(), **shared}
     if format_ is not Format.table and not shared["dry_run"]:
         raise QuantityError("--format is for --dry-run; for a run there is effsearch show RUN --format ...")

@@ -25,7 +25,7 @@ from effsearch.runs.comparison import quantile
 from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Data, Manifest
 from effsearch.runs.ranking import COLUMNS, TIE, Noise, Row, measure_noise, read_ranking
-from effsearch.runs.settings import NasSettings, TableSettings, TrainSettings
+from effsearch.runs.settings import GridSettings, NasSettings, TableSettings, TrainSettings
 from effsearch.text import counted, format_count, format_latency
 
 
@@ -256,6 +256,7 @@ def captions(manifest: Manifest) -> list[str]:
         f"{CONVENTION}, at {side} and {settings.classes} classes",
         *more,
         *([JUDGED_CAPTION] if isinstance(settings, NasSettings) and manifest.trains else []),
+        *([SURFACE_CAPTION] if isinstance(settings, GridSettings) and settings.method == "surface" else []),
         f"{_front_caption(score)}; = tied with rank 1 ({TIE:g} standard errors of the seeds)",
     ]
 
@@ -263,6 +264,12 @@ def captions(manifest: Manifest) -> list[str]:
 JUDGED_CAPTION = (
     "exp %: the accuracy to be expected by all trainings of the run together (a Gaussian process over the decisions); "
     "networks are ranked by its reward; best %: the probability that the reward is the highest of the run"
+)
+
+SURFACE_CAPTION = (
+    "exp %: the accuracy to be expected at T FLOPs by all trainings of the run together (a surface over alpha, beta "
+    "and gamma, and what a network is off it); candidates are ranked by it, before the references; best %: the "
+    "probability that it is the highest of the candidates that were trained"
 )
 
 

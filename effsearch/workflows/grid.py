@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from effsearch.engine.growth_problems import GridProblem
+from effsearch.engine.surface_problem import LEAST_TRAININGS, SurfaceProblem, grid_problem
 from effsearch.errors import QuantityError
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.proxy import TIMED
+from effsearch.evaluation.proxy import TIMED, Forecast
 from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
 from effsearch.reports.coefficients import Answer
 from effsearch.reports.pictures import write_surface
@@ -24,19 +25,25 @@ from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import begin, continue_on, measure_speed, packed_side, training_session, workers_here
 from effsearch.workflows.request import GridRequest, plain_name, settings_for
 
-TRIALS = 24
-CPU_SECONDS = 1800  # time limit of a search on a CPU whose size is left to the defaults
+TRIALS = 24  # networks that tpe or evolution propose
+SECONDS = 3600  # of the trainings that a fitted surface steers, without a time limit
+EXAMPLE_SD = 0.01  # standard deviation between seeds by which it is said what a plan can tell
+CPU_SECONDS = 1800  # time limit of halving on a CPU whose size is left to the defaults
 COARSER = (0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be trained on what, how long it may take, and what was left out to be done in time."""
+    """What would be trained on what, how long it may take, and what was left out to be done in time.
+
+    `each` is the mean of the seconds of a training, where trainings rather than networks are planned.
+    """
 
     problem: GridProblem
     where: str
     seconds: float
     left_out: str | None
+    each: float | None = None
 
 
 def search_coefficients(request: GridRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
@@ -74,6 +81,23 @@ def make_plan(request: GridRequest, listener: Listener) -> Plan:
     workers, where = workers_here(request.workers)
     if request.cluster is not None:  # How many workers it has is not known here.
         workers, where = 1, "one worker like this machine's, for all of the cluster to share"
+    if settings.method == "surface":
+        return _steered(request, settings, forecast, workers, where)
+    return _coarsened(request, settings, forecast, workers, where)
+
+
+def _steered(request: GridRequest, settings: GridSettings, forecast: Forecast, workers: int, where: str) -> Plan:
+    """As many trainings as fit into the time, unless their number is given."""
+    each = SurfaceProblem(settings).training_seconds(forecast)
+    budget = SECONDS if request.seconds is None else request.seconds
+    fit = min(int(budget * workers / each), GridRequest.most_trials)
+    problem = SurfaceProblem(settings, request.trials or max(LEAST_TRAININGS, fit))
+    seconds = problem.planned_seconds(forecast, workers)
+    return Plan(problem, where, min(seconds, request.seconds or seconds), None, each)
+
+
+def _coarsened(request: GridRequest, settings: GridSettings, forecast: Forecast, workers: int, where: str) -> Plan:
+    """All networks; on a CPU those of coarser steps, if halving them would take too long."""
     trials = request.trials or TRIALS
     finest = problem = GridProblem(settings, trials)
     full = seconds = problem.planned_seconds(forecast, workers)
@@ -90,30 +114,46 @@ def make_plan(request: GridRequest, listener: Listener) -> Plan:
 
 
 def summarise(plan: Plan, listener: Listener) -> None:
-    """Says what is trained, and how long it may take."""
+    """Says what is trained, how long it may take, and what it may tell."""
     settings = plan.problem.settings
     proxy = settings.proxy
     listener.note(_networks_line(plan.problem))
-    last = f"the best {settings.finalists}, the baseline and the paper's under {counted(settings.repeats, 'seed')}"
-    how = {
-        "grid": f"all under {counted(settings.repeats, 'seed')}",
-        "halving": f"the better half goes on after epoch {' and '.join(map(str, settings.rungs[:-1]))}; then {last}",
-        "tpe": last,
-        "evolution": last,
-    }[settings.method]
     listener.note(
         f"{proxy.name} proxy: {counted(proxy.epochs, 'epoch')} of at most {counted(proxy.train_images, 'image')}, "
-        f"{proxy.resolution} px x gamma, channels x {proxy.width:g}; {how}"
+        f"{proxy.resolution} px x gamma, channels x {proxy.width:g}; {_how(settings)}"
     )
-    listener.note(
-        f"{counted(plan.problem.planned_epochs(), 'epoch')} in all, about {format_duration(plan.seconds)} on "
-        f"{plan.where}, from a short measurement",
-        "bold",
-    )
+    listener.note(_time_line(plan), "bold")
+    if isinstance(plan.problem, SurfaceProblem):
+        points = 100 * plan.problem.difference_told(EXAMPLE_SD)
+        listener.note(
+            f"can tell directions of growth apart that differ by about {points:.1f} points of accuracy, if the sd "
+            f"between seeds is {100 * EXAMPLE_SD:g} point"
+        )
     if plan.left_out is not None:
         listener.note(f"left out: {plan.left_out}")
     if settings.method == "halving" and proxy.name == "quick":
         listener.note("for more certainty: --proxy standard, --repeats 5, or --method grid (all to the end)")
+
+
+def _how(settings: GridSettings) -> str:
+    seeds = counted(settings.repeats, "seed")
+    last = f"the best {settings.finalists}, the baseline and the paper's under {seeds}"
+    return {
+        "surface": f"trained is what tells most, then the best, the baseline and the paper's under {seeds}",
+        "grid": f"all under {seeds}",
+        "halving": f"the better half goes on after epoch {' and '.join(map(str, settings.rungs[:-1]))}; then {last}",
+    }.get(settings.method, last)
+
+
+def _time_line(plan: Plan) -> str:
+    problem, took = plan.problem, format_duration(plan.seconds)
+    if plan.each is None:
+        epochs = counted(problem.planned_epochs(), "epoch")
+        return f"{epochs} in all, about {took} on {plan.where}, from a short measurement"
+    return (
+        f"at most {counted(problem.trials, 'training')} of about {format_duration(plan.each)}, {took} on {plan.where}; "
+        "ends earlier once alpha, beta and gamma are each known to a third of their range"
+    )
 
 
 def _networks_line(problem: GridProblem) -> str:
@@ -153,7 +193,7 @@ def _continue(request: GridRequest, run: Run, listener: Listener) -> Session:
     run, manifest, stored = common.reopen(request, run, "grid", GridSettings)
     wanted = settings_for(request, stored, stored.proxy)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data, name=stored.name))
-    problem = GridProblem(stored, request.trials or manifest.limits.trials or TRIALS)
+    problem = grid_problem(stored, request.trials or manifest.limits.trials or TRIALS)
     started = continue_on(request, run, manifest, wanted.data, packed_side(problem), listener)
     listener.note(f"going on with run {run.name} in {run.path.parent}/", "bold")
     return training_session(request, run, problem, started, problem.trials)

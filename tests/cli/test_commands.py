@@ -322,7 +322,7 @@ MISTAKES = {
     "grid --step 0.01 --tolerance 1": "more than 10,000 triples",
     "grid --target 0.5": "target must be from 1.01 to 100",
     "grid --constraint time": "must be one of formula, flops",
-    "grid --method guess": "must be one of grid, halving, tpe, evolution",
+    "grid --method guess": "must be one of surface, halving, grid, tpe, evolution",
     "grid --repeats 0": "from 1 to 100, got 0",
     "grid --baseline file": "does not hold an architecture|file",
     "grid --baseline nothing": "no architecture 'nothing'",

@@ -13,6 +13,7 @@ from user import EFFSEARCH, environment, paint, run
 BASELINE = "32px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r1_k3_s2_e2_c16-head_c32-relu"
 TINY = ["--baseline", BASELINE, "--step", "0.25", "--tolerance", "0.15", "--epochs", "2", "--proxy-resolution", "12"]
 TINY += ["--proxy-images", "64", "--workers", "1", "--data", "images", "--repeats", "2"]
+HALVED = [*TINY, "--method", "halving"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(folder: Path) -> subprocess.CompletedProcess[str]:
-    return run(folder, "grid", *TINY, "--run", "first")
+    return run(folder, "grid", *HALVED, "--run", "first")
 
 
 def test_a_grid_ends_with_coefficients_and_the_family_they_give(folder, first):
@@ -56,7 +57,7 @@ def test_what_a_grid_found_grows_a_network(folder, first):
 
 
 def test_a_finished_grid_trains_nothing_more_and_other_settings_are_refused(folder, first):
-    again = run(folder, "grid", *TINY, "--run", "first")
+    again = run(folder, "grid", *HALVED, "--run", "first")
     assert again.returncode == 0, again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("[")]
     refused = run(folder, "grid", "--resume", "first", "--step", "0.5", "--repeats", "3")
@@ -64,6 +65,36 @@ def test_a_finished_grid_trains_nothing_more_and_other_settings_are_refused(fold
     assert refused.stderr.count("\n") == 1
     assert "grid.step is 0.25, not 0.5" in refused.stderr
     assert "repeats is 2, not 3" in refused.stderr
+
+
+def test_a_grid_is_steered_by_its_surface_until_its_trainings_are_used_up(folder):
+    done = run(folder, "grid", *TINY, "--trials", "14", "--run", "steered")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for expected in (
+        "at most 14 trainings of about",
+        "ends earlier once alpha, beta and gamma are each known to a third of their range",
+        "can tell directions of growth apart that differ by about",
+        "best at equal FLOPs: alpha",
+        "to be expected at equal FLOPs",
+        "80 % intervals",
+        "fitted: a doubling of FLOPs brings",
+        "candidates are ranked by it, before the references",
+    ):
+        assert expected in " ".join(done.stdout.split()), expected
+    files = folder / "results" / "steered"
+    assert "trials = 14" in (files / "run.toml").read_text()
+    found = json.loads((files / "coefficients.json").read_text())
+    assert {"alpha_80", "networks", "trainings", "accuracy_per_doubling", "noise_sd"} <= found["fit"].keys()
+    rows = json.loads(run(folder, "show", "steered", "--format", "json").stdout)
+    assert sum(row["seeds"] for row in rows) == 14
+    assert rows[0]["source"].startswith("candidate")
+    assert (files / "surface.png").is_file()
+    again = run(folder, "grid", "--resume", "steered")
+    assert again.returncode == 0, again.stderr
+    assert not [line for line in again.stdout.splitlines() if line.startswith("[")]
+    further = run(folder, "grid", "--resume", "steered", "--trials", "16")
+    assert len([line for line in further.stdout.splitlines() if line.startswith("[")]) <= 2
 
 
 def test_a_signal_stops_a_grid_and_it_goes_on_from_there(folder):
