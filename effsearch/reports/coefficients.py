@@ -105,8 +105,8 @@ class Answer:
 def _judged(row: Row) -> str:
     if row.expected is None or row.probability_best is None:
         return ""
-    best = f"{100 * row.probability_best:.0f} %"
-    return f"; {100 * row.expected:.1f} % to be expected at equal FLOPs, the best network trained with {best}"
+    best = f"the best of those trained with a probability of {100 * row.probability_best:.0f} %"
+    return f"; {100 * row.expected:.1f} % to be expected at equal FLOPs, {best}"
 
 
 def _coefficients_of(row: Row) -> Coefficients:

@@ -191,7 +191,9 @@ def _shade(axes: Any, field: Field, label: str) -> None:
     levels = np.linspace(field.low, field.high, 33)
     shade = np.clip(field.shade, field.low, field.high)
     shown = axes.contourf(field.alpha, field.beta, shade, levels, cmap="viridis", alpha=0.9)
-    axes.figure.colorbar(shown, ax=axes, label=label, format="%.1f")
+    bar = axes.figure.colorbar(shown, ax=axes, ticks=MaxNLocator(6), format="%.1f")
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL - 1)
     axes.fill(*field.beyond, color="white")
     for gamma in np.arange(1.0, target**0.5, 0.05 if target <= 2.5 else 0.1):
         alpha = np.linspace(1, target / gamma**2, 60)
