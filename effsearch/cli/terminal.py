@@ -24,6 +24,7 @@ from effsearch.reports.trainings import print_training
 from effsearch.reward import Reward
 from effsearch.runs.ranking import ranking
 from effsearch.runs.records import Record
+from effsearch.runs.settings import GridSettings
 from effsearch.text import format_count, format_duration, format_latency
 from effsearch.training import Epoch
 from effsearch.workflows.common import EpochListener, Listener, Outcome
@@ -239,6 +240,8 @@ def _next(command: str, outcome: Outcome, where: str) -> Iterator[str]:
     name = outcome.run.name
     if command == "grid":
         yield grow_command(outcome.run, where)
+        if outcome.run.settings(GridSettings).method == "surface":
+            yield f"effsearch grid --resume {name} --trials {2 * outcome.trials}{where}"
     if command == "nas" and not outcome.run.manifest().on_table:
         yield f"effsearch describe {name}:1{where}"
     yield f"effsearch show {name}{where}"

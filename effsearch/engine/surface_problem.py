@@ -195,12 +195,12 @@ class SurfaceProblem(GridProblem):
     def planned_seconds(self, forecast: Forecast, workers: int) -> float:
         return self.trials * self.training_seconds(forecast) / workers
 
-    def difference_told(self, sd: float) -> float:
-        """The least difference of accuracy between directions of growth that the plan tells, for an sd of seeds."""
+    def difference_told(self, sd: float, trainings: int) -> float:
+        """The least difference of accuracy between directions of growth that trainings tell, for an sd of seeds."""
         root = self.settings.grid.target**0.5
         alone = [[self.settings.grid.target, 1.0, 1.0], [1.0, root, 1.0], [1.0, 1.0, root]]
         directions = np.array([[*astuple(PAPER)], *alone])
-        return difference_told(self.networks, self.settings.grid.target, self.trials, directions, sd)
+        return difference_told(self.networks, self.settings.grid.target, trainings, directions, sd)
 
 
 def _triple(candidate: Candidate) -> tuple[float, ...]:

@@ -36,7 +36,8 @@ COARSER = (0.05, 0.1, 0.2)
 class Plan:
     """What would be trained on what, how long it may take, and what was left out to be done in time.
 
-    `each` is the mean of the seconds of a training, where trainings rather than networks are planned.
+    Where trainings rather than networks are planned, `each` is the mean of their seconds, and `fitting` how many of
+    them fit into the time.
     """
 
     problem: GridProblem
@@ -44,6 +45,7 @@ class Plan:
     seconds: float
     left_out: str | None
     each: float | None = None
+    fitting: int = 0
 
 
 def search_coefficients(request: GridRequest, listener: Listener, stopping: Callable[[], bool] = never) -> Outcome:
@@ -90,10 +92,12 @@ def _steered(request: GridRequest, settings: GridSettings, forecast: Forecast, w
     """As many trainings as fit into the time, unless their number is given."""
     each = SurfaceProblem(settings).training_seconds(forecast)
     budget = SECONDS if request.seconds is None else request.seconds
-    fit = min(int(budget * workers / each), GridRequest.most_trials)
+    fit = max(1, min(int(budget * workers / each), GridRequest.most_trials))
     problem = SurfaceProblem(settings, request.trials or max(LEAST_TRAININGS, fit))
-    seconds = problem.planned_seconds(forecast, workers)
-    return Plan(problem, where, min(seconds, request.seconds or seconds), None, each)
+    planned = problem.planned_seconds(forecast, workers)
+    if problem.trials == fit or (request.seconds is not None and request.seconds < planned):
+        return Plan(problem, where, budget, None, each, fit)
+    return Plan(problem, where, planned, None, each, problem.trials)
 
 
 def _coarsened(request: GridRequest, settings: GridSettings, forecast: Forecast, workers: int, where: str) -> Plan:
@@ -124,7 +128,7 @@ def summarise(plan: Plan, listener: Listener) -> None:
     )
     listener.note(_time_line(plan), "bold")
     if isinstance(plan.problem, SurfaceProblem):
-        points = 100 * plan.problem.difference_told(EXAMPLE_SD)
+        points = 100 * plan.problem.difference_told(EXAMPLE_SD, plan.fitting)
         listener.note(
             f"can tell directions of growth apart that differ by about {points:.1f} points of accuracy, if the sd "
             f"between seeds is {100 * EXAMPLE_SD:g} point"
@@ -150,9 +154,10 @@ def _time_line(plan: Plan) -> str:
     if plan.each is None:
         epochs = counted(problem.planned_epochs(), "epoch")
         return f"{epochs} in all, about {took} on {plan.where}, from a short measurement"
+    fitting = "" if plan.fitting == problem.trials else f"of which about {plan.fitting} fit into "
     return (
-        f"at most {counted(problem.trials, 'training')} of about {format_duration(plan.each)}, {took} on {plan.where}; "
-        "ends earlier once alpha, beta and gamma are each known to a third of their range"
+        f"at most {counted(problem.trials, 'training')} of about {format_duration(plan.each)}, {fitting}{took} on "
+        f"{plan.where}; ends earlier once alpha, beta and gamma are each known to a third of their range"
     )
 
 

@@ -131,7 +131,7 @@ def test_a_grid_is_planned_without_training(effsearch, tmp_path):
         assert {"flops", "flops_ratio", "params"} <= cell.keys()
     code, out, err = effsearch("grid", "--dry-run", "--step", "0.2", "--baseline", "mobilenet_v2")
     assert (code, err) == (0, "")
-    for expected in ("mobilenet_v2 grown to phi 1", "6 distinct networks", "epochs in all, about", "product:"):
+    for expected in ("mobilenet_v2 grown to phi 1", "6 distinct networks", "trainings of about", "product:"):
         assert expected in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 80
     assert effsearch("grid", "--dry-run", "--format", "markdown", "--step", "0.2")[1].startswith("| alpha |")

@@ -250,5 +250,4 @@ def test_the_outlook_counts_trainings(tmp_path):
 def test_a_design_takes_the_least_certain_and_more_trainings_tell_smaller_differences():
     problem = SurfaceProblem(settings(grid=CoefficientGrid()), 40)
     assert sorted(design(problem.networks, 2.0, [3, 1])) == list(range(len(problem.networks.keys)))
-    few, many = SurfaceProblem(problem.settings, 40), SurfaceProblem(problem.settings, 160)
-    assert many.difference_told(0.01) < few.difference_told(0.01) < few.difference_told(0.03)
+    assert problem.difference_told(0.01, 160) < problem.difference_told(0.01, 40) < problem.difference_told(0.03, 40)

@@ -27,7 +27,8 @@ from effsearch.cli import main
 from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.data.packed import CorruptError, PackedInfo, check, write_meta
 from effsearch.engine import driver as search
-from effsearch.engine.growth_problems import CurvesProblem, GridProblem
+from effsearch.engine.growth_problems import CurvesProblem
+from effsearch.engine.surface_problem import grid_problem
 from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.evaluation import QUICK, Evaluation
 from effsearch.executors.latency_profiler import LEAST, LatencyProfiler
@@ -185,7 +186,7 @@ def go_on_with_nas(run: Run, trials: int) -> None:
 
 def go_on_with_grid(run: Run, trials: int, method: Method = "halving") -> None:
     chosen = GridSettings(SMALL, "small", CoefficientGrid(step=0.2), "scenes", QUICK, method=method)
-    to_the_end(run, GridProblem(chosen, trials))
+    to_the_end(run, grid_problem(chosen, trials))
 
 
 def go_on_with_curves(run: Run, trials: int) -> None:
@@ -205,6 +206,7 @@ def go_on_with_verify(run: Run, trials: int) -> None:
 GO_ON: dict[str, Callable[[Run, int], None]] = {
     "nas": go_on_with_nas,
     "grid": go_on_with_grid,
+    "surface": partial(go_on_with_grid, method="surface"),
     "tpe": partial(go_on_with_grid, method="tpe"),
     "curves": go_on_with_curves,
     "verify": go_on_with_verify,
