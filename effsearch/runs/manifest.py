@@ -32,7 +32,8 @@ class About:
 class Limits:
     """How much and how fast: `trials` finished architectures, `seconds` of this call (None: no limit).
 
-    `seeds` are those of each network that is verified.
+    With the method surface of a grid `trials` are trainings, those at its end included. `seeds` are those of each
+    network that is verified.
     """
 
     trials: int = 0
