@@ -106,8 +106,8 @@ def _shared(
     proxy: Annotated[
         str | None,
         training(
-            "The training of a network: quick, standard, large, full, or auto: the largest with which the search fits "
-            "into the time limit, or without one into 10 minutes on a CPU and an hour on a GPU.",
+            "The training of a network: quick, standard, large, full, or auto: the largest that fits into the time "
+            "limit (without one: an hour, and nas on a CPU 10 minutes).",
             default="auto",
             metavar="PRESET",
             among=PRESETS,

@@ -192,9 +192,6 @@ class SurfaceProblem(GridProblem):
         proxy = self.settings.proxy
         return mean(forecast.seconds(cell.architecture, proxy, proxy.epochs) for cell in self.cells)
 
-    def planned_seconds(self, forecast: Forecast, workers: int) -> float:
-        return self.trials * self.training_seconds(forecast) / workers
-
     def difference_told(self, sd: float, trainings: int) -> float:
         """The least difference of accuracy between directions of growth that trainings tell, for an sd of seeds."""
         root = self.settings.grid.target**0.5

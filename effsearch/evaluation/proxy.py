@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from effsearch.architecture import MOST_CHANNELS, Architecture
 from effsearch.errors import QuantityError, listed
@@ -47,10 +48,12 @@ class Proxy:
         """The same with the resolution times a factor, in whole px."""
         return replace(self, resolution=max(8, round(self.resolution * resolution)))
 
-    def limited(self, train: int, validation: int) -> "Proxy":
-        """The same for a set of so many images, of which it can use no more."""
-        train = max(self.recipe.batch, min(self.train_images, train))
-        return replace(self, train_images=train, validation_images=min(self.validation_images, validation))
+    def limited(self, images: tuple[int, int] | None) -> "Proxy":
+        """The same for a set of so many training and validation images (None: unknown), of which it uses no more."""
+        if images is None:
+            return self
+        train = max(self.recipe.batch, min(self.train_images, images[0]))
+        return replace(self, train_images=train, validation_images=min(self.validation_images, images[1]))
 
     def shrink(self, architecture: Architecture) -> Architecture:
         """The network that is trained in place of `architecture`; raises NotationError for too many channels."""
@@ -93,6 +96,10 @@ class Forecast:
             growth = _growth(architecture, baseline)[axis]
             powers[axis] = math.log(seconds / train) / math.log(growth) if growth > 1 else 0.0
         return cls(baseline, train, validate, powers)
+
+    def slower(self, factor: float) -> Self:
+        """The same for trainings that take so many times as long."""
+        return replace(self, train=factor * self.train, validate=factor * self.validate)
 
     def seconds(self, architecture: Architecture, proxy: Proxy, epochs: int) -> float:
         """Seconds of a training of `epochs` epochs that is validated once, at its end."""

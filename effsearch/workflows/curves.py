@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from effsearch.data import count_images
 from effsearch.engine.growth_problems import CurvesProblem
 from effsearch.errors import RunError
-from effsearch.evaluation import QUICK, STANDARD
-from effsearch.evaluation.devices import gpus
+from effsearch.evaluation import Proxy
 from effsearch.evaluation.proxy import Forecast
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
 from effsearch.reports.pictures import write_curves
@@ -19,6 +19,7 @@ from effsearch.text import counted, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import begin, continue_on, measure_speed, packed_side, training_session, workers_here
+from effsearch.workflows.proxy_choice import HOUR, choose, default_proxy
 from effsearch.workflows.request import GrowthRequest
 
 
@@ -42,14 +43,23 @@ def plan_curves(request: GrowthRequest, listener: Listener) -> None:
 
 def make_plan(request: GrowthRequest, listener: Listener) -> tuple[CurvesProblem, Forecast]:
     """What is to be trained, and how fast this machine is; raises EffsearchError."""
-    defaults: dict[str, Any] = {"data": "scenes", "proxy": request.proxy_from(STANDARD if gpus() else QUICK)}
+    defaults: dict[str, Any] = {"data": "scenes", "proxy": request.proxy_from(default_proxy())}
     settings = CurvesSettings(**request.named_baseline() | defaults | dict(request.settings))
-    problem, baseline = CurvesProblem(settings), settings.architecture
+    baseline, images = settings.architecture, count_images(settings.data)
     for network, _ in settings.networks().values():  # Complains of what cannot be built before anything is measured.
         settings.proxy.shrink(network)
     alone = {"depth": 2.0, "width": 2**0.5, "resolution": 2**0.5}
     timed = {"baseline": baseline} | {axis: grow(baseline, Multipliers(**{axis: by})) for axis, by in alone.items()}
-    return problem, measure_speed(baseline, timed, settings.proxy, listener)
+
+    def measure(proxy: Proxy) -> Forecast:
+        return measure_speed(baseline, timed, proxy, listener)
+
+    def seconds(proxy: Proxy, forecast: Forecast) -> float:
+        problem = CurvesProblem(replace(settings, proxy=proxy.limited(images)))
+        return problem.planned_seconds(forecast, workers_here(request.workers)[0])
+
+    choice = choose(request, request.seconds or HOUR, measure, seconds)
+    return CurvesProblem(replace(settings, proxy=choice.proxy)), choice.speed
 
 
 def summarise(problem: CurvesProblem, forecast: Forecast, at_once: int, where: str, listener: Listener) -> None:

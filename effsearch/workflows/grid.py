@@ -5,10 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from effsearch.data import count_images
 from effsearch.engine.growth_problems import GridProblem
 from effsearch.engine.surface_problem import LEAST_TRAININGS, SurfaceProblem, grid_problem
 from effsearch.errors import QuantityError
-from effsearch.evaluation import QUICK, STANDARD
+from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.proxy import TIMED, Forecast
 from effsearch.reports.architecture_tables import PLAN_CAPTION, PLAN_COLUMNS
@@ -23,10 +24,11 @@ from effsearch.text import counted, format_count, format_duration
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import begin, continue_on, measure_speed, packed_side, training_session, workers_here
+from effsearch.workflows.proxy_choice import HOUR, choose, default_proxy
 from effsearch.workflows.request import GridRequest, plain_name, settings_for
 
 TRIALS = 24  # networks that tpe or evolution propose
-SECONDS = 3600  # of the trainings that a fitted surface steers, without a time limit
+ENOUGH = 60  # trainings that a preset must leave time for, with which a surface of two points is told by noise of one
 EXAMPLE_SD = 0.01  # standard deviation between seeds by which it is said what a plan can tell
 CPU_SECONDS = 1800  # time limit of halving on a CPU whose size is left to the defaults
 COARSER = (0.05, 0.1, 0.2)
@@ -75,29 +77,44 @@ def plan_coefficients(request: GridRequest, listener: Listener) -> None:
 
 def make_plan(request: GridRequest, listener: Listener) -> Plan:
     """Measures how fast this machine is, and plans what it can do; raises EffsearchError."""
-    settings = settings_for(request, proxy=STANDARD if gpus() else QUICK)
+    settings = settings_for(request, proxy=default_proxy())
     for cell in settings.cells():  # Complains of what cannot be before anything is measured.
         settings.proxy.shrink(cell.architecture)
     timed = {cell.name: cell.architecture for cell in settings.cells() if cell.name in TIMED}
-    forecast = measure_speed(settings.architecture, timed, settings.proxy, listener)
     workers, where = workers_here(request.workers)
     if request.cluster is not None:  # How many workers it has is not known here.
         workers, where = 1, "one worker like this machine's, for all of the cluster to share"
+
+    def measure(proxy: Proxy) -> Forecast:
+        return measure_speed(settings.architecture, timed, proxy, listener)
+
     if settings.method == "surface":
-        return _steered(request, settings, forecast, workers, where)
-    return _coarsened(request, settings, forecast, workers, where)
+        return _steered(request, settings, measure, workers, where)
+    return _coarsened(request, settings, measure(settings.proxy), workers, where)
 
 
-def _steered(request: GridRequest, settings: GridSettings, forecast: Forecast, workers: int, where: str) -> Plan:
+def _steered(
+    request: GridRequest, settings: GridSettings, measure: Callable[[Proxy], Forecast], workers: int, where: str
+) -> Plan:
     """As many trainings as fit into the time, unless their number is given."""
-    each = SurfaceProblem(settings).training_seconds(forecast)
-    budget = SECONDS if request.seconds is None else request.seconds
-    fit = max(1, min(int(budget * workers / each), GridRequest.most_trials))
-    problem = SurfaceProblem(settings, request.trials or max(LEAST_TRAININGS, fit))
-    planned = problem.planned_seconds(forecast, workers)
+    images = count_images(settings.data)  # Finds a wrong --data before anything is measured.
+    budget = HOUR if request.seconds is None else request.seconds
+
+    def each(proxy: Proxy, forecast: Forecast) -> float:
+        return SurfaceProblem(replace(settings, proxy=proxy.limited(images))).training_seconds(forecast)
+
+    def enough(proxy: Proxy, forecast: Forecast) -> float:
+        return (request.trials or ENOUGH) * each(proxy, forecast) / workers
+
+    choice = choose(request, budget, measure, enough)
+    took = each(choice.proxy, choice.speed)
+    fit = max(1, min(int(budget * workers / took), GridRequest.most_trials))
+    trials = request.trials or max(LEAST_TRAININGS, fit)
+    problem = SurfaceProblem(replace(settings, proxy=choice.proxy), trials)
+    planned = trials * took / workers
     if problem.trials == fit or (request.seconds is not None and request.seconds < planned):
-        return Plan(problem, where, budget, None, each, fit)
-    return Plan(problem, where, planned, None, each, problem.trials)
+        return Plan(problem, where, budget, None, took, fit)
+    return Plan(problem, where, planned, None, took, problem.trials)
 
 
 def _coarsened(request: GridRequest, settings: GridSettings, forecast: Forecast, workers: int, where: str) -> Plan:

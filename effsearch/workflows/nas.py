@@ -32,7 +32,8 @@ from effsearch.text import counted, format_count
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
 from effsearch.workflows.machine import Started, Where, continue_on, processor, start, workers_here
-from effsearch.workflows.nas_plan import Plan, Planner, announce, default_proxy, default_trials
+from effsearch.workflows.nas_plan import Plan, Planner, announce, default_trials
+from effsearch.workflows.proxy_choice import default_proxy
 from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
 # Of presets whose first epochs tell which networks deserve the rest (docs/search.md).

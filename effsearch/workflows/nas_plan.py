@@ -1,7 +1,8 @@
 """What a search for a network is to train, and how long that may take; with what proxy, if that is left to the time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import mean
 
 from effsearch.architecture import parse
@@ -10,7 +11,7 @@ from effsearch.engine.plan import most_further
 from effsearch.engine.posterior import DECIDED
 from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import NasProblem
-from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
+from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.timing import Speed
 from effsearch.runs.settings import NasSettings
@@ -18,37 +19,27 @@ from effsearch.space import Space
 from effsearch.text import counted, format_duration
 from effsearch.workflows.common import Listener
 from effsearch.workflows.machine import speeds_of, workers_here
+from effsearch.workflows.proxy_choice import HOUR, MARGIN, Choice, choose, default_proxy, why_proxy
 from effsearch.workflows.request import SearchRequest
 
 TRIALS = {"quick": 24, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else MOST
 LEAST, MOST = 24, 60  # networks of a search whose proxy is left to the time
-BUDGETS = {"cpu": 600.0, "cuda": 3600.0}  # seconds of a search that is given no time limit
-MARGIN = 0.85  # share of the time that may be planned: trainings side by side are slower than one alone
-FORECAST = 3  # networks whose speed is measured for a plan
-Shape = tuple[int, float, int]  # what the speed of a training depends on: px, channels, images of a batch
+ON_A_CPU = 600.0  # seconds of a search on a CPU that is given no time limit
+TIMED = 3  # networks whose speed is measured for a plan
 
 
 @dataclass(frozen=True)
 class Plan:
     """The settings of a search, how many networks it trains, and the seconds that this may take (None: not measured).
 
-    Where the proxy was left to the time, that is `budget` seconds, in which the plan `beyond` does not fit.
+    Where the proxy was left to the time, that is `budget` seconds; those of a larger one, `beyond`, do not fit into it.
     """
 
     settings: NasSettings
     trials: int
     seconds: float | None = None
     budget: float | None = None
-    beyond: "Plan | None" = None
-
-    @property
-    def fits(self) -> bool:
-        return self.seconds is None or self.budget is None or self.seconds <= MARGIN * self.budget
-
-
-def default_proxy() -> Proxy:
-    """The preset where nothing is measured."""
-    return STANDARD if gpus() else QUICK
+    beyond: tuple[Proxy, float] | None = None
 
 
 def default_trials(request: SearchRequest, settings: NasSettings) -> int:
@@ -57,7 +48,7 @@ def default_trials(request: SearchRequest, settings: NasSettings) -> int:
     return request.trials or TRIALS.get(kind, MOST)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Planner:
     """Plans a search of a space; `settings_by` gives its settings with a preset, and raises EffsearchError."""
 
@@ -65,7 +56,6 @@ class Planner:
     space: Space
     settings_by: Callable[[Proxy], NasSettings]
     listener: Listener
-    speeds: dict[Shape, Speed] = field(default_factory=dict)
 
     def plan(self, measure: bool) -> Plan:
         """The plan as far as it is known without a measurement, or where one is needed or asked for with its time."""
@@ -73,69 +63,51 @@ class Planner:
         trials = default_trials(self.request, settings)
         if settings.evaluator != "training":
             return Plan(settings, trials)
-        self.images = count_images(settings.data)  # Finds a wrong --data before anything is measured.
+        self.images  # noqa: B018 - finds a wrong --data before anything is measured
         if self.request.leaves_proxy:
-            return self._largest()
-        return Plan(settings, trials, self._seconds(settings, trials, self._speed(settings)) if measure else None)
+            return self._largest(self.request.seconds or (HOUR if gpus() else ON_A_CPU))
+        return Plan(settings, trials, self._seconds(settings, self._speed(settings.proxy), trials) if measure else None)
 
-    def _largest(self) -> Plan:
-        """By the largest preset with which the search fits into the time, or else by the smallest."""
-        presets = list(PROXIES.values())
-        chosen = self._by(presets[0], self._counts(first=True))
-        for preset in presets[1:]:
-            least = self._at_least(preset, chosen.settings)
-            larger = self._by(preset, self._counts()) if least.fits else least
-            if not larger.fits:
-                return replace(chosen, beyond=larger)
-            chosen = larger
-        return chosen
+    @cached_property
+    def images(self) -> tuple[int, int] | None:
+        return count_images(self.settings_by(default_proxy()).data)
 
-    def _counts(self, first: bool = False) -> Sequence[int]:
+    def _largest(self, budget: float) -> Plan:
+        """By the largest preset with which the search of the fewest networks fits into the time."""
+
+        def seconds(proxy: Proxy, speed: Speed) -> float:
+            return self._seconds(self.settings_by(proxy), speed, self.request.trials or LEAST)
+
+        return self._fitting(choose(self.request, budget, self._speed, seconds), budget)
+
+    def _fitting(self, choice: Choice[Speed], budget: float) -> Plan:
+        """With as many networks as fit into the time, or with the fewest."""
+        settings = self.settings_by(choice.proxy)
+        for trials in self._counts(settings.proxy):
+            seconds = self._seconds(settings, choice.speed, trials)
+            if seconds <= MARGIN * budget:
+                break
+        return Plan(settings, trials, seconds, budget, choice.beyond)
+
+    def _counts(self, proxy: Proxy) -> Sequence[int]:
         """The numbers of networks that may be trained, the largest first.
 
         Without a time limit the smallest preset trains the fewest: nobody has said that there is time for more.
         """
         if self.request.trials is not None:
             return [self.request.trials]
-        return [LEAST] if first and self.request.seconds is None else range(MOST, LEAST - 1, -1)
+        return [LEAST] if proxy.name == "quick" and self.request.seconds is None else range(MOST, LEAST - 1, -1)
 
-    def _by(self, preset: Proxy, counts: Sequence[int]) -> Plan:
-        """The plan with as many networks as fit, or with the fewest."""
-        settings = self.settings_by(preset)
-        speed = self._speed(settings)
-        plans = (self._within(settings, trials, speed) for trials in counts)
-        return next((plan for plan in plans if plan.fits), None) or self._within(settings, counts[-1], speed)
+    def _seconds(self, settings: NasSettings, speed: Speed, trials: int) -> float:
+        used = replace(settings, proxy=settings.proxy.limited(self.images))
+        workers = workers_here(self.request.workers)[0] if self.request.cluster is None else self.request.workers or 1
+        return NasProblem(self.space, used, trials).planned_seconds(speed.train, speed.validate, workers)
 
-    def _at_least(self, preset: Proxy, smaller: NasSettings) -> Plan:
-        """The plan with the fewest networks at a speed that this preset cannot exceed: so none need be measured."""
-        settings, speed = self.settings_by(preset), self._speed(smaller)
-        sides, widths = (getattr(settings.proxy, n) / getattr(smaller.proxy, n) for n in ("resolution", "width"))
-        factor = max(1.0, sides**2 * widths)
-        slower = Speed(factor * speed.train, factor * speed.validate)
-        return self._within(settings, self._counts()[-1], slower)
-
-    def _within(self, settings: NasSettings, trials: int, speed: Speed) -> Plan:
-        budget = self.request.seconds or BUDGETS["cuda" if gpus() else "cpu"]
-        return Plan(settings, trials, self._seconds(settings, trials, speed), budget)
-
-    def _seconds(self, settings: NasSettings, trials: int, speed: Speed) -> float:
-        proxy = settings.proxy if self.images is None else settings.proxy.limited(*self.images)
-        problem = NasProblem(self.space, replace(settings, proxy=proxy), trials)
-        return problem.planned_seconds(speed.train, speed.validate, self._at_once())
-
-    def _speed(self, settings: NasSettings) -> Speed:
-        """The mean speed of a few networks, measured once for presets that differ in images and epochs alone."""
-        proxy = settings.proxy
-        shape = proxy.resolution, proxy.width, proxy.recipe.batch
-        if shape not in self.speeds:
-            networks = NasProblem(self.space, settings, LEAST).sample(FORECAST)
-            found = speeds_of([(parse(candidate.notation), proxy) for candidate in networks], self.listener)
-            self.speeds[shape] = Speed(mean(s.train for s in found), mean(s.validate for s in found))
-        return self.speeds[shape]
-
-    def _at_once(self) -> int:
-        """Trainings at full speed at a time; of a cluster it is not known how many it has, nor how fast they are."""
-        return workers_here(self.request.workers)[0] if self.request.cluster is None else self.request.workers or 1
+    def _speed(self, proxy: Proxy) -> Speed:
+        """The mean speed of a few networks."""
+        networks = NasProblem(self.space, self.settings_by(proxy), LEAST).sample(TIMED)
+        found = speeds_of([(parse(candidate.notation), proxy) for candidate in networks], self.listener)
+        return Speed(mean(speed.train for speed in found), mean(speed.validate for speed in found))
 
 
 def announce(plan: Plan, problem: NasProblem, where: str, listener: Listener) -> None:
@@ -149,17 +121,5 @@ def announce(plan: Plan, problem: NasProblem, where: str, listener: Listener) ->
         then += f", and up to {further} more trainings until one is the best with {100 * DECIDED:.0f} %"
     listener.note(f"{counted(plan.trials, 'architecture')} on {where}{then}")
     if plan.seconds is not None:
-        listener.note(f"about {format_duration(plan.seconds)} in all, from a short measurement{_why(plan)}", "bold")
-
-
-def _why(plan: Plan) -> str:
-    """Why the proxy is what it is, where it was left to the time."""
-    if plan.budget is None:
-        return ""
-    given, name, larger = format_duration(plan.budget), plan.settings.proxy.name, plan.beyond
-    chosen = f"; {name} is the largest proxy with which it fits into {given}"
-    if not plan.fits:
-        chosen = f"; {name} is the smallest proxy, and takes longer than {given}"
-    if larger is None or larger.seconds is None:
-        return chosen
-    return f"{chosen} ({larger.settings.proxy.name} takes {format_duration(larger.seconds)} or more)"
+        why = "" if plan.budget is None else why_proxy(settings.proxy, plan.seconds, plan.budget, plan.beyond)
+        listener.note(f"about {format_duration(plan.seconds)} in all, from a short measurement{why}", "bold")

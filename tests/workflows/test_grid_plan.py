@@ -7,7 +7,7 @@ from effsearch.evaluation import QUICK
 from effsearch.evaluation.proxy import OVERHEAD, Forecast
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.scaling import AXES
-from effsearch.workflows import grid
+from effsearch.workflows import grid, proxy_choice
 from effsearch.workflows.common import Listener
 from effsearch.workflows.request import GridRequest
 
@@ -26,10 +26,12 @@ class Lines(Listener):
 
 @pytest.fixture
 def machine(monkeypatch) -> None:
-    """Each training takes 75 seconds, on two workers."""
+    """Each training by `quick` takes 75 seconds, on two workers."""
     image = (75 - OVERHEAD) / IMAGES
     forecast = Forecast(EFFICIENTNET_B0, image, image, dict.fromkeys(AXES, 0.0))
+    monkeypatch.setattr(proxy_choice, "gpus", lambda: ())
     monkeypatch.setattr(grid, "gpus", lambda: ())
+    monkeypatch.setattr(grid, "count_images", lambda data: (10**6, 10**6))
     monkeypatch.setattr(grid, "measure_speed", lambda *about: forecast)
     monkeypatch.setattr(grid, "workers_here", lambda workers: (2, "2 workers"))
 
@@ -66,6 +68,17 @@ def test_trials_set_the_number_and_a_time_limit_how_many_of_them_fit(machine):
     assert planned(trials=40)[0] == 40
     assert "at most 40 trainings of about 1 min 15 s, 25 min 00 s on" in planned(trials=40)[1]
     assert "of which about 16 fit into 10 min 00 s" in planned(trials=40, seconds=600.0)[1]
+
+
+def test_with_more_time_a_larger_preset_trains_enough_networks(machine):
+    def proxy_in(hours: float, **asked) -> str:
+        return grid.make_plan(GridRequest(seconds=3600 * hours, **asked), Lines()).problem.settings.proxy.name
+
+    assert proxy_in(0.1) == proxy_in(1.0) == "quick"
+    assert proxy_in(4.0) == "standard"
+    assert proxy_in(4.0, proxy="quick") == "quick"
+    assert proxy_in(4.0, changes={"epochs": 4}) == "quick"
+    assert proxy_in(1.0, trials=15) == "standard"
 
 
 def test_more_trainings_tell_smaller_differences(machine):
