@@ -13,6 +13,7 @@ from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import NasProblem
 from effsearch.evaluation import Proxy
 from effsearch.evaluation.devices import gpus
+from effsearch.evaluation.proxy import fidelity_line
 from effsearch.evaluation.timing import Speed
 from effsearch.runs.settings import NasSettings
 from effsearch.space import Space
@@ -116,6 +117,7 @@ def announce(plan: Plan, problem: NasProblem, where: str, listener: Listener) ->
     if settings.rungs:
         steps = ", ".join(map(str, settings.rungs[:-1]))
         listener.note(f"rungs: after {steps} of {settings.proxy.epochs} epochs the best 1 in {PROMOTION_ETA} go on")
+    listener.note(fidelity_line(settings.proxy))
     then = f", then B0 under {counted(settings.repeats, 'seed')}" if "b0" in problem.known else ""
     if further := most_further(settings, plan.trials):
         then += f", and up to {further} more trainings until one is the best with {100 * DECIDED:.0f} %"

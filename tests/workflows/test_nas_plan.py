@@ -11,6 +11,7 @@ from effsearch.data import count_images
 from effsearch.engine.search_problems import NasProblem
 from effsearch.errors import DataError
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
+from effsearch.evaluation.proxy import FIDELITY
 from effsearch.evaluation.timing import Speed
 from effsearch.runs.settings import NasSettings
 from effsearch.workflows import nas_plan, proxy_choice
@@ -136,6 +137,9 @@ def test_the_plan_says_what_was_chosen_and_what_does_not_fit(measured):
     assert "24 architectures on 2 workers, then B0 under 3 seeds, and up to 12 more trainings" in text
     assert "quick is the largest proxy with which it fits into 10 min" in text
     assert "(standard takes" in text
+    assert f"ranks networks as a long one does with {FIDELITY['quick']}" in text
+    other = replace(planned(), settings=settings_by(replace(QUICK, epochs=2)))
+    assert "ranks networks as a long training does was not measured" in said(other)
 
 
 def said(plan: Plan) -> str:
