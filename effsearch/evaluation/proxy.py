@@ -115,9 +115,9 @@ def _growth(architecture: Architecture, baseline: Architecture) -> dict[str, flo
 
 # At 48 px the sides of all maps divide well, so that trainings are faster than at 40 px (docs/proxy.md).
 QUICK = Proxy("quick", resolution=48, width=0.25, epochs=4, train_images=4000, validation_images=4000)
-STANDARD = Proxy("standard", resolution=48, width=0.25, epochs=8, train_images=10_000, validation_images=4000)
-LARGE = Proxy("large", resolution=64, width=0.5, epochs=10, train_images=20_000, validation_images=10_000)
-FULL = Proxy("full", resolution=96, width=1, epochs=20, train_images=50_000, validation_images=10_000)
+STANDARD = Proxy("standard", resolution=48, width=0.25, epochs=4, train_images=10_000, validation_images=4000)
+LARGE = Proxy("large", resolution=64, width=0.5, epochs=5, train_images=20_000, validation_images=10_000)
+FULL = Proxy("full", resolution=96, width=1, epochs=10, train_images=50_000, validation_images=10_000)
 
 PROXIES = {proxy.name: proxy for proxy in (QUICK, STANDARD, LARGE, FULL)}  # the cheapest first
 AUTO = "auto"  # the largest preset with which a search fits into its time
@@ -139,7 +139,10 @@ class Fidelity:
 
 
 # With 160,000 images at 48 px, as `python benchmarks/proxies.py report` prints it; other presets were not measured.
-FIDELITY = {"quick": Fidelity(0.54, 0.35, 0.72, 21, "CIFAR-10")}
+FIDELITY = {
+    "quick": Fidelity(0.54, 0.35, 0.72, 21, "CIFAR-10"),
+    "standard": Fidelity(0.62, 0.39, 0.82, 21, "CIFAR-10"),
+}
 
 
 def fidelity_line(proxy: Proxy) -> str:
