@@ -139,10 +139,7 @@ class Fidelity:
 
 
 # With 160,000 images at 48 px, as `python benchmarks/proxies.py report` prints it; other presets were not measured.
-FIDELITY = {
-    "quick": Fidelity(0.54, 0.35, 0.72, 21, "CIFAR-10"),
-    "standard": Fidelity(0.62, 0.39, 0.82, 21, "CIFAR-10"),
-}
+FIDELITY = {"quick": Fidelity(0.54, 0.35, 0.72, 21, "CIFAR-10"), "standard": Fidelity(0.62, 0.39, 0.82, 21, "CIFAR-10")}
 
 
 def fidelity_line(proxy: Proxy) -> str:

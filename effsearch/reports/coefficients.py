@@ -91,7 +91,7 @@ class Answer:
         return [
             f"best at equal FLOPs: {self._result(best)}",
             *([f"most accurate: {self._result(accurate)}"] if accurate.key != best.key else []),
-            _tied_line(self.tied),
+            _tied_line(self.tied, self.noise),
             *_fit_lines(self.surface),
         ]
 
@@ -115,7 +115,9 @@ def _coefficients_of(row: Row) -> Coefficients:
     return Coefficients(row.alpha, row.beta, row.gamma)
 
 
-def _tied_line(tied: Sequence[Row]) -> str:
+def _tied_line(tied: Sequence[Row], noise: Noise | None) -> str:
+    if noise is None:
+        return "how close the others come is not known, since no network was trained under two seeds"
     if not tied:
         return "no other network comes within the noise of it"
     shown = ", ".join(f"({row.alpha:.4g}, {row.beta:.4g}, {row.gamma:.4g})" for row in tied[:6])

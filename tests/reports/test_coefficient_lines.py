@@ -65,3 +65,10 @@ def test_what_was_judged_is_said_of_the_best(answer):
     rows = [first if row.key == first.key else row for row in answer.rows]
     line = Answer.of(answer.settings, rows).lines()[0]
     assert "65.5 % to be expected at equal FLOPs, the best of those trained with a probability of 34 %" in line
+
+
+def test_without_a_second_seed_nothing_is_said_of_ties(answer):
+    rows = [replace(row, seeds=1, accuracy_sd=None) for row in answer.rows]
+    lines = Answer.of(answer.settings, rows).lines()
+    assert "how close the others come is not known, since no network was trained under two seeds" in lines
+    assert not any("within the noise" in line for line in lines)
