@@ -103,11 +103,9 @@ def main() -> None:
     if arguments.command == "run":
         study(arguments.data, arguments.workers, arguments.device, arguments.only, arguments.networks)
         return
-    measured = {file.stem: read(file) for file in sorted(ROWS.glob("*.jsonl"))}
-    for data, rows in measured.items():
-        report(data, rows)
+    found = {file.stem: report(file.stem, read(file)) for file in sorted(ROWS.glob("*.jsonl"))}
     if arguments.plot:
-        picture({data: ranked(rows) for data, rows in measured.items()}, arguments.plot)
+        picture(found, arguments.plot)
 
 
 def study(data: str, workers: int, device: str, only: Sequence[str] | None, first: int | None) -> None:
@@ -249,19 +247,22 @@ def accuracies(rows: Sequence[dict[str, Any]], what: str = "accuracy") -> dict[s
     return found
 
 
-def report(data: str, rows: Sequence[dict[str, Any]]) -> None:
+def report(data: str, rows: Sequence[dict[str, Any]]) -> list[Ranked]:
+    """Prints how well the reference repeats itself and the candidates rank, and returns the latter."""
     count = len(accuracies(rows))
     if count < 4:
         print(f"{data}: the reference has trained {count} networks, and a ranking takes four")
-        return
+        return []
     for what in ("accuracy", "log-likelihood"):
         print(f"{data}, reference by {what}: {repeatability(accuracies(rows, what))}")
     print(f"\n| {data}: proxy | ranks by | networks | Kendall tau (95 % interval) | corrected | CPU seconds |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    for each in ranked(rows):
+    found = ranked(rows)
+    for each in found:
         print(f"| {each.proxy} | {each.what} | {each.networks} | {each.tau:.2f} ({each.low:.2f} to {each.high:.2f}) | "
               f"{each.true:.2f} | {each.seconds:.0f} |")  # fmt: skip
     print()
+    return found
 
 
 def picture(found: Mapping[str, Sequence[Ranked]], file: Path) -> None:
