@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
+from itertools import count
 from statistics import mean
 
 import numpy as np
@@ -81,22 +82,17 @@ class SurfaceProblem(GridProblem):
     def _search(self, trainings: "_Trainings", records: RecordIndex) -> Step | None:
         """The next training that tells of the optimum, or None where it is known, or nothing would tell more."""
         able = [each for each in self.order if each.key not in trainings.failed]
-        new = next((each for each in able if each.key not in trainings.seeds), None)
+        new = [each for each in able if each.key not in trainings.seeds]
         surface = self.surface(records)
-        if new is not None and (surface is None or len(able) - self._untried(able, trainings) < FIRST):
-            return self._train(new, trainings)
+        if new and (surface is None or len(able) - len(new) < FIRST):
+            return self._train(new[0], trainings)
         if surface is not None:
             return None if surface.is_told else self._steer(surface, trainings)
         if trainings.running:
             return Wait()
         # A grid of so few networks that nothing is fitted.
-        few = [each for each in able if len(trainings.seeds.get(each.key, ())) < self.settings.repeats]
-        return (
-            self._train(min(few, key=lambda each: len(trainings.seeds.get(each.key, ()))), trainings) if few else None
-        )
-
-    def _untried(self, able: list[Candidate], trainings: "_Trainings") -> int:
-        return sum(each.key not in trainings.seeds for each in able)
+        few = [each for each in able if len(trainings.seeds[each.key]) < self.settings.repeats]
+        return self._train(min(few, key=lambda each: len(trainings.seeds[each.key])), trainings) if few else None
 
     def _steer(self, surface: Surface, trainings: "_Trainings") -> Step | None:
         """Train the network that tells most of the optimum for its FLOPs; what is running counts as done."""
@@ -111,9 +107,7 @@ class SurfaceProblem(GridProblem):
     def _train(self, candidate: Candidate, trainings: "_Trainings") -> Train:
         """Under the first seed that the network was not trained under: seeds are paired as far as they go."""
         seeds = trainings.seeds.get(candidate.key, ())
-        seed = next(
-            seed for seed in range(self.settings.seed, self.settings.seed + len(seeds) + 1) if seed not in seeds
-        )
+        seed = next(seed for seed in count(self.settings.seed) if seed not in seeds)
         return Train(replace(candidate, seed=seed, epochs=self.settings.proxy.epochs))
 
     def _close(self, trainings: "_Trainings", records: RecordIndex) -> Step:

@@ -11,7 +11,7 @@ from effsearch.engine.plan import most_further
 from effsearch.engine.posterior import DECIDED
 from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import NasProblem
-from effsearch.evaluation import Proxy
+from effsearch.evaluation import QUICK, Proxy
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.proxy import fidelity_line
 from effsearch.evaluation.timing import Speed
@@ -97,7 +97,7 @@ class Planner:
         """
         if self.request.trials is not None:
             return [self.request.trials]
-        return [LEAST] if proxy.name == "quick" and self.request.seconds is None else range(MOST, LEAST - 1, -1)
+        return [LEAST] if proxy.name == QUICK.name and self.request.seconds is None else range(MOST, LEAST - 1, -1)
 
     def _seconds(self, settings: NasSettings, speed: Speed, trials: int) -> float:
         used = replace(settings, proxy=settings.proxy.limited(self.images))
