@@ -31,9 +31,10 @@ from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
 from effsearch.workflows.request import TrainRequest, plain_name, resolve
+from effsearch.workflows.weights import WEIGHTS, weights_file
 
 ACCUMULATION = (1, 2, 4, 8)  # in how many parts a batch may be trained
-CHECKPOINT, METRICS, WEIGHTS = "checkpoint.safetensors", "metrics.jsonl", "weights.safetensors"
+CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
 
 
 class _StoppedError(Exception):
@@ -287,7 +288,7 @@ def export_network(
     arch: str, target: str, out: Path | None, resolution: int | None, classes: int, results: Path
 ) -> tuple[Exported, Weights]:
     """Exports the weights of a file or a run of train, or fresh ones of `classes` classes; raises EffsearchError."""
-    if (file := _weights_file(arch, results)) is not None:
+    if (file := weights_file(arch, results)) is not None:
         weights, name = read_weights(file), file.parent.name
     else:
         architecture, name = resolve(arch, results)
@@ -295,9 +296,3 @@ def export_network(
     if resolution is not None:
         weights = replace(weights, architecture=replace(weights.architecture, resolution=resolution))
     return export(weights, target, out or Path(f"{plain_name(name, 'network')}-{target}")), weights
-
-
-def _weights_file(text: str, results: Path) -> Path | None:
-    """The weights that are named, as a file or by a run of train that has ended."""
-    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS)
-    return next((path for path in paths if path.suffix == ".safetensors" and path.is_file()), None)
