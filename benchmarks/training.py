@@ -56,13 +56,13 @@ from effsearch import space
 from effsearch.architecture import Architecture
 from effsearch.costs import cost
 from effsearch.data import ImageSet, Split, info, load, prepare, subset
-from effsearch.data.augment import MEAN, STD
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
 from effsearch.evaluation.devices import cpu_name
 from effsearch.evaluation.hardware import keep_freed_memory
 from effsearch.executors.local import LocalExecutor, cores
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1, RESNET50
 from effsearch.network import Network, build
+from effsearch.normalisation import IMAGENET
 from effsearch.training import loop
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
@@ -297,7 +297,7 @@ def peer_process(folder: Path, steps: int) -> float:
 def peer_pace(folder: Path, steps: int) -> float:
     torch.set_num_threads(2)
     side, batch, train = FULL.resolution, FULL.recipe.batch, folder / "train"
-    mean, deviation = ([value / 255 for value in values] for values in (MEAN, STD))
+    mean, deviation = ([value / 255 for value in values] for values in IMAGENET)
     changes = [transforms.Resize(side), transforms.CenterCrop(side), transforms.RandomHorizontalFlip()]
     changes += [transforms.ToTensor(), transforms.Normalize(mean, deviation)]
     images = ImageFolder(train if train.is_dir() else folder, transforms.Compose(changes))

@@ -5,7 +5,8 @@
 A stage is a block string as timm writes it: operator, r layers, k kernel, s stride of the first layer, e expansion,
 c output channels, se squeeze-and-excitation ratio. Operator codes, in `operators`, are timm's and bn for a bottleneck.
 An expansion of 1 means no expansion convolution, as MBConv1 in the paper (1905.11946, table 1). A stem may end with a
-max pool (stem_k7_s2_c64_pool). head_c0 means no head convolution: the last stage is pooled and classified.
+max pool (stem_k7_s2_c64_pool). head_c0 means no head convolution: the last stage is pooled and classified. A notation
+that ends with -lite after its activation is of an EfficientNet-Lite.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 from effsearch.errors import EffsearchError, NotationError, listed
+from effsearch.normalisation import IMAGENET, LITE, Normalisation
 from effsearch.operators import OP_OF_CODE, OPERATORS, OPS, Op, Operator, Part, Shortcut
 
 Activation = Literal["silu", "relu", "relu6", "hardswish"]
@@ -27,6 +29,7 @@ MOST_CHANNELS = 16384
 MOST_LAYERS = 1000
 MOST_EXPANSION = 32
 RESOLUTIONS = (8, 8192)  # the lowest and the highest, in px
+_LITE = "-lite"  # what the notation of an EfficientNet-Lite ends with
 
 
 class Allowed(NamedTuple):
@@ -64,7 +67,7 @@ ALLOWED = {
     "activation": _among(ACTIVATIONS),
     "resolution": _whole(*RESOLUTIONS),
 }
-_POOL, _HEAD = _among((False, True)), _whole(0, MOST_CHANNELS)
+_FLAG, _HEAD = _among((False, True)), _whole(0, MOST_CHANNELS)
 
 STEM_FIELDS = ("kernel", "stride", "channels")
 # In the order of Stage's fields.
@@ -83,7 +86,7 @@ class Stem:
     def __post_init__(self) -> None:
         for name in STEM_FIELDS:
             ALLOWED[name].check(f"stem {name}", getattr(self, name))
-        _POOL.check("stem pool", self.pool)
+        _FLAG.check("stem pool", self.pool)
 
     def __str__(self) -> str:
         return f"stem_k{self.kernel}_s{self.stride}_c{self.channels}{'_pool' if self.pool else ''}"
@@ -161,13 +164,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem, stages (in canonical form), and a 1x1 convolution to `head` channels (0: none); `resolution` is in px."""
+    """A stem, stages (in canonical form), and a 1x1 convolution to `head` channels (0: none); `resolution` is in px.
+
+    A `lite` network follows TensorFlow, from which the weights of EfficientNet-Lite come, in the padding of strides and
+    the epsilon of batch norms; as it grows, its stem, its head and the depth of its first and last stage stay.
+    """
 
     stem: Stem
     stages: tuple[Stage, ...]
     head: int
     resolution: int = 224
     activation: Activation = "silu"
+    lite: bool = False
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -175,6 +183,7 @@ class Architecture:
         _HEAD.check("head channels", self.head)
         ALLOWED["resolution"].check("resolution", self.resolution)
         ALLOWED["activation"].check("activation", self.activation)
+        _FLAG.check("lite", self.lite)
         object.__setattr__(self, "stages", tuple(stage.canonical() for stage in self.stages))
 
     def __str__(self) -> str:
@@ -195,6 +204,11 @@ class Architecture:
         """The output channels of stem, stages and head added up: one number for the width of the network."""
         return self.stem.channels + sum(stage.channels for stage in self.stages) + self.head
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """That of the images that the network takes."""
+        return LITE if self.lite else IMAGENET
+
     @cached_property
     def notation(self) -> str:
         """The architecture on one line; `parse` reads it back."""
@@ -207,7 +221,7 @@ class Architecture:
 
     def _join(self, stages: Sequence[Stage]) -> str:
         rows = "-".join(map(str, stages))
-        return f"{self.resolution}px-{self.stem}-{rows}-head_c{self.head}-{self.activation}"
+        return f"{self.resolution}px-{self.stem}-{rows}-head_c{self.head}-{self.activation}{_LITE if self.lite else ''}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, for JSON and TOML; `from_dict` reads it back."""
@@ -241,10 +255,11 @@ _FIELD = re.compile(r"(se|[rksec])(\d{1,5}(?:\.\d{1,24})?)")
 
 def parse(notation: str) -> Architecture:
     """Reads a notation; raises NotationError that names the wrong part."""
-    if notation.strip().count("-") < 4:
+    if notation.strip().removesuffix(_LITE).count("-") < 4:
         shape = "RESpx-stem_k3_s2_cN-STAGES-head_cN-ACTIVATION"
         raise NotationError(f"{_shorten(notation)!r} is not a notation; one reads {shape}")
-    first, stem, *rows, head, activation = notation.strip().split("-")
+    plain = notation.strip().removesuffix(_LITE)
+    first, stem, *rows, head, activation = plain.split("-")
     if not re.fullmatch(r"\d{1,5}px", first):
         raise NotationError(f"a notation begins with its resolution such as 224px, got {_shorten(first)!r}")
     if activation not in ACTIVATIONS:
@@ -253,7 +268,8 @@ def parse(notation: str) -> Architecture:
     fields = _fields(conv, "stem", required="ksc")
     head_channels = _fields(head, "head", required="c")["c"]
     made = Stem(fields["c"], fields["k"], fields["s"], pool=conv != stem)
-    return Architecture(made, tuple(map(parse_stage, rows)), head_channels, int(first[:-2]), activation)
+    stages, lite = tuple(map(parse_stage, rows)), plain != notation.strip()
+    return Architecture(made, stages, head_channels, int(first[:-2]), activation, lite)
 
 
 def parse_stage(text: str) -> Stage:

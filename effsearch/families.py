@@ -22,6 +22,10 @@ MOBILENET_V2 = parse(  # 1801.04381, table 2
     "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16-ir_r2_k3_s2_e6_c24-ir_r3_k3_s2_e6_c32-ir_r4_k3_s2_e6_c64-"
     "ir_r3_k3_s1_e6_c96-ir_r3_k3_s2_e6_c160-ir_r1_k3_s1_e6_c320-head_c1280-relu6"
 )
+EFFICIENTNET_LITE0 = parse(  # EfficientNet-Lite, github.com/tensorflow/tpu, models/official/efficientnet/lite
+    "224px-stem_k3_s2_c32-ds_r1_k3_s1_e1_c16-ir_r2_k3_s2_e6_c24-ir_r2_k5_s2_e6_c40-ir_r3_k3_s2_e6_c80-"
+    "ir_r3_k5_s1_e6_c112-ir_r4_k5_s2_e6_c192-ir_r1_k3_s1_e6_c320-head_c1280-relu6-lite"
+)
 RESNET50 = parse(  # 1512.03385, table 1, with the stride in the 3x3 convolution, as in torchvision ("v1.5")
     "224px-stem_k7_s2_c64_pool-bn_r3_k3_s1_e4_c256-bn_r4_k3_s2_e4_c512-bn_r6_k3_s2_e4_c1024-bn_r3_k3_s2_e4_c2048-"
     "head_c0-relu"
@@ -33,6 +37,7 @@ FAMILIES: dict[str, Architecture] = {  # baselines, each the smallest of its fam
     "mobilenet_v1": MOBILENET_V1,
     "mobilenet_v2": MOBILENET_V2,
     "resnet50": RESNET50,
+    "efficientnet_lite0": EFFICIENTNET_LITE0,
 }
 
 
@@ -68,10 +73,17 @@ PUBLISHED: dict[str, Published] = {
     "l2": Published(4.3, 5.3, 800, 0.5),
 }
 
+# Multipliers of depth, width and px of lite1 to lite4, from efficientnet_lite_builder.py there.
+_LITE = {1: (1.1, 1.0, 240), 2: (1.2, 1.1, 260), 3: (1.4, 1.2, 280), 4: (1.8, 1.4, 300)}
+
 _KNOWN = {name: published.architecture for name, published in PUBLISHED.items()} | FAMILIES
+_KNOWN |= {
+    f"efficientnet_lite{number}": grow(EFFICIENTNET_LITE0, Multipliers(depth, width, side / 224))
+    for number, (depth, width, side) in _LITE.items()
+}
 NAMES = tuple(_KNOWN)  # all names that `find` knows, without their other spellings
 _SPELLINGS = {name.replace("_", ""): name for name in NAMES} | {f"efficientnet{name}": name for name in PUBLISHED}
-_SPELLINGS["mnasnet"] = "mnasnet_a1"
+_SPELLINGS |= {"mnasnet": "mnasnet_a1"} | {f"lite{number}": f"efficientnet_lite{number}" for number in range(5)}
 
 
 def find(name: str) -> Architecture | None:

@@ -120,15 +120,18 @@ def round_channels(channels: float, divisor: int = 8) -> int:
 def grow(architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
     """N(d, w, r): the layers of each stage times d, all channels times w, the input's side times r.
 
-    Stem and head keep their one layer. Raises QuantityError where a network grows beyond the limits of the notation.
+    Stem and head keep their one layer; of a lite network, see there, they stay as they are. Raises QuantityError where
+    a network grows beyond the limits of the notation.
     """
+    ends = 1.0 if architecture.lite else by.width
     try:
-        stem = replace(architecture.stem, channels=rounding.channels(architecture.stem.channels, by.width))
+        stem = replace(architecture.stem, channels=rounding.channels(architecture.stem.channels, ends))
         grown = []
-        for stage in architecture.stages:
-            layers, channels = rounding.layers(stage.layers, by.depth), rounding.channels(stage.channels, by.width)
-            grown.append(replace(stage, layers=layers, channels=channels))
-        head = rounding.channels(architecture.head, by.width) if architecture.head else 0
+        for number, stage in enumerate(architecture.stages, 1):
+            fixed = architecture.lite and number in (1, len(architecture.stages))
+            layers = stage.layers if fixed else rounding.layers(stage.layers, by.depth)
+            grown.append(replace(stage, layers=layers, channels=rounding.channels(stage.channels, by.width)))
+        head = rounding.channels(architecture.head, ends) if architecture.head else 0
         side = rounding.pixels(architecture.resolution, by.resolution)
         return replace(architecture, stem=stem, stages=tuple(grown), head=head, resolution=side)
     except (NotationError, OverflowError) as error:
@@ -137,7 +140,9 @@ def grow(architecture: Architecture, by: Multipliers, rounding: Rounding = AS_PU
 
 
 def widen(architecture: Architecture, width: float, divisor: int = 8) -> Architecture:
-    return grow(architecture, Multipliers(width=width), Rounding(divisor=divisor))
+    """All channels times `width`, of a lite network too, so that it becomes as much cheaper as others do."""
+    wider = grow(replace(architecture, lite=False), Multipliers(width=width), Rounding(divisor=divisor))
+    return replace(wider, lite=architecture.lite)
 
 
 PHIS = (-100.0, 100.0)

@@ -112,8 +112,9 @@ class Space:
         for name, value in values.items():
             if value not in self.choices[name]:
                 raise SpaceError(f"{outside}: {name} is {value}")
-        if stem.pool:
-            raise SpaceError(f"{outside}: its stem has a max pool")
+        if stem.pool or architecture.lite:
+            what = "its stem has a max pool" if stem.pool else "it is an EfficientNet-Lite"
+            raise SpaceError(f"{outside}: {what}")
         if len(architecture.stages) != self.depth:
             raise SpaceError(f"space {self.name} has {self.depth} stages, the architecture {len(architecture.stages)}")
         for index, (stage, options) in enumerate(zip(architecture.stages, self.stage_options, strict=True)):

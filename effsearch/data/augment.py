@@ -13,23 +13,28 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from effsearch.data.augmentation import SHARED, Augmentation
+from effsearch.normalisation import IMAGENET, Normalisation
 
-MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)  # both of ImageNet's training images, in units of uint8
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _ASPECT = 4 / 3
 _DRAWS = 8
 
 
-def normalise(pixels: Tensor, resolution: int) -> Tensor:
+def normalise(pixels: Tensor, resolution: int, normalisation: Normalisation = IMAGENET) -> Tensor:
     """Images as a network takes them, without augmentation: uint8 (N, H, W, 3) -> float32 (N, 3, R, R).
 
-    Resized with anti-aliasing where R differs from H or W; channels_last; ImageNet's mean and deviation.
+    Resized with anti-aliasing where R differs from H or W; channels_last; then normalised.
     """
-    return _standardise(_resize(pixels, resolution))
+    return _standardise(_resize(pixels, resolution), normalisation)
 
 
-def augment(pixels: Tensor, resolution: int, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def augment(
+    pixels: Tensor,
+    resolution: int,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    normalisation: Normalisation = IMAGENET,
+) -> Tensor:
     """Images changed at random for training: uint8 (N, H, W, 3) -> float32 (N, 3, R, R), as `normalise`.
 
     Only `generator` decides (but a policy draws from torch's global generator), with the same number of draws
@@ -46,14 +51,14 @@ def augment(pixels: Tensor, resolution: int, augmentation: Augmentation, generat
         images = _autoaugment(images)
     if augmentation.colour:
         images = _jitter(images, augmentation.colour, draws[:, 5:8])
-    return _standardise(images)
+    return _standardise(images, normalisation)
 
 
 def _autoaugment(images: Tensor) -> Tensor:
     """AutoAugment's policy for ImageNet on (N, H, W, 3) of 0..255; torchvision draws from torch's global generator."""
     from torchvision.transforms import v2
 
-    policy = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, fill=[int(value) for value in MEAN])
+    policy = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, fill=[int(value) for value in IMAGENET.mean])
     planes = images.round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2)
     with _NoWait(images.device) if images.is_cuda else nullcontext():
         changed = torch.cat([policy(part) for part in torch.split(planes, SHARED)])
@@ -75,11 +80,11 @@ class _NoWait(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def _standardise(images: Tensor) -> Tensor:
+def _standardise(images: Tensor, normalisation: Normalisation) -> Tensor:
     """(N, R, R, 3) of 0..255 -> float32 (N, 3, R, R) in channels_last, the very same memory order."""
     n, height, width, _ = images.shape
     # Whole rows against a repeated constant: a broadcast over the last axis of 3 is several times slower.
-    mean, deviation = (constant(values, images.device, width) for values in (MEAN, STD))
+    mean, deviation = (constant(values, images.device, width) for values in normalisation)
     # In place: bytes have just been copied by float(), and what is float already was made here.
     rows = images.reshape(n, height, width * 3).float().sub_(mean).div_(deviation)
     return rows.view(n, height, width, 3).permute(0, 3, 1, 2)

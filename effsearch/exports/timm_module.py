@@ -9,7 +9,6 @@ from safetensors.torch import save
 
 from effsearch.architecture import Architecture, Stage
 from effsearch.costs import out_side
-from effsearch.data.augment import MEAN, STD
 from effsearch.errors import ExportError
 from effsearch.files import write_atomically
 from effsearch.network.build import ACTIVATION_LAYERS
@@ -45,7 +44,8 @@ def {name}(pretrained=False, **kwargs):
         fix_stem=True,
         round_chs_fn=lambda channels: channels,
         act_layer=nn.{activation},
-        norm_layer=partial(nn.BatchNorm2d, eps=1e-5),
+        norm_layer=partial(nn.BatchNorm2d, eps={eps}),
+        pad_type={padding!r},
         se_layer=partial(SqueezeExcite, rd_round_fn=int),
     )
     if kwargs.get("features_only"):
@@ -80,7 +80,7 @@ def write_timm(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str, ..
 
 def _pretrained(architecture: Architecture, classes: int) -> dict[str, object]:
     side = architecture.resolution
-    mean, std = (tuple(round(value / 255, 6) for value in values) for values in (MEAN, STD))
+    mean, std = (tuple(round(value / 255, 6) for value in values) for values in architecture.normalisation)
     shape: dict[str, object] = {"num_classes": classes, "input_size": (3, side, side), "mean": mean, "std": std}
     names = {"interpolation": "bilinear", "first_conv": "conv_stem", "classifier": "classifier"}
     return {**shape, "crop_pct": 1.0, **names}
@@ -99,6 +99,8 @@ def _module(architecture: Architecture, classes: int, name: str) -> str:
         head=architecture.head,
         stem=architecture.stem.channels,
         activation=ACTIVATION_LAYERS[architecture.activation].__name__,
+        eps=1e-3 if architecture.lite else 1e-5,
+        padding="same" if architecture.lite else "",
     )
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from effsearch.data.augment import MEAN, STD
 from effsearch.files import write_atomically
 from effsearch.network.weights import Weights, pack_weights
 
@@ -29,11 +28,12 @@ def write_program(weights: Weights, folder: Path, out: Path) -> tuple[tuple[str,
 
 def about(weights: Weights) -> dict[str, object]:
     """Notation, class names and the normalisation of the input: (rgb / 255 - mean) / std, N x 3 x H x W."""
+    normalisation = weights.architecture.normalisation
     return {
         "notation": weights.architecture.notation,
         "classes": list(weights.classes),
         "resolution": weights.architecture.resolution,
-        "mean": [value / 255 for value in MEAN],
-        "std": [value / 255 for value in STD],
+        "mean": [value / 255 for value in normalisation.mean],
+        "std": [value / 255 for value in normalisation.std],
         "trained": weights.trained,
     }

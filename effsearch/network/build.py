@@ -10,7 +10,8 @@ from torchvision.ops import StochasticDepth
 
 from effsearch.architecture import Activation, Architecture, Stage
 from effsearch.costs import squeeze_channels
-from effsearch.network.layers import Layer, SqueezeExcitation
+from effsearch.network.layers import Layer, LiteLayer, SqueezeExcitation
+from effsearch.normalisation import Normalisation
 from effsearch.operators import SHORTCUT_PROJECTION, Part
 
 ACTIVATION_LAYERS = {"silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish}
@@ -24,10 +25,18 @@ def activation_layer(activation: Activation) -> Callable[[], nn.Module]:
 class Block(nn.Module):
     """One layer of a stage; training skips its residual branch with probability `drop_path` an image (1603.09382)."""
 
-    def __init__(self, stage: Stage, channels: int, stride: int, activation: Activation, drop_path: float) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        channels: int,
+        stride: int,
+        activation: Activation,
+        drop_path: float,
+        layer: type[Layer] = Layer,
+    ) -> None:
         super().__init__()
         act = activation_layer(activation)
-        module = partial(_module, stage=stage, channels=channels, stride=stride, act=act)
+        module = partial(_module, stage=stage, channels=channels, stride=stride, act=act, layer=layer)
         self.block = nn.Sequential(*map(module, stage.parts))
         shortcut = stage.shortcut(channels, stride)
         self.shortcut = shortcut != "none"
@@ -50,12 +59,14 @@ class Block(nn.Module):
         return last[1] if isinstance(last, Layer) and len(last) == 2 else None
 
 
-def _module(part: Part, stage: Stage, channels: int, stride: int, act: Callable[[], nn.Module]) -> nn.Module:
+def _module(
+    part: Part, stage: Stage, channels: int, stride: int, act: Callable[[], nn.Module], layer: type[Layer]
+) -> nn.Module:
     widths = stage.widths(channels)
     given, gives = widths[part.given], widths[part.gives]
     if part.kind == "excitation":
         return SqueezeExcitation(gives, squeeze_channels(channels, stage.se_ratio), activation=act)
-    return Layer(
+    return layer(
         given,
         gives,
         kernel_size=1 if part.kind == "pointwise" else stage.kernel,
@@ -67,10 +78,16 @@ def _module(part: Part, stage: Stage, channels: int, stride: int, act: Callable[
 
 
 class Network(nn.Module):
-    """Images (N, 3, H, W) in, logits (N, classes) out; state dicts are those of torchvision's EfficientNet."""
+    """Images (N, 3, H, W) in, logits (N, classes) out; state dicts are those of torchvision's EfficientNet.
 
-    def __init__(self, features: nn.Sequential, channels: int, classes: int, dropout: float) -> None:
+    `normalisation` is that of its images.
+    """
+
+    def __init__(
+        self, features: nn.Sequential, channels: int, classes: int, dropout: float, normalisation: Normalisation
+    ) -> None:
         super().__init__()
+        self.normalisation = normalisation
         self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, classes))
@@ -89,8 +106,8 @@ def build(
     layers with a shortcut as the identity (1706.02677, section 5.1) and the classifier at zero, for short trainings.
     """
     stem, channels, done = architecture.stem, architecture.stem.channels, 0
-    layer = partial(Layer, activation_layer=activation_layer(architecture.activation), inplace=None)
-    first = layer(3, stem.channels, stem.kernel, stem.stride)
+    act, layer = activation_layer(architecture.activation), LiteLayer if architecture.lite else Layer
+    first = layer(3, stem.channels, stem.kernel, stem.stride, activation_layer=act, inplace=None)
     if stem.pool:
         first.append(nn.MaxPool2d(3, 2, 1))
     parts: list[nn.Module] = [first]
@@ -98,12 +115,13 @@ def build(
         blocks = []
         for stride in (stage.stride, *[1] * (stage.layers - 1)):
             rate = drop_path * done / architecture.layers
-            blocks.append(Block(stage, channels, stride, architecture.activation, rate))
+            blocks.append(Block(stage, channels, stride, architecture.activation, rate, layer))
             channels, done = stage.channels, done + 1
         parts.append(nn.Sequential(*blocks))
     if architecture.head:
-        parts.append(layer(channels, architecture.head, 1))
-    network = Network(nn.Sequential(*parts), architecture.feature_channels, classes, dropout)
+        parts.append(layer(channels, architecture.head, 1, activation_layer=act, inplace=None))
+    features, normalisation = nn.Sequential(*parts), architecture.normalisation
+    network = Network(features, architecture.feature_channels, classes, dropout, normalisation)
     network.apply(_initialise)
     if zero_init:
         # Not a norm right before an activation: a rectifier has no gradient at zero, and the branch would never learn.

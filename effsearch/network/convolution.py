@@ -41,7 +41,8 @@ def is_written_out(x: Tensor, convolution: nn.Conv2d) -> bool:
     """Whether a convolution is depthwise with a kernel larger than its map."""
     height, width = x.shape[2:]
     depthwise = convolution.groups == convolution.in_channels == convolution.out_channels > 1
-    return depthwise and convolution.kernel_size[0] > min(height, width) and height * width <= SMALL_MAP
+    plain = type(convolution) is nn.Conv2d  # Others are padded in their own way.
+    return plain and depthwise and convolution.kernel_size[0] > min(height, width) and height * width <= SMALL_MAP
 
 
 class SmallMap(torch.autograd.Function):

@@ -5,6 +5,8 @@ Training on a CPU uses `fast`, and validation `folded` as well; exports, counter
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,26 @@ class Layer(ops.Conv2dNormActivation):  # type: ignore[misc]
             assert module is not None
             x = _normalised(x, module) if isinstance(module, nn.BatchNorm2d) else module.forward(x)
         return x
+
+
+class LiteLayer(Layer):
+    """The same with the padding and the epsilon of TensorFlow."""
+
+    def __init__(self, given: int, gives: int, kernel_size: int, stride: int = 1, **others: Any) -> None:
+        super().__init__(given, gives, kernel_size, stride, norm_layer=partial(nn.BatchNorm2d, eps=1e-3), **others)
+        if stride > 1 and kernel_size > 1:
+            groups = others.get("groups", 1)
+            self[0] = PaddedLate(given, gives, kernel_size, stride, kernel_size // 2, groups=groups, bias=False)
+
+
+class PaddedLate(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding: of an even side, the first border gets one pixel less."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (height, width), half = x.shape[2:], self.kernel_size[0] // 2
+        top, left = half - 1 + height % 2, half - 1 + width % 2  # without a comparison, so that it can be traced
+        padded = functional.pad(x, (left, half, top, half))
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, epoch_order
 from effsearch.network.layers import fast, folded
+from effsearch.normalisation import IMAGENET, Normalisation
 from effsearch.training import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
@@ -74,6 +75,7 @@ def train(
     source, validation = Batches(images.train, device), Batches(images.validation, device)
     total = torch.zeros((), device=device)
     backward = _backward(network, criterion, total, accumulation)
+    normalisation = normalisation_of(network)
     steps_per_epoch = max(1, len(images.train) // recipe.batch)
     history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
@@ -86,7 +88,7 @@ def train(
         order = epoch_order(len(images.train), seed, epoch)
         with fast(network) if device.type == "cpu" else nullcontext():
             for batch, (pixels, labels) in enumerate(source.of(order, recipe.batch, steps_per_epoch), 1):
-                x = augment(pixels, resolution, recipe.augmentation, generator)
+                x = augment(pixels, resolution, recipe.augmentation, generator, normalisation)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
                 backward(x, labels)
@@ -145,12 +147,18 @@ def validate(network: nn.Module, images: Batches, resolution: int, batch: int = 
     with folded(network) if cpu else nullcontext(), fast(network) if cpu else nullcontext():
         for pixels, labels in images.of(np.arange(len(images)), batch):
             with precision(images.device):
-                logits = network(normalise(pixels, resolution))
+                logits = network(normalise(pixels, resolution, normalisation_of(network)))
             hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
             right += hits[:, 0].sum()
             five += hits.sum()
             loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
     return Validation(*(total.item() / len(images) for total in (right, five, loss)))
+
+
+def normalisation_of(network: nn.Module) -> Normalisation:
+    """That of the images of a network of ours; of any other ImageNet's."""
+    found: Normalisation = getattr(network, "normalisation", IMAGENET)
+    return found
 
 
 def precision(device: torch.device) -> AbstractContextManager[object]:

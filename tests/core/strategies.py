@@ -26,6 +26,7 @@ architectures = st.builds(
     head=st.one_of(st.just(0), st.integers(1, 2000)),
     resolution=st.integers(*RESOLUTIONS),
     activation=st.sampled_from(ACTIVATIONS),
+    lite=st.booleans(),
 )
 
 

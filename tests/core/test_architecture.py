@@ -342,9 +342,9 @@ def test_junk_in_dict_form_is_a_notation_error(junk, key, inner):
 def test_a_dict_that_lacks_a_part(key):
     values = small(ROW).to_dict()
     del values[key]
-    if key in ("resolution", "activation"):
-        default = {"resolution": 224, "activation": "silu"}[key]
-        assert getattr(Architecture.from_dict(values), key) == default
+    defaults = {"resolution": 224, "activation": "silu", "lite": False}
+    if key in defaults:
+        assert getattr(Architecture.from_dict(values), key) == defaults[key]
     else:
         with pytest.raises(NotationError, match=f"dict form: .*{key}"):
             Architecture.from_dict(values)

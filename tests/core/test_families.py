@@ -122,6 +122,8 @@ def test_b0_goes_by_every_usual_name(name):
         ("EfficientNet-B4", "b4"),
         ("efficientnet_b4", "b4"),
         ("efficientnet-l2", "l2"),
+        ("EfficientNet-Lite3", "efficientnet_lite3"),
+        ("lite0", "efficientnet_lite0"),
     ],
 )
 def test_networks_go_by_their_usual_names(spelling, name):
@@ -129,7 +131,7 @@ def test_networks_go_by_their_usual_names(spelling, name):
 
 
 def test_names_lead_there_and_back():
-    assert set(NAMES) == {*FAMILIES, *PUBLISHED}
+    assert set(NAMES) == {*FAMILIES, *PUBLISHED, *(f"efficientnet_lite{number}" for number in range(1, 5))}
     for name in NAMES:
         assert name_of(find(name)) == name
     for name, architecture in FAMILIES.items():

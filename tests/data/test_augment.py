@@ -6,8 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from effsearch.data import Augmentation
-from effsearch.data.augment import MEAN, STD, augment, normalise
+from effsearch.data.augment import augment, normalise
 from effsearch.errors import QuantityError
+from effsearch.normalisation import IMAGENET
 
 NOTHING = Augmentation(flip=False, crop="none")
 KINDS = [
@@ -29,7 +30,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def bytes_of(images: Tensor) -> Tensor:
     """Undoes the normalisation: (N, 3, R, R) -> (N, R, R, 3) in 0..255."""
-    return images.permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
+    return images.permute(0, 2, 3, 1) * torch.tensor(IMAGENET.std) + torch.tensor(IMAGENET.mean)
 
 
 def test_normalise_is_exact_on_known_pixels():

@@ -61,10 +61,10 @@ EXPRESSIONS = {
 PACKAGES = {"timm": "timm", "onnx": "onnxruntime"}
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_printed_lines_give_the_same_logits(tmp_path, target):
+@pytest.mark.parametrize(("target", "lite"), [*((target, False) for target in TARGETS), ("timm", True), ("onnx", True)])
+def test_the_printed_lines_give_the_same_logits(tmp_path, target, lite):
     pytest.importorskip(PACKAGES.get(target, "torch"), reason="needs the extra [export]")
-    weights = stirred(EVERY_BLOCK)
+    weights = stirred(replace(EVERY_BLOCK, lite=lite))
     made = export(weights, target, tmp_path / "out")
     assert all(path.stat().st_size for path in made.files)
     got = by_the_lines_printed(made.usage, weights, tmp_path, EXPRESSIONS[target])

@@ -12,9 +12,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split
-from effsearch.data.augment import MEAN, STD, constant, normalise
+from effsearch.data.augment import constant, normalise
 from effsearch.network import build
 from effsearch.network.convolution import _between
+from effsearch.normalisation import IMAGENET
 from effsearch.training import Diverged, Recipe, checkpoint
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
@@ -63,7 +64,7 @@ def image_set(pixels: np.ndarray, labels: np.ndarray, train: np.ndarray, validat
 
 def numbers(x: Tensor) -> list[int]:
     """Which of the numbered images a batch holds."""
-    return ((x[:, 0, 0, 0] * STD[0] + MEAN[0]) / 3).round().int().tolist()
+    return ((x[:, 0, 0, 0] * IMAGENET.std[0] + IMAGENET.mean[0]) / 3).round().int().tolist()
 
 
 class Recorder(nn.Module):
@@ -359,7 +360,7 @@ class Redness(nn.Module):
         self.dropout = nn.Dropout(0.99)
 
     def forward(self, x: Tensor) -> Tensor:
-        red = self.dropout(x[:, 0].mean((1, 2)) * STD[0] + MEAN[0])
+        red = self.dropout(x[:, 0].mean((1, 2)) * IMAGENET.std[0] + IMAGENET.mean[0])
         return -(red[:, None] - torch.tensor([0.0, 85, 170, 255], device=x.device)).abs()
 
 
