@@ -22,7 +22,7 @@ from effsearch.errors import QuantityError
 from effsearch.evaluation import FunctionEvaluator, Proxy
 from effsearch.exports import Exported
 from effsearch.families import find
-from effsearch.network import build, load as load_network
+from effsearch.network import Network, build as build_network, load as load_network
 from effsearch.reports.page import page_of, write_page
 from effsearch.reward import Kind
 from effsearch.runs.folder import Run, find as find_run, toml_text
@@ -36,6 +36,7 @@ from effsearch.workflows.nas import search_networks
 from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest, VerifyRequest
 from effsearch.workflows.train import export_network, train_network
 from effsearch.workflows.verify import verify_networks
+from effsearch.workflows.weights import start_of
 
 __all__ = [
     "Architecture",
@@ -178,6 +179,31 @@ def report(run: str | None = None, out: Path | None = None, *, results: Path = P
     path = out or found.path / "report.html"
     write_page(page_of(found), path)
     return path
+
+
+def build(
+    architecture: Architecture | str,
+    classes: int = 1000,
+    *,
+    weights: str | Path | None = None,
+    partial: bool = False,
+    dropout: float = 0.2,
+    drop_path: float = 0.2,
+    zero_init: bool = False,
+    results: Path = Path("results"),
+) -> Network:
+    """The torch module of an architecture (or a name or notation), with fresh weights or with those that are named.
+
+    `weights` are imagenet, a file, or a run of train; a classifier of another size stays new. With `partial` what has
+    the network's names and shapes is enough. Raises EffsearchError.
+    """
+    if not isinstance(architecture, Architecture):
+        architecture = find(architecture) or parse(architecture)
+    start, _ = start_of(weights, partial, architecture, results)
+    network = build_network(architecture, classes, dropout=dropout, drop_path=drop_path, zero_init=zero_init)
+    if start is not None:
+        start.load_into(network, architecture)
+    return network
 
 
 def scale(

@@ -73,6 +73,9 @@ Results = Annotated[
 ]
 Classes = Annotated[int, plain("Outputs of the classifier.", metavar="N")]
 Side = Annotated[int | None, plain("Input px.", default="the architecture's", metavar="PX")]
+Pretrained = Annotated[
+    str | None, plain("imagenet: with the weights that others trained on ImageNet.", metavar="imagenet")
+]
 FormatOption = Annotated[Format, plain("How to print it.", "--format")]
 
 Baseline = Annotated[

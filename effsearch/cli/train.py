@@ -28,8 +28,14 @@ def train(
     ] = None,
     batch: Annotated[int | None, training("Images a step; the rate follows.", default=RECIPE, metavar="N")] = None,
     weights: Annotated[
-        Path | None, training("Start from this file: ours, or a state dict that torch saved.", metavar="FILE")
+        str | None,
+        training(
+            "Start from imagenet, a file (ours, or a state dict that torch saved) or a run of train.", metavar="WEIGHTS"
+        ),
     ] = None,
+    partial: Annotated[
+        bool, training("Of --weights take what has the network's names and shapes.", "--partial", default=False)
+    ] = False,
     seed: Annotated[int | None, training("Of weights, order and augmentation.", default="0", metavar="N")] = None,
     device: Annotated[str | None, effort("cpu or cuda.", default="cuda where there is one", metavar="DEVICE")] = None,
     time_limit: opt.TimeLimit = None,
@@ -47,7 +53,7 @@ def train(
     from effsearch.workflows.request import TrainRequest
 
     settings = given(options, "data", "resolution", "epochs", "seed")
-    own = {name: options[name] for name in ("arch", "recipe", "batch", "weights", "device", "tensorboard")}
+    own = {name: options[name] for name in ("arch", "recipe", "batch", "weights", "partial", "device", "tensorboard")}
     train_here(TrainRequest(settings=settings, **own, **made))
 
 
@@ -71,6 +77,7 @@ def export(
     out: Annotated[Path | None, plain("A new folder.", default="NAME-TARGET", metavar="DIR")] = None,
     resolution: opt.Side = None,
     classes: Annotated[int, plain("Outputs of an untrained network.", metavar="N")] = 1000,
+    weights: opt.Pretrained = None,
     results: opt.Results = Path("results"),
 ) -> None:
     """Write a network for timm, ONNX, torch.export or as safetensors, and print the lines that use it."""
@@ -79,10 +86,10 @@ def export(
 
     from effsearch.workflows.train import export_network
 
-    made, weights = export_network(arch, to, out, resolution, classes, results)
+    made, packed = export_network(arch, to, out, resolution, classes, results, weights)
     for path in made.files:
         typer.echo(f"wrote {path} ({format_bytes(path.stat().st_size)})")
-    about = f"trained for {weights.trained}" if weights.trained else "NOT TRAINED: its weights are random"
-    typer.echo(f"{about}; {len(weights.classes)} classes, {weights.architecture.resolution} px")
+    about = f"trained for {packed.trained}" if packed.trained else "NOT TRAINED: its weights are random"
+    typer.echo(f"{about}; {len(packed.classes)} classes, {packed.architecture.resolution} px")
     typer.echo("use it with:")
     typer.echo("\n".join(f"  {line}" for line in made.usage.splitlines()))

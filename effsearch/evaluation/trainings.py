@@ -16,7 +16,7 @@ from effsearch.evaluation.devices import check_device, given_back
 from effsearch.evaluation.hardware import watchdog
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import Network, build
-from effsearch.network.weights import start_from
+from effsearch.network.weights import Start
 from effsearch.training import Epoch, Recipe
 from effsearch.training.batches import Batches
 from effsearch.training.loop import OnStep, images_at_once, train, validate
@@ -112,7 +112,7 @@ def train_whole(
     whole: Whole,
     images: ImageSet,
     *,
-    weights: Path | None = None,
+    start: Start | None = None,
     state: bytes | None = None,
     keep: Callable[[bytes], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -120,9 +120,9 @@ def train_whole(
     note: Callable[[str], Any] = lambda text: None,
     accumulation: int = 1,
 ) -> TrainedNetwork:
-    """Trains from fresh weights, from a file of weights, or on from a checkpoint; see `training.loop.train`.
+    """Trains from fresh weights, from those of `start`, or on from a checkpoint; see `training.loop.train`.
 
-    Raises WeightsError for a file that does not fit, Diverged, ContextLost, and whatever running out of memory raises.
+    Raises WeightsError for weights that do not fit, Diverged, ContextLost, and what running out of memory raises.
     """
 
     @given_back(whole.device)
@@ -130,8 +130,8 @@ def train_whole(
         recipe, architecture = whole.recipe, whole.architecture
         dropout = recipe.dropout_for(cost(architecture).params)
         network = _initialised(architecture, images, recipe, dropout, whole.seed)
-        if weights is not None and state is None:
-            note(f"from {weights}, {start_from(network, architecture, weights)}")
+        if start is not None and state is None:
+            note(f"from {start.name}, {start.load_into(network, architecture)}")
         trained = train(
             network,
             images,

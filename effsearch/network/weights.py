@@ -85,23 +85,55 @@ def load(path: str | Path) -> Network:
     return read_weights(Path(path)).network()
 
 
-def start_from(network: Network, architecture: Architecture, path: Path) -> str:
-    """Loads a weights file, or a state dict saved by torch, into `network`; raises WeightsError if it does not fit.
-
-    A classifier for other classes is left as it is initialised. Returns which it was, for a message.
-    """
-    tensors = dict(read_weights(path).tensors if path.suffix == ".safetensors" else _read_state_dict(path))
-    own = network.state_dict()
-    classifier = [name for name in own if name.startswith("classifier.")]
-    fits = all(name in tensors and tensors[name].shape == own[name].shape for name in classifier)
-    if not fits:
-        tensors |= {name: own[name] for name in classifier}
-    check_fit(architecture, len(own["classifier.1.bias"]), tensors, str(path))
-    network.load_state_dict(tensors)
-    return "with its classifier" if fits else "with a new classifier"
+def read_tensors(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file of weights, or of a state dict saved by torch; raises WeightsError."""
+    return read_weights(path).tensors if path.suffix == ".safetensors" else read_state_dict(path)
 
 
-def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
+@dataclass(frozen=True)
+class Start:
+    """Tensors that a network begins from, and what messages call them; with `partial` those that fit are enough."""
+
+    tensors: Mapping[str, Tensor]
+    name: str
+    partial: bool = False
+
+    def load_into(self, network: Network, architecture: Architecture) -> str:
+        """Loads the tensors; raises WeightsError where they do not fit. Returns what was taken, for a message.
+
+        A classifier for other classes is left as it is initialised.
+        """
+        own = network.state_dict()
+        taken = self.taken(architecture, own)
+        network.load_state_dict(own | taken)
+        if self.partial:
+            mine = {name: parameter.numel() for name, parameter in network.named_parameters()}
+            share = sum(mine.get(name, 0) for name in taken) / sum(mine.values())
+            return f"{100 * share:.0f} % of the parameters ({len(taken)} of {len(own)} tensors); the rest is new"
+        return "with its classifier" if taken.keys() >= {*_classifier(own)} else "with a new classifier"
+
+    def taken(self, architecture: Architecture, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that go into a network with these of its `own`; raises WeightsError."""
+        fits = {name for name, value in self.tensors.items() if name in own and value.shape == own[name].shape}
+        if self.partial:
+            if not fits:
+                raise WeightsError(f"{self.name}: no tensor has the name and the shape of one of the network's")
+            return {name: self.tensors[name] for name in fits}
+        others = {name: own[name] for name in _classifier(own)} if not fits.issuperset(_classifier(own)) else {}
+        check_fit(architecture, len(own["classifier.1.bias"]), {**self.tensors, **others}, self.name)
+        return {name: value for name, value in self.tensors.items() if name not in others}
+
+    def check(self, architecture: Architecture, classes: int) -> None:
+        """Raises WeightsError where the tensors do not fit a network of that many classes."""
+        self.taken(architecture, _expected(architecture, classes))
+
+
+def _classifier(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in tensors if name.startswith("classifier.")]
+
+
+def read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    """A state dict saved by torch, read without running code of it; raises WeightsError."""
     try:
         too_large = path.stat().st_size > LARGEST_STATE_DICT
         found = None if too_large else torch.load(path, map_location="cpu", weights_only=True)
@@ -115,14 +147,15 @@ def _read_state_dict(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def from_torchvision(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet; raises WeightsError unless it fits.
+def translated(architecture: Architecture, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Renames a state dict of torchvision's EfficientNet, MobileNetV2 or ResNet, or of efficientnet_lite_pytorch.
 
-    Logits of B5 and larger differ a little from torchvision's, whose batch norms have another epsilon.
+    Raises WeightsError unless it fits. Logits of B5 and larger differ a little from torchvision's, whose batch norms
+    have another epsilon.
     """
-    pairs = _resnet if "conv1.weight" in weights else _mobilenet_v2 if "features.1.conv.0.0.weight" in weights else None
-    names = dict(pairs(architecture)) if pairs else {}  # torchvision's name of each module of ours, where they differ
-    classes = len(next((weights[key] for key in ("classifier.1.bias", "fc.bias") if key in weights), ()))
+    pairs = next((pairs for key, pairs in NAMED_BY.items() if key in weights), None)
+    names = dict(pairs(architecture)) if pairs else {}  # their name of each module of ours, where they differ
+    classes = len(next((weights[key] for key in ("classifier.1.bias", "fc.bias", "_fc.bias") if key in weights), ()))
     theirs, renamed = dict(weights), {}
     for ours, tensor in _expected(architecture, classes).items():
         module, _, field = ours.rpartition(".")
@@ -162,8 +195,24 @@ def _mobilenet_v2(architecture: Architecture) -> Iterator[tuple[str, str]]:
         yield f"features.{len(architecture.stages) + 1}.{part}", f"features.{number + 1}.{part}"
 
 
+def _lite(architecture: Architecture) -> Iterator[tuple[str, str]]:
+    """The same for efficientnet_lite_pytorch, which numbers blocks across stages and names their convolutions."""
+    last = f"features.{len(architecture.stages) + 1}"
+    yield from (("features.0.0", "_conv_stem"), ("features.0.1", "_bn0"), ("classifier.1", "_fc"))
+    yield from ((f"{last}.0", "_conv_head"), (f"{last}.1", "_bn1"))
+    for number, (ours, stage, _) in enumerate(_blocks(architecture)):
+        parts = ("_expand_conv", "_depthwise_conv", "_project_conv")[-len(architecture.stages[stage - 1].parts) :]
+        for place, convolution in enumerate(parts):
+            yield f"{ours}.block.{place}.0", f"_blocks.{number}.{convolution}"
+            yield f"{ours}.block.{place}.1", f"_blocks.{number}._bn{place + 3 - len(parts)}"
+
+
 def _blocks(architecture: Architecture) -> Iterator[tuple[str, int, int]]:
     """Our name of each block, the number of its stage (from 1), and its number in the stage (from 0)."""
     for stage, row in enumerate(architecture.stages, 1):
         for layer in range(row.layers):
             yield f"features.{stage}.{layer}", stage, layer
+
+
+# How modules are named by a tensor that only state dicts of that library have.
+NAMED_BY = {"conv1.weight": _resnet, "features.1.conv.0.0.weight": _mobilenet_v2, "_conv_stem.weight": _lite}

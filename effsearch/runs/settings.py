@@ -281,7 +281,10 @@ class TableSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The full training of one network; `weights` is a hash of the file that it starts from, or empty."""
+    """The full training of one network; `weights` is imagenet or the hash of a file that it starts from, or empty.
+
+    With `partial` it takes those of them that fit.
+    """
 
     notation: str
     name: str
@@ -291,6 +294,7 @@ class TrainSettings:
     recipe: Recipe
     seed: int = 0
     weights: str = ""
+    partial: bool = False
 
     def __post_init__(self) -> None:
         _check_range("--resolution", self.resolution, 8, 2048)

@@ -126,13 +126,15 @@ class SearchRequest(Request):
 class TrainRequest(Request):
     """What is asked of a full training of `arch`, which resolve() reads.
 
-    `recipe` is a name or a .toml file, `batch` images a step, `weights` a file to start from, `device` cpu or cuda.
+    `recipe` is a name or a .toml file, `batch` images a step, `weights` what to start from (imagenet, a file or a run),
+    with `partial` as far as it fits, `device` cpu or cuda.
     """
 
     arch: str | None = None
     recipe: str | None = None
     batch: int | None = None
-    weights: Path | None = None
+    weights: str | Path | None = None
+    partial: bool = False
     device: str | None = None
     tensorboard: bool = False
 

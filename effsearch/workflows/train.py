@@ -1,6 +1,5 @@
 """The full training of one network, which ends with its weights and how good it is, and their export."""
 
-import hashlib
 import json
 import math
 import time
@@ -19,7 +18,8 @@ from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_me
 from effsearch.evaluation.trainings import TrainedNetwork, Whole, score, train_whole
 from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
-from effsearch.network.weights import Weights, pack_weights, read_weights, untrained
+from effsearch.network.pretrained import IMAGENET
+from effsearch.network.weights import Start, Weights, pack_weights, untrained
 from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
@@ -31,7 +31,7 @@ from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
 from effsearch.workflows.request import TrainRequest, plain_name, resolve
-from effsearch.workflows.weights import WEIGHTS, weights_file
+from effsearch.workflows.weights import WEIGHTS, start_of, trained, weights_file
 
 ACCUMULATION = (1, 2, 4, 8)  # in how many parts a batch may be trained
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
@@ -50,6 +50,7 @@ class _Session:
     settings: TrainSettings
     images: Path
     where: Where
+    start: Start | None = None
 
 
 def train_network(request: TrainRequest, listener: Listener, stopping: Callable[[], bool] = never) -> tuple[Run, bool]:
@@ -99,15 +100,18 @@ def _begin(request: TrainRequest, where: Where, listener: Listener) -> _Session:
     architecture, name = resolve(request.arch, request.results)
     recipe, epochs = _recipe(request)
     values: dict[str, Any] = {"data": "scenes", "resolution": architecture.resolution, "epochs": epochs}
-    values |= {"recipe": recipe, "weights": _digest(request.weights), **request.settings}
+    start, digest = start_of(request.weights, request.partial, architecture, request.results)
+    values |= {"recipe": recipe, "weights": digest, "partial": request.partial, **request.settings}
     settings = TrainSettings(architecture.notation, name, **values)
     images = common.pack(settings.data, settings.resolution, listener)
+    if start is not None:
+        start.check(architecture, len(info(images).classes))
     if (count := len(load(images).train)) < recipe.batch:
         raise QuantityError(f"a batch has {recipe.batch} images, but {settings.data} trains on {count}; use --batch")
     manifest = Manifest(where.noted(environment("train")), settings, common.about_images(images))
     run_name = request.run or common.free_name(request.results, f"train-{plain_name(name, 'network')}")
     run = create(request.results, run_name, manifest.to_document())
-    return _Session(request, run, settings, images, where)
+    return _Session(request, run, settings, images, where, start)
 
 
 def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener) -> _Session:
@@ -119,24 +123,18 @@ def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener)
         changed["recipe"] = _recipe(request)[0]
     if request.arch is not None:
         changed["notation"] = resolve(request.arch, request.results)[0].notation
-    if request.weights is not None:
-        changed["weights"] = _digest(request.weights)
+    begun = (run.path / CHECKPOINT).is_file() or (run.path / WEIGHTS).is_file()
+    weights = request.weights or (IMAGENET if stored.weights == IMAGENET and not begun else None)
+    start, digest = start_of(weights, request.partial or stored.partial, stored.architecture, request.results)
+    if weights is not None:
+        changed["weights"] = digest
     wanted = replace(stored, **changed)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
-    if stored.weights and request.weights is None and not (run.path / CHECKPOINT).is_file():
+    if stored.weights and weights is None and not begun:
         raise RunError(f"run {run.name} starts from a file of weights; give it again by --weights")
     images = common.pack(wanted.data, stored.resolution, listener)
     common.check_images(run, manifest.data, images, wanted.data)
-    return _Session(request, run, stored, images, where)
-
-
-def _digest(weights: Path | None) -> str:
-    if weights is None:
-        return ""
-    try:
-        return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-    except OSError as error:
-        raise QuantityError(f"--weights {weights} cannot be read: {error.strerror or error}") from None
+    return _Session(request, run, stored, images, where, start)
 
 
 def _drive(session: _Session, listener: Listener, stopping: Callable[[], bool]) -> bool:
@@ -184,7 +182,7 @@ def _train(session: _Session, whole: Whole, listener: Listener, stopping: Callab
             board(epoch)
             write_atomically(run.path / METRICS, metrics(history, count))
 
-        train = partial(train_whole, whole, loaded, weights=request.weights, on_epoch=on_epoch, on_step=on_step)
+        train = partial(train_whole, whole, loaded, start=session.start, on_epoch=on_epoch, on_step=on_step)
         keep = partial(write_atomically, checkpoint)
 
         def attempt(accumulation: int) -> TrainedNetwork:
@@ -285,11 +283,20 @@ def _announce(session: _Session, listener: Listener) -> None:
 
 
 def export_network(
-    arch: str, target: str, out: Path | None, resolution: int | None, classes: int, results: Path
+    arch: str,
+    target: str,
+    out: Path | None,
+    resolution: int | None,
+    classes: int,
+    results: Path,
+    given: str | None = None,
 ) -> tuple[Exported, Weights]:
-    """Exports the weights of a file or a run of train, or fresh ones of `classes` classes; raises EffsearchError."""
-    if (file := weights_file(arch, results)) is not None:
-        weights, name = read_weights(file), file.parent.name
+    """Exports the weights of a file or a run of train, or those `given` (imagenet), or fresh ones of `classes` classes.
+
+    Raises EffsearchError.
+    """
+    if given is not None or weights_file(arch, results) is not None:
+        weights, name = trained(arch, results, given)
     else:
         architecture, name = resolve(arch, results)
         weights = untrained(architecture, classes)

@@ -1,9 +1,13 @@
-"""Trained networks, as a user names them: by a file of weights, or by a run of `effsearch train`."""
+"""Trained networks, as a user names them: by a file of weights, a run of `effsearch train`, or as `imagenet`."""
 
+import hashlib
 from pathlib import Path
 
-from effsearch.errors import WeightsError
-from effsearch.network.weights import Weights, read_weights
+from effsearch.architecture import Architecture
+from effsearch.errors import QuantityError, WeightsError
+from effsearch.network.pretrained import IMAGENET, pretrained
+from effsearch.network.weights import Start, Weights, read_tensors, read_weights
+from effsearch.workflows.request import resolve
 
 WEIGHTS = "weights.safetensors"  # in the folder of a run of train that has ended
 
@@ -14,8 +18,37 @@ def weights_file(text: str, results: Path) -> Path | None:
     return next((path for path in paths if path.suffix == ".safetensors" and path.is_file()), None)
 
 
-def trained(text: str, results: Path) -> tuple[Weights, str]:
-    """The network that is named, and a short name for it; raises WeightsError."""
+def trained(text: str, results: Path, weights: str | None = None) -> tuple[Weights, str]:
+    """The network that is named, and a short name for it; raises WeightsError.
+
+    Where `weights` is imagenet, the text names an architecture that has such weights.
+    """
+    if weights is not None:
+        if weights != IMAGENET:
+            raise WeightsError(f"--weights must be {IMAGENET} here, got {weights[:80]!r}")
+        architecture, name = resolve(text, results)
+        return pretrained(architecture), name
     if (file := weights_file(text, results)) is None:
         raise WeightsError(f"no weights {text[:80]!r}; give a .safetensors file, or a run of effsearch train")
     return read_weights(file), file.parent.name if file.name == WEIGHTS else file.stem
+
+
+def start_of(
+    weights: str | Path | None, partial: bool, architecture: Architecture, results: Path
+) -> tuple[Start | None, str]:
+    """What a training begins from, and imagenet or the hash of its file; None and an empty text for fresh weights.
+
+    Raises QuantityError for a file that cannot be read, and WeightsError for one that holds no weights.
+    """
+    if weights is None:
+        if partial:
+            raise QuantityError("--partial takes what fits of --weights; give them too")
+        return None, ""
+    if weights == IMAGENET:
+        return Start(pretrained(architecture).tensors, "ImageNet's weights", partial), IMAGENET
+    path = weights_file(str(weights), results) or Path(weights)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise QuantityError(f"--weights {weights} cannot be read: {error.strerror or error}") from None
+    return Start(read_tensors(path), str(path), partial), digest

@@ -11,7 +11,9 @@ import pytest
 import torch
 from user import EFFSEARCH, environment, paint, run
 
+from effsearch.families import EFFICIENTNET_LITE0
 from effsearch.network.weights import load, read_weights
+from effsearch.scaling import Multipliers, grow
 
 ARCH = "24px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-ir_r2_k3_s2_e2_c16_se0.25-head_c32-silu"
 OPTIONS = ["--data", "images", "--batch", "16", "--resolution", "16", "--device", "cpu"]
@@ -95,6 +97,25 @@ def test_training_may_start_from_weights_and_another_recipe(folder, first):
     assert "rmsprop" in tuned.stdout
     metrics = json.loads((folder / "results/tuned/metrics.jsonl").read_text())
     assert metrics["accuracy"] > 0.9
+
+
+def test_training_may_start_from_weights_of_imagenet_and_go_on_from_them(folder):
+    lite0 = ["train", "efficientnet_lite0", *OPTIONS, "--epochs", "1", "--weights", "imagenet", "--run", "lite0"]
+    stopped = run(folder, *lite0, "--time-limit", "0.01s")
+    assert stopped.returncode == 130, stopped.stderr
+    assert "from ImageNet's weights, with a new classifier" in stopped.stdout
+    done = run(folder, "train", "--resume", "lite0")
+    assert done.returncode == 0, done.stderr
+    assert "from ImageNet's weights" in done.stdout
+    deeper = str(grow(EFFICIENTNET_LITE0, Multipliers(1.5, 1, 1)))
+    grown = ["train", deeper, *OPTIONS, "--epochs", "1", "--weights", "lite0", "--run", "deeper"]
+    refused = run(folder, *grown)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "features.2.2.block.0.0.weight must be of shape" in refused.stderr
+    assert not (folder / "results/deeper").exists()
+    partly = run(folder, *grown, "--partial")
+    assert partly.returncode == 0, partly.stderr
+    assert " % of the parameters (296 of 440 tensors); the rest is new" in partly.stdout
 
 
 def test_an_export_says_whether_the_network_is_trained(folder, first):

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from effsearch.architecture import parse
 from effsearch.evaluation.tables import read_table
 from effsearch.network import build
-from effsearch.network.weights import pack_weights, read_weights, start_from
+from effsearch.network.weights import Start, pack_weights, read_tensors, read_weights
 
 TABLE = "depth,width,name,accuracy,flops,params\n" + "".join(
     f"{depth},{width},n{depth}{width},{0.5 + depth / 100},{depth * width * 1000},{width * 100}\n"
@@ -110,4 +110,4 @@ def test_state_dicts(tmp_path_factory, content):
     file = tmp_path_factory.getbasetemp() / "weights.pt"
     file.write_bytes(content)
     with harmless(file.parent):
-        start_from(build(NETWORK, 2), NETWORK, file)
+        Start(read_tensors(file), str(file)).load_into(build(NETWORK, 2), NETWORK)

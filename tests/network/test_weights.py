@@ -7,7 +7,7 @@ from effsearch.architecture import parse
 from effsearch.errors import WeightsError
 from effsearch.families import EFFICIENTNET_B0, MOBILENET_V1, MOBILENET_V2, PUBLISHED, RESNET50
 from effsearch.network import build
-from effsearch.network.weights import from_torchvision
+from effsearch.network.weights import translated
 from effsearch.scaling import widen
 
 WIDE_RESNET50_2 = parse(str(RESNET50).replace("_e4_", "_e2_"))
@@ -39,7 +39,7 @@ def test_torchvisions_weights_give_torchvisions_logits(architecture, make):
     torch.manual_seed(0)
     theirs, ours = as_if_trained(make(weights=None, num_classes=10)), build(architecture, 10).eval()
     shuffled = dict(sorted(theirs.state_dict().items()))
-    ours.load_state_dict(from_torchvision(architecture, shuffled))
+    ours.load_state_dict(translated(architecture, shuffled))
     x = torch.randn(2, 3, 97, 65)
     with torch.inference_mode():
         expected, got = theirs(x), ours(x)
@@ -50,7 +50,7 @@ def test_torchvisions_weights_give_torchvisions_logits(architecture, make):
 def test_reading_weights_leaves_the_global_generator_alone():
     weights = build(EFFICIENTNET_B0, 10).state_dict()
     before = torch.get_rng_state()
-    from_torchvision(EFFICIENTNET_B0, weights)
+    translated(EFFICIENTNET_B0, weights)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -65,14 +65,14 @@ def test_weights_of_another_network_are_refused_in_one_line():
         (MOBILENET_V1, "must be of shape"),
     ):
         with pytest.raises(WeightsError, match=says):
-            from_torchvision(architecture, weights)
+            translated(architecture, weights)
     with pytest.raises(WeightsError, match="missing"):
-        from_torchvision(RESNET50, {})
+        translated(RESNET50, {})
 
 
 @pytest.mark.parametrize("name", [f"b{size}" for size in range(8)])
 def test_published_networks_have_torchvisions_tensors(name):
     with torch.device("meta"):
         theirs = get_model(f"efficientnet_{name}", weights=None).state_dict()
-    ours = from_torchvision(PUBLISHED[name].architecture, theirs)
+    ours = translated(PUBLISHED[name].architecture, theirs)
     assert list(ours) == list(theirs)
