@@ -104,7 +104,7 @@ RunName = Annotated[
 Resume = Annotated[str | None, of_run("Continue this run.", metavar="RUN", autocompletion=complete_run)]
 
 
-def _shared(
+def _trained(
     data: Data = None,
     proxy: Annotated[
         str | None,
@@ -125,6 +125,11 @@ def _shared(
     proxy_images: Annotated[int | None, training("Training images, at most.", default=PRESET, metavar="N")] = None,
     epochs: Annotated[int | None, training("Epochs of the training.", default=PRESET, metavar="N")] = None,
     seed: Annotated[int | None, training("Of proposals and trainings.", default="0", metavar="N")] = None,
+) -> None:
+    """What all searches have of how networks are trained."""
+
+
+def _driven(
     time_limit: TimeLimit = None,
     workers: Annotated[
         int | None, effort("Trainings at a time.", default="one a CPU core, or up to four a GPU", metavar="N")
@@ -144,7 +149,7 @@ def _shared(
     allow_device_change: DeviceChange = False,
     results: Results = Path("results"),
 ) -> None:
-    """The options that all searches have."""
+    """How long and where the trainings of any run are, and where it is kept."""
 
 
 def searching(command: Callable[..., None]) -> Callable[..., None]:
@@ -152,9 +157,19 @@ def searching(command: Callable[..., None]) -> Callable[..., None]:
 
     An option that the command has itself replaces the shared one.
     """
+    return _sharing(command, _trained, _driven)
+
+
+def driving(command: Callable[..., None]) -> Callable[..., None]:
+    """The same without those of how a search trains its networks."""
+    return _sharing(command, _driven)
+
+
+def _sharing(command: Callable[..., None], *shared: Callable[..., None]) -> Callable[..., None]:
     own = [each for each in signature(command).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
     names = {each.name for each in own}
-    parameters = [*own, *(each for each in signature(_shared).parameters.values() if each.name not in names)]
+    options = (each for those in shared for each in signature(those).parameters.values())
+    parameters = [*own, *(each for each in options if each.name not in names)]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
@@ -173,19 +188,23 @@ def of_any_run(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "device_change": options["allow_device_change"], **same}
 
 
-def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a Request takes of the options that all searches have; raises QuantityError."""
+def of_driven(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Request takes of the options that `driving` gives; raises QuantityError."""
     from effsearch.workflows.request import Cluster
 
     ray, share = options["ray"], options["gpus_per_trial"]
     if share is not None and ray is None:
         raise QuantityError("--gpus-per-trial is for --ray; --workers says how many share the GPUs here")
+    same = {name: options[name] for name in ("workers", "storage")}
+    return {**of_any_run(options), **same, "cluster": None if ray is None else Cluster(ray, share)}
+
+
+def of_search(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a Request takes of the options that `searching` gives; raises QuantityError."""
     renamed = {"proxy_resolution": "resolution", "proxy_width": "width", "proxy_images": "train_images"}
     proxy = {"epochs": "epochs", **renamed}
     changes = {proxy[name]: value for name, value in given(options, *proxy).items()}
-    same = {name: options[name] for name in ("proxy", "workers", "storage")}
-    cluster = None if ray is None else Cluster(ray, share)
-    return {**of_any_run(options), **same, "changes": changes, "cluster": cluster}
+    return {**of_driven(options), "proxy": options["proxy"], "changes": changes}
 
 
 def check_classes(classes: int) -> None:

@@ -58,6 +58,7 @@ def show(
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
     from effsearch.reports.ranking_table import read_rows, select_rows
     from effsearch.reports.trainings import print_training, show_failed, show_fidelity
+    from effsearch.reports.transfer import TransferResult, show_transfer
     from effsearch.reports.verification import show_verification
     from effsearch.runs.folder import find
 
@@ -70,10 +71,15 @@ def show(
         show_failed(found, format_.value, out)
     elif fidelity:
         show_fidelity(found, format_.value, out)
-    elif found.kind == "verify" and not plot:
+    elif found.kind in ("verify", "transfer") and not plot:
         if top is not None or pareto or sort != "rank":
-            raise QuantityError("--top, --sort and --pareto are for rankings; leave them out for a run of verify")
-        show_verification(found, format_.value, out)
+            raise QuantityError(
+                f"--top, --sort and --pareto are for rankings; leave them out for a run of {found.kind}"
+            )
+        if found.kind == "verify":
+            show_verification(found, format_.value, out)
+        else:
+            show_transfer(found, TransferResult.read(found), format_.value, out)
     elif plot:
         with needed():
             from effsearch.reports.terminal_plot import print_front

@@ -245,6 +245,8 @@ def _next(command: str, outcome: Outcome, where: str) -> Iterator[str]:
     if command == "nas" and not outcome.run.manifest().on_table:
         yield f"effsearch describe {name}:1{where}"
     yield f"effsearch show {name}{where}"
+    if command == "transfer":
+        yield f"effsearch transfer --resume {name} --seeds {2 * outcome.trials}{where}"
     if command == "verify":
         yield f"effsearch report {name}{where}"
         yield f"effsearch verify --resume {name} --seeds {2 * outcome.trials}{where}"

@@ -20,10 +20,10 @@ def train(
     recipe: Annotated[
         str | None,
         training(
-            "short (30 epochs), efficientnet (350) or a .toml file.",
+            "short (30 epochs), efficientnet (350), finetune (10, from weights) or a .toml file.",
             default="short",
             metavar="RECIPE",
-            among=("short", "efficientnet"),
+            among=("short", "efficientnet", "finetune"),
         ),
     ] = None,
     batch: Annotated[int | None, training("Images a step; the rate follows.", default=RECIPE, metavar="N")] = None,

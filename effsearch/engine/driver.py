@@ -13,7 +13,6 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
-from effsearch.architecture import parse
 from effsearch.engine.problem import Clock, Done, Outlook, Problem, Propose, Step, Train, Wait
 from effsearch.engine.retries import failure_of
 from effsearch.engine.space_sampler import AGAIN, SpaceExhausted
@@ -29,7 +28,7 @@ from effsearch.runs.trial_store import TrialStore, read_candidate
 from effsearch.training import CorruptCheckpoint
 
 Evaluator = Callable[..., Evaluation]
-"""(architecture, seed), or (architecture, seed, epochs, checkpoint) for a training in parts; picklable.
+"""(task, seed), or (task, seed, epochs, checkpoint) for a training in parts; picklable. See `Problem.task`.
 
 Its method `with_accumulation(count)`, if any, gives an evaluator that accumulates the gradient of a batch in parts.
 """
@@ -64,16 +63,15 @@ def drive(
     executor: Executor,
     seconds: float | None = None,
     stopping: Callable[[], bool] = lambda: False,
-    read: Callable[[str], Any] = parse,
 ) -> Iterator[Status]:
     """Drives a run until it is done, stopped or out of `seconds`, and yields its status four times a second.
 
     The caller holds the lock of the run. However this ends, the executor is stopped, running trials are queued for the
-    next call, and the ranking is written. `read` parses a notation into the evaluator's argument. Raises
-    RunError where the run cannot be read, or no longer be written, such as on a full disk; what was finished is kept.
+    next call, and the ranking is written. Raises RunError where the run cannot be read, or no longer be written, such
+    as on a full disk; what was finished is kept.
     """
     try:
-        driver = _Driver(run, problem, evaluator, executor, seconds, read)
+        driver = _Driver(run, problem, evaluator, executor, seconds)
         try:
             trouble = yield from driver.drive(stopping)
         finally:
@@ -105,7 +103,6 @@ class _Driver:
     evaluator: Evaluator
     executor: Executor
     seconds: float | None
-    read: Callable[[str], Any]
 
     def __post_init__(self) -> None:
         self.began = self.written = time.monotonic()
@@ -222,7 +219,7 @@ class _Driver:
             if self.pending:
                 return
         timeout = max(60.0 * MINUTES_AT_LEAST, SLOW * expected) if expected else 3600.0 * HOURS_AT_FIRST
-        task: list[Any] = [self.read(candidate.notation), candidate.seed]
+        task: list[Any] = [self.problem.task(candidate), candidate.seed]
         if candidate.epochs is not None:
             task += [candidate.epochs, self.run.read_checkpoint(candidate.key, candidate.seed)]
         evaluator = self.evaluator

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 
+from effsearch.architecture import parse
 from effsearch.reward import Reward
 from effsearch.runs.ranking import Judged
 from effsearch.runs.records import Candidate, RecordIndex
@@ -90,6 +91,10 @@ class Problem(Protocol):
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         """The candidate that decisions give."""
+
+    def task(self, candidate: Candidate) -> Any:
+        """What the evaluator is given of a candidate, besides its seed: by default its architecture."""
+        return parse(candidate.notation)
 
     def judge(self, records: RecordIndex) -> Mapping[str, Judged]:
         """What all trainings together say of each network, by key; by default nothing, and only its own count."""

@@ -94,14 +94,16 @@ def _said(failed: Sequence[Record], row: str = "") -> str:
     return f"{count}{row} failed, the last: {failed[-1].reason}"
 
 
-def train_all(chosen: Sequence[Candidate], records: RecordIndex, seeds: Sequence[int], epochs: int) -> Step:
-    """Train every candidate under every seed to the last of all epochs."""
+def train_all(chosen: Sequence[Candidate], records: RecordIndex, seeds: Sequence[int], epochs: int | None) -> Step:
+    """Train every candidate under every seed to the last of all epochs (None: a training never pauses)."""
     if (due := next_due(chosen, records, seeds, epochs)) is not None:
         return Train(due)
     return Wait() if records.count("running") else Done()
 
 
-def next_due(chosen: Sequence[Candidate], records: RecordIndex, seeds: Sequence[int], epochs: int) -> Candidate | None:
+def next_due(
+    chosen: Sequence[Candidate], records: RecordIndex, seeds: Sequence[int], epochs: int | None
+) -> Candidate | None:
     """The first training to be begun or tried again, seed by seed: a search that is stopped then has paired seeds."""
     for seed in seeds:
         for candidate in chosen:

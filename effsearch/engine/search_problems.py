@@ -269,6 +269,9 @@ class TableProblem(Problem):
         costs = round(entry.flops), round(entry.params)
         return Candidate(entry.key, entry.notation, *costs, self.settings.seed, source)
 
+    def task(self, candidate: Candidate) -> Any:
+        return self.table.parse(candidate.notation)
+
     def outlook(self, records: RecordIndex, workers: int) -> Outlook:
         return Outlook(f"{records.count('complete')}/{self.trials} networks", None)
 

@@ -29,7 +29,8 @@ __all__ = [
 class Evaluation:
     """Validation accuracy (a fraction), the epochs and seconds it took, and the history of the training.
 
-    A training that was stopped before its end can be continued from `checkpoint`.
+    A training that was stopped before its end can be continued from `checkpoint`. `test` is the accuracy on images
+    that no training and no choice has seen, where it was looked at.
     """
 
     accuracy: float
@@ -37,10 +38,12 @@ class Evaluation:
     seconds: float
     history: tuple[Epoch, ...] = ()
     checkpoint: bytes | None = field(default=None, repr=False, compare=False)
+    test: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """For a journal: all but the checkpoint."""
-        return {name: value for name, value in asdict(self).items() if name != "checkpoint"}
+        """For a journal: all but the checkpoint, and the test where there was none."""
+        left_out = {"checkpoint"} | ({"test"} if self.test is None else set())
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The proxy training and the full training of a network, by the same loop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class ProxyTraining:
     def with_accumulation(self, count: int) -> "ProxyTraining":
         """The same with each batch in `count` parts, which take less memory."""
         return replace(self, accumulation=count)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return (self.folder,)
+
+    def with_folders(self, folders: Sequence[Path]) -> "ProxyTraining":
+        """The same with the image set in another place."""
+        return replace(self, folder=folders[0])
 
     def _train(
         self, architecture: Architecture, seed: int, until: int | None, checkpoint: bytes | None, on_step: OnStep

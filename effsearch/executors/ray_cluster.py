@@ -7,9 +7,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +47,7 @@ class RayExecutor:
     """
 
     def __init__(
-        self, address: str, *, workers: int | None = None, gpus: float | None = 0.0, images: Path | None = None
+        self, address: str, *, workers: int | None = None, gpus: float | None = 0.0, images: Sequence[Path] = ()
     ) -> None:
         _connect(address, workers)
         self.gpus = float(any(_gpus())) if gpus is None else gpus
@@ -57,8 +57,8 @@ class RayExecutor:
         self.workers = workers or sum(int(room + 1e-9) for room in rooms)
         self.shared = self.gpus < 1
         # A cluster of this machine alone reads the images from its disk.
-        self._folder = None if address == LOCAL else images
-        self._images: Any = None
+        self._folders = () if address == LOCAL else tuple(images)
+        self._images: list[Any] = []
         if not self.workers:
             ray.shutdown()
             need = f"{self.gpus:g} of a GPU" if self.gpus else "a CPU"
@@ -74,11 +74,11 @@ class RayExecutor:
         self._watcher.start()
 
     def submit(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> "Future[T]":
-        if self._folder is not None and self._images is None:
-            self._images = ray.put(ship(self._folder))
+        if self._folders and not self._images:
+            self._images = [ray.put(ship(folder)) for folder in self._folders]
         future: Future[T] = Future()
         # In a list, so that Ray does not fetch the images for a node that has them.
-        task = self._task.remote(function, args, [] if self._images is None else [self._images])
+        task = self._task.remote(function, args, self._images)
         with self._lock:
             self._pending[task] = future, None if timeout is None else time.monotonic() + timeout
         return future
@@ -140,8 +140,10 @@ def _work(function: Callable[..., T], args: tuple[Any, ...], images: list[Any]) 
     """Runs function(*args) in a worker, on the images of its node."""
     keep_freed_memory()
     if images:
-        fetched: Callable[[], bytes] = lambda: ray.get(images[0])  # noqa: E731
-        function = replace(function, folder=unpacked(function.folder, fetched))  # type: ignore[type-var, attr-defined]
+        trained: Any = function
+        pairs = zip(trained.folders, images, strict=True)
+        fetches: list[tuple[Path, Any]] = [(folder, partial(ray.get, image)) for folder, image in pairs]
+        function = trained.with_folders([unpacked(*each) for each in fetches])
     try:
         return function(*args)
     except ContextLost as error:  # Ray begins the training again in another process.

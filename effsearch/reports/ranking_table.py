@@ -26,6 +26,7 @@ from effsearch.runs.folder import Run
 from effsearch.runs.manifest import Data, Manifest
 from effsearch.runs.ranking import COLUMNS, TIE, Noise, Row, measure_noise, read_ranking
 from effsearch.runs.settings import GridSettings, NasSettings, TableSettings, TrainSettings
+from effsearch.runs.transfer_settings import TransferSettings
 from effsearch.text import counted, format_count, format_latency
 
 
@@ -245,7 +246,7 @@ def captions(manifest: Manifest) -> list[str]:
     settings, data, score = manifest.settings, manifest.data, manifest.score
     if isinstance(settings, TableSettings):
         return _table_captions(settings, data)
-    assert not isinstance(settings, TrainSettings)
+    assert not isinstance(settings, TrainSettings | TransferSettings)
     if isinstance(settings, NasSettings):
         side, more = f"{settings.resolution} px", _latency_captions(settings)
     else:

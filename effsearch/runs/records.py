@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Record:
-    """One training; `accuracy` and `reward` are None unless it is complete."""
+    """One training; `accuracy` and `reward` are None unless it is complete, `test` where no test was looked at."""
 
     number: int
     state: State
@@ -56,6 +56,7 @@ class Record:
     reason: str | None = None
     failure_kind: FailureKind | None = None
     finished: datetime | None = None
+    test: float | None = None
 
 
 def epochs_alone(until: int, rungs: Sequence[int]) -> int:

@@ -12,14 +12,15 @@ from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.costs import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
+from effsearch.limits import SEEDS, check_range
 from effsearch.reward import MEASURE_NAMES, Costed, Kind as RewardKind, Measure, Reward, format_cost
 from effsearch.runs.schema import convert, to_plain
+from effsearch.runs.transfer_settings import TransferSettings
 from effsearch.scaling import AS_PUBLISHED, AXES, POINTS, Curve, Multipliers, axis_curves, grow, width_curves
 from effsearch.training.recipe import Recipe
 
 DEVICES = ("cpu", "cuda")
 WINDOW = (0.9, 1.1)  # factors of the target that the cost of a network may have by default; B0 has 0.96 of 400M
-SEEDS = (0, 2**31 - 1)
 EVALUATORS = ("training", "prior")  # of the command line; from Python a run may also have "function"
 Method = Literal["surface", "halving", "grid", "tpe", "evolution"]  # how `effsearch grid` searches
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -43,13 +44,8 @@ def check_conditions(device: str, batch: int, threads: int, option: str) -> None
     """Raises QuantityError for conditions out of range; `option` is the prefix of their options, such as --latency-."""
     if device not in DEVICES:
         raise QuantityError(f"{option}device must be one of {listed(DEVICES)}, got {device!r}")
-    _check_range(f"{option}batch", batch, 1, 4096)
-    _check_range(f"{option}threads", threads, 1, 256)
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise QuantityError(f"{name} must be from {low} to {high:,}, got {value}")
+    check_range(f"{option}batch", batch, 1, 4096)
+    check_range(f"{option}threads", threads, 1, 256)
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class NasSettings:
         if self.prior and (self.evaluator, self.sampler) != ("training", "auto"):
             got = f"sampler {self.sampler}" if self.sampler != "auto" else f"evaluator {self.evaluator}"
             raise QuantityError(f"--prior is what the auto sampler learns trainings from, got {got}")
-        _check_range("--seed", self.seed, *SEEDS)
+        check_range("--seed", self.seed, *SEEDS)
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
         rungs, shown = self.rungs, ",".join(map(str, self.rungs))
@@ -140,8 +136,8 @@ class _BaselineSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        _check_range("--repeats", self.repeats, 1, 100)
-        _check_range("--seed", self.seed, *SEEDS)
+        check_range("--repeats", self.repeats, 1, 100)
+        check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property
@@ -263,7 +259,7 @@ class TableSettings:
     measure: Measure = "flops"
 
     def __post_init__(self) -> None:
-        _check_range("--seed", self.seed, *SEEDS)
+        check_range("--seed", self.seed, *SEEDS)
         if self.measure == "latency":
             raise QuantityError("a table holds no latency to aim at: use --target-flops or --target-params")
         self.score  # noqa: B018 - checks target and exponent
@@ -297,9 +293,9 @@ class TrainSettings:
     partial: bool = False
 
     def __post_init__(self) -> None:
-        _check_range("--resolution", self.resolution, 8, 2048)
-        _check_range("--epochs", self.epochs, 1, 100_000)
-        _check_range("--seed", self.seed, *SEEDS)
+        check_range("--resolution", self.resolution, 8, 2048)
+        check_range("--epochs", self.epochs, 1, 100_000)
+        check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it
 
     @cached_property
@@ -346,9 +342,9 @@ class VerifySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_range("--top", self.top, 1, 1000)
-        _check_range("--seed", self.seed, *SEEDS)
-        _check_range("the resolution of a run", self.resolution, *RESOLUTIONS)
+        check_range("--top", self.top, 1, 1000)
+        check_range("--seed", self.seed, *SEEDS)
+        check_range("the resolution of a run", self.resolution, *RESOLUTIONS)
         if self.classes < 2:
             raise QuantityError(f"classes must be at least 2, got {self.classes}")
         if len({network.architecture.key for network in self.networks}) < max(2, len(self.networks)):
@@ -367,13 +363,16 @@ class VerifySettings:
         return [f"{role} {roles[:at].count(role)}" if roles.count(role) > 1 else role for at, role in numbered]
 
 
-Settings = NasSettings | TableSettings | GridSettings | CurvesSettings | TrainSettings | VerifySettings
+Settings = (
+    NasSettings | TableSettings | GridSettings | CurvesSettings | TrainSettings | VerifySettings | TransferSettings
+)
 SETTINGS_TYPES: dict[str, type[Settings]] = {
     "nas": NasSettings,
     "grid": GridSettings,
     "curves": CurvesSettings,
     "train": TrainSettings,
     "verify": VerifySettings,
+    "transfer": TransferSettings,
 }
 """By kind of run, which is the command that makes it; `nas --table` has TableSettings instead."""
 

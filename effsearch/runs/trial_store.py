@@ -251,7 +251,7 @@ def read_record(trial: FrozenTrial) -> Record | None:
     if not isinstance(evaluation, dict) or not isinstance(failure, dict) or (complete and len(values) != 1):
         raise _invalid(trial, "says nothing of a training")
     ended = "interrupted" if failure.get("reason") == INTERRUPTED else "failed"
-    told = {name: evaluation.get(name) for name in ("accuracy", "epochs", "seconds")} | {
+    told = {name: evaluation.get(name) for name in ("accuracy", "epochs", "seconds", "test")} | {
         "number": trial.number,
         "state": STATES.get(trial.state, ended),
         "candidate": trial.user_attrs[CANDIDATE],
@@ -264,7 +264,10 @@ def read_record(trial: FrozenTrial) -> Record | None:
         found = convert(told, Record)
     except ValueError as error:
         raise _invalid(trial, f"is not one of a training: {error}") from None
-    if any(number is not None and math.isnan(number) for number in (found.accuracy, found.reward, found.seconds)):
+    if any(
+        number is not None and math.isnan(number)
+        for number in (found.accuracy, found.reward, found.seconds, found.test)
+    ):
         raise _invalid(trial, "has no number where one belongs")
     if complete and (found.reward is None or found.accuracy is None or found.finished is None):
         raise _invalid(trial, "is complete and has no accuracy, or no time")

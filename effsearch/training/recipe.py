@@ -100,7 +100,28 @@ SHORT = Recipe(
     augmentation=Augmentation(crop="resized", scale_min=0.35),
 )
 
-RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30)}  # recipes by name, each with its epochs
+FINETUNE = Recipe(
+    # From trained weights: a low rate, and larger crops than a training from fresh weights takes.
+    batch=64,
+    rate=0.03,
+    weight_decay=5e-5,
+    ema=0.98,
+    dropout=0.2,
+    augmentation=Augmentation(crop="resized", scale_min=0.5),
+)
+
+# Recipes by name, each with its epochs.
+RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30), "finetune": (FINETUNE, 10)}
+
+
+def recipe_of(name: str) -> tuple[Recipe, int]:
+    """The recipe of that name or .toml file, and the epochs it is made for; raises RecipeError."""
+    if name in RECIPES:
+        return RECIPES[name]
+    if Path(name).suffix == ".toml":
+        recipe, epochs = read_recipe(Path(name))
+        return recipe, epochs or RECIPES["short"][1]
+    raise RecipeError(f"--recipe must be one of {listed(RECIPES)} or a .toml file, got {name!r}")
 
 
 def read_recipe(path: Path) -> tuple[Recipe, int | None]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from effsearch.architecture import parse
 from effsearch.data import info, load, prepare, subset
 from effsearch.engine.driver import Evaluator, Status, drive
 from effsearch.engine.problem import Clock, Done, Problem
@@ -73,7 +72,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Session:
-    """A run that is ready to be driven; `close` ends what measures latency, `parse` reads a candidate's notation."""
+    """A run that is ready to be driven; `close` ends what measures latency."""
 
     run: Run
     problem: Problem
@@ -81,7 +80,6 @@ class Session:
     executor: Executor
     seconds: float | None
     trials: int = 0
-    parse: Callable[[str], Any] = parse
     close: Callable[[], object] = never
 
 
@@ -120,7 +118,7 @@ def run_session(
     run, problem, executor, status = session.run, session.problem, session.executor, None
     try:
         with run.locked(), listener.search(problem, session.seconds) as told:
-            for status in drive(run, problem, session.evaluator, executor, session.seconds, stopping, session.parse):
+            for status in drive(run, problem, session.evaluator, executor, session.seconds, stopping):
                 told(status)
             assert status is not None
             rows = read_ranking(run.ranking)

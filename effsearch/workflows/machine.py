@@ -117,15 +117,18 @@ class Started(NamedTuple):
     images: Path
 
 
-def start(workers: int | None, asked: Cluster | None, images: Path) -> Started:
-    """Starts workers, or joins the cluster; raises ExecutorError, and ReportError where Ray is not installed."""
+def start(workers: int | None, asked: Cluster | None, images: Path, *others: Path) -> Started:
+    """Starts workers, or joins the cluster, for one or more image sets.
+
+    Raises ExecutorError, and ReportError where Ray is not installed.
+    """
     if asked is None:
         slots = slots_on(survey(), workers)
         where = here("cuda" if survey() else "cpu")
         return Started(LocalExecutor(slots), where, describe_slots(slots), at_once(slots), images)
     with needed("ray"):
         from effsearch.executors.ray_cluster import RayExecutor
-    executor = RayExecutor(asked.address, workers=workers, gpus=asked.gpus, images=images)
+    executor = RayExecutor(asked.address, workers=workers, gpus=asked.gpus, images=[images, *others])
     each = f"{executor.gpus:g} of a GPU" if executor.gpus else "one CPU"
     words = f"{counted(executor.workers, 'worker')} of the Ray cluster at {asked.address} ({each} each)"
     where = Where("cuda") if executor.gpus else Where("cpu", "float32")

@@ -15,6 +15,7 @@ from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.errors import EffsearchError, NotationError, QuantityError, RunError, listed
 from effsearch.evaluation import AUTO, QUICK, Proxy, find_proxy
 from effsearch.families import NAMES, find as find_known
+from effsearch.limits import check_range
 from effsearch.runs.folder import Run, check_names, find
 from effsearch.runs.ranking import read_ranking
 from effsearch.runs.settings import GridSettings
@@ -173,6 +174,40 @@ class VerifyRequest(Request):
         if "epochs" in self.changes or (self.times is None and self.proxy not in (None, AUTO)):
             return proxy
         return replace(proxy, epochs=proxy.epochs * (self.times or times))
+
+
+@dataclass(frozen=True)
+class TransferRequest(Request):
+    """What is asked of the transfer of `networks` to image sets: by a name, a notation, RUN:RANK, a file, or a run.
+
+    `sets` are folders or names, `recipe` a name or a .toml file; with `linear` only classifiers are fitted, with
+    `scratch` networks are trained from fresh weights too. `settings` may have epochs, seed, and reference.
+    """
+
+    networks: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    recipe: str | None = None
+    linear: bool = False
+    scratch: bool = False
+    train_images: int | None = None
+    resolution: int | None = None
+    seeds: int | None = None
+
+    @property
+    def says_what(self) -> bool:
+        """Whether anything is asked for that says what is trained, rather than for how long or where."""
+        asked = (self.networks, self.sets, self.settings, self.recipe, self.train_images, self.resolution)
+        return self.linear or self.scratch or any(asked)
+
+    def check_limits(self) -> None:
+        """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
+        super().check_limits()
+        limits = (("seeds", self.seeds, 1, 100), ("images", self.train_images, 1, 10**9))
+        for name, value, least, most in (*limits, ("resolution", self.resolution, 8, 2048)):
+            if value is not None:
+                check_range(f"--{name}", value, least, most)
+        if self.linear and (self.seeds or 1) > 1:
+            raise QuantityError("a linear classifier is fitted without chance: leave out --seeds with --linear")
 
 
 @dataclass(frozen=True)

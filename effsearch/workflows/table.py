@@ -41,8 +41,8 @@ def search_table(request: SearchRequest, listener: Listener, stopping: Callable[
         f"target {settings.score.aim}, {settings.score.span(settings.window)} are looked up; {settings.sampler} "
         f"sampler, seed {settings.seed}; {counted(problem.trials, 'network')}"
     )
-    executor, parse = InlineExecutor(request.workers or 1), problem.table.parse
-    session = Session(run, problem, look_up, executor, request.seconds, problem.trials, parse)
+    executor = InlineExecutor(request.workers or 1)
+    session = Session(run, problem, look_up, executor, request.seconds, problem.trials)
     return common.run_session(session, listener, stopping)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from effsearch.costs import cost
 from effsearch.data import info, load, load_test
-from effsearch.errors import QuantityError, RecipeError, RunError, listed
+from effsearch.errors import QuantityError, RunError
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
 from effsearch.evaluation.trainings import TrainedNetwork, Whole, score, train_whole
@@ -26,7 +26,7 @@ from effsearch.runs.settings import TrainSettings
 from effsearch.text import counted, format_count
 from effsearch.training import CorruptCheckpoint, Epoch, Recipe
 from effsearch.training.checkpoint import history_of
-from effsearch.training.recipe import RECIPES, read_recipe
+from effsearch.training.recipe import recipe_of
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
@@ -79,14 +79,7 @@ def _device(asked: str | None, existing: Run | None) -> str:
 
 def _recipe(request: TrainRequest) -> tuple[Recipe, int]:
     """The recipe asked for and the epochs it is made for; the rate follows the batch."""
-    name = request.recipe or "short"
-    if name in RECIPES:
-        recipe, epochs = RECIPES[name]
-    elif Path(name).suffix == ".toml":
-        recipe, found = read_recipe(Path(name))
-        epochs = found or RECIPES["short"][1]
-    else:
-        raise RecipeError(f"--recipe must be one of {listed(RECIPES)} or a .toml file, got {name!r}")
+    recipe, epochs = recipe_of(request.recipe or "short")
     if request.batch is not None:
         if not 1 <= request.batch <= 65536:
             raise QuantityError(f"--batch must be from 1 to 65536, got {request.batch}")

@@ -12,6 +12,7 @@ from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError
 from effsearch.evaluation.proxy import Proxy
 from effsearch.executors.latency_profiler import LatencyProfiler
+from effsearch.limits import SEEDS
 from effsearch.reports.coefficients import Answer
 from effsearch.reports.verification import (
     COMPOUND,
@@ -28,7 +29,7 @@ from effsearch.runs.folder import LATENCIES, Run, find
 from effsearch.runs.history import read_history
 from effsearch.runs.manifest import Limits
 from effsearch.runs.ranking import Row, measure_noise, read_ranking
-from effsearch.runs.settings import SEEDS, GridSettings, NasSettings, TableSettings, VerifiedNetwork, VerifySettings
+from effsearch.runs.settings import GridSettings, NasSettings, TableSettings, VerifiedNetwork, VerifySettings
 from effsearch.space import load as load_space
 from effsearch.text import counted, format_duration
 from effsearch.workflows import common
