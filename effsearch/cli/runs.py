@@ -10,7 +10,7 @@ from effsearch.cli.options import Results, RunArgument, plain
 from effsearch.errors import QuantityError, needed
 from effsearch.text import counted, format_bytes, sanitize
 
-KINDS = ("pareto", "progress", "curves", "surface", "means")
+KINDS = ("pareto", "progress", "curves", "surface", "means", "transfer")
 
 
 class RankingFormat(StrEnum):
@@ -117,8 +117,8 @@ def plot(
     kind: Annotated[
         str | None,
         plain(
-            "pareto, progress, curves (of curves), surface (of a grid) or means (of verify).",
-            default="pareto, or means of verify",
+            "pareto, progress, curves (of curves), surface (of a grid), means (of verify) or transfer (of transfer).",
+            default="pareto, means of verify, or transfer",
             metavar="KIND",
             among=KINDS,
         ),
@@ -133,7 +133,7 @@ def plot(
     from effsearch.runs.folder import find
 
     found = find(results, run)
-    kind = kind or ("means" if found.kind == "verify" else "pareto")
+    kind = kind or {"verify": "means", "transfer": "transfer"}.get(found.kind, "pareto")
     path = out or found.path / f"{kind}.svg"
     check_picture(path)
     save_figure(figure_of(found, kind), path)

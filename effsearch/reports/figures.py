@@ -16,6 +16,7 @@ from effsearch.errors import RunError
 from effsearch.reports.growth_curves import UNDER, CurvePoint
 from effsearch.reports.ranking_table import half_width, how_evaluated
 from effsearch.reports.trainings import EpochLine, LearningCurve, ProgressPoint
+from effsearch.reports.transfer import TransferResult, TransferRow
 from effsearch.reports.verification import COMPOUND, FOUND, RANDOM, Verification, VerifiedRow
 from effsearch.reward import MEASURE_NAMES, Measure
 from effsearch.runs.folder import Run
@@ -108,7 +109,7 @@ class Chart:
 _UNITS = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"))
 
 
-def axis_of(rows: Iterable[Row | VerifiedRow], measure: Measure) -> tuple[float, str]:
+def axis_of(rows: Iterable[Row | VerifiedRow | TransferRow], measure: Measure) -> tuple[float, str]:
     """What to divide the costs of rows by on an axis so that few digits are left, and the label of that axis."""
     if measure == "latency":
         return 1e-3, "latency (ms)"
@@ -229,6 +230,24 @@ def _verified(role: str, rows: Sequence[VerifiedRow], scale: float, colour: str,
     bars = [100 * (row.accuracy_high - row.accuracy) for row in rows if row.accuracy_high and row.accuracy]
     keys = [row.key for row in rows]
     return Series(role, x, y, colour, mark, size, bars=bars if len(bars) == len(rows) else [], keys=keys)
+
+
+def transfer_charts(result: TransferResult) -> list[Chart]:
+    """For each image set the accuracy of each network with its interval, against its parameters."""
+    looks = dict(zip(result.settings.network_names, zip(cycle(CYCLE), cycle(SYMBOLS), strict=False), strict=False))
+    charts = []
+    for images in dict.fromkeys(row.set for row in result.rows):
+        rows = [row for row in result.rows if row.set == images and row.accuracy is not None]
+        scale, label = axis_of(rows, "params")
+        series = [_transferred(row, scale, *looks[row.network]) for row in rows]
+        charts.append(Chart(images, label, "test top-1 (%)", series, "bars: 95 % interval"))
+    return charts
+
+
+def _transferred(row: TransferRow, scale: float, colour: str, mark: str) -> Series:
+    assert row.accuracy is not None
+    bars = [] if row.accuracy_high is None else [100 * (row.accuracy_high - row.accuracy)]
+    return Series(row.network, [row.params / scale], [100 * row.accuracy], colour, mark, 9, bars=bars)
 
 
 def progress_chart(steps: Sequence[ProgressPoint], manifest: Manifest) -> Chart:

@@ -25,6 +25,7 @@ from effsearch.reports.page_figures import Figure, figure_of_chart, importances_
 from effsearch.reports.ranking_table import PageRanking, costs, counts_line, half_width, how_evaluated, noise_line
 from effsearch.reports.surface import surface_chart
 from effsearch.reports.text_table import TextTable
+from effsearch.reports.transfer import TransferResult, summary_table, transfer_captions, transfer_table
 from effsearch.reports.verification import Verification, VerifiedRow, verification_captions, verified_table
 from effsearch.runs.folder import Run
 from effsearch.runs.history import History, importances, longest, read_history
@@ -150,6 +151,8 @@ def page_of(run: Run) -> Page:
         return _training_page(run, manifest)
     if run.kind == "verify":
         return _verification_page(run, manifest)
+    if run.kind == "transfer":
+        return _transfer_page(run, manifest)
     rows = ranked.read_rows(run)
     noise = measure_noise(rows) if manifest.trains else None
     index = {row.key: number for number, row in enumerate(rows)}
@@ -283,6 +286,20 @@ def _verified_card(of: Verification, row: VerifiedRow) -> Card:
     half = "" if row.accuracy_high is None else f"± {100 * (row.accuracy_high - (row.accuracy or 0.0)):.1f} points; "
     note = f"{half}{counted(row.seeds, 'seed')}, {format_count(row.flops)} FLOPs"
     return Card(_capital(of.names[row.key]), f"{100 * (row.accuracy or 0.0):.1f} %", note, row.notation)
+
+
+def _transfer_page(run: Run, manifest: Manifest) -> Page:
+    result, rows = TransferResult.read(run), ranked.read_rows(run)
+    charts.finished(run, rows)
+    section = Section(
+        "Transfer",
+        figures=[figure_of_chart(chart, {}) for chart in charts.transfer_charts(result)],
+        tables=[("", transfer_table(result)), ("over all sets", summary_table(result))],
+        small=transfer_captions(result),
+    )
+    best = sorted(result.summaries, key=lambda each: -(each.accuracy or 0.0))[:CARDS]
+    cards = [Card(each.network, f"{100 * each.accuracy:.1f} %", "mean over sets") for each in best if each.accuracy]
+    return Page(run.name, _subtitle(manifest, counts_line(rows)), cards, [section, _origin_section(manifest)])
 
 
 def _origin_section(manifest: Manifest) -> Section:

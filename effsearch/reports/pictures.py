@@ -18,6 +18,7 @@ from effsearch.reports.growth_curves import curve_points, curve_records
 from effsearch.reports.ranking_table import read_rows
 from effsearch.reports.surface import surface_chart
 from effsearch.reports.trainings import best_so_far, read_metrics
+from effsearch.reports.transfer import TransferResult
 from effsearch.reports.verification import Verification
 from effsearch.runs.folder import Run
 from effsearch.runs.history import read_history
@@ -42,6 +43,7 @@ OF_RUN = {  # the pictures that a run can have, by the command that made it
     "curves": ("pareto", "progress", "curves"),
     "train": ("progress",),
     "verify": ("means", "pareto", "progress"),
+    "transfer": ("transfer",),
 }
 # Text stays text in an SVG, so that it can be searched and set in the reader's own font.
 matplotlib.rcParams["svg.fonttype"] = "none"
@@ -105,8 +107,13 @@ def _means(run: Run, rows: Sequence[Row]) -> Figure:
     return draw([charts.verification_chart(Verification.read(run))], PANEL)
 
 
+def _transfer(run: Run, rows: Sequence[Row]) -> Figure:
+    return draw(charts.transfer_charts(TransferResult.read(run)), COLUMN, titled=True)
+
+
 DRAWN: dict[str, Callable[[Run, Sequence[Row]], Figure]]
 DRAWN = {"pareto": _pareto, "progress": _progress, "curves": _growth_curves, "surface": _surface, "means": _means}
+DRAWN |= {"transfer": _transfer}
 KINDS = tuple(DRAWN)
 
 

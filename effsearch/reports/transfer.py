@@ -72,9 +72,8 @@ class TransferResult:
         return cls(run.settings(TransferSettings), history.records)
 
     def _keys(self) -> list[str]:
-        return [
-            self.settings.key(network, images) for images in self.settings.sets for network in self.settings.networks
-        ]
+        settings = self.settings
+        return [settings.key(network, images) for images in settings.sets for network in settings.networks]
 
     @cached_property
     def rows(self) -> list[TransferRow]:
