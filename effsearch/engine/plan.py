@@ -63,10 +63,10 @@ def finish(
 
 
 def most_further(settings: NasSettings, networks: int) -> int:
-    """The most trainings of finalists under further seeds: four for each with three seeds, or more in a long search."""
+    """The most trainings under further seeds: as many as would repeat the finalists, or more in a long search."""
     if settings.repeats == 1:
         return 0
-    return max(2 * settings.finalists * (settings.repeats - 1), round(FURTHER * networks))
+    return max(settings.finalists * (settings.repeats - 1), round(FURTHER * networks))
 
 
 def _train(candidate: Candidate, settings: NasSettings) -> Train:
