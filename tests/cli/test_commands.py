@@ -143,7 +143,7 @@ def test_a_grid_is_planned_without_training(effsearch, tmp_path):
     [
         (
             "nas --target-flops 8M --space tiny --proxy-resolution 32 --trials 6",
-            ("space tiny: ", "6 architectures on ", "up to 12 more trainings", "in all, from a short measurement"),
+            ("space tiny: ", "6 architectures on ", "up to 6 more trainings", "in all, from a short measurement"),
         ),
         (
             "curves --axes depth,width --no-under --points 1,2 --proxy-resolution 32",
@@ -209,7 +209,7 @@ MISTAKES = {
     "report none": "no finished training yet",
     "plot nope": "no run 'nope'",
     "plot none": "no finished training yet",
-    "plot first --kind histogram": "one of pareto, progress, curves, surface, means, got 'histogram'",
+    "plot first --kind histogram": "one of pareto, progress, curves, surface, means, transfer, got 'histogram'",
     "plot first --kind surface": "effsearch nas, which has pareto, progress; got --kind surface",
     "plot first --kind progress": "has no journal",
     "plot first --out x.gif": r"ends in .png, .svg, .pdf, got 'x.gif'",
@@ -281,7 +281,7 @@ MISTAKES = {
     "curves --baseline nothing": "no architecture 'nothing'",
     "curves --resume first": "is of effsearch nas, not of curves",
     "train": "train needs an ARCH",
-    "train b0 --recipe long": "--recipe must be one of efficientnet, short or a .toml file, got 'long'",
+    "train b0 --recipe long": "--recipe must be one of efficientnet, short, finetune or a .toml file, got 'long'",
     "train b0 --recipe missing.toml": "missing.toml cannot be read",
     "train b0 --recipe wide.toml": "unknown key",
     "train b0 --epochs 0": "--epochs must be from 1",

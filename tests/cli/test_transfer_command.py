@@ -56,6 +56,12 @@ def test_networks_are_transferred_continued_and_shown(folder):
     assert all(record.test is not None for record in history.records)
     shown = run(folder, "show", "both", "--format", "csv")
     assert len(shown.stdout.splitlines()) == 5
+    drawn = run(folder, "plot", "both", "--out", "both.svg")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "known" in (folder / "both.svg").read_text()
+    written = run(folder, "report", "both", "--out", "both.html")
+    assert written.returncode == 0, written.stderr
+    assert "the-architecture" in (folder / "both.html").read_text()
 
 
 def test_a_run_that_is_named_again_is_continued_and_not_changed(folder):
