@@ -1,4 +1,4 @@
-"""The paper's tables 2 and 3 of others' networks and its own (1905.11946), and our counts of them.
+"""The paper's tables 2, 3 and 5 of others' networks and its own (1905.11946), and our counts of them.
 
 Published numbers are strings, since 0.70B is more precise than 0.7B. Accuracies are in % on ImageNet.
 """
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from effsearch.architecture import Architecture
 from effsearch.costs import cost
-from effsearch.families import FAMILIES, find
+from effsearch.families import FAMILIES, PUBLISHED, find
 from effsearch.files import read_toml
 from effsearch.scaling import Multipliers, grow
 
@@ -77,6 +77,30 @@ class Classifier:
         return measure(self.network) if self.network else None
 
 
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A row of table 5: an EfficientNet on an image set, and the network that it is compared with.
+
+    `against` is public or reported: the best that could be had, or that was reported, of networks trained on ImageNet.
+    """
+
+    set: str
+    classes: int
+    against: str
+    rival: str
+    rival_top1: float
+    rival_params: str | None
+    ours: str
+    top1: float
+    params: str | None
+    ratio: str | None
+
+    @property
+    def measured_params(self) -> int:
+        """The parameters of the EfficientNet with a classifier of the set's classes."""
+        return cost(PUBLISHED[self.ours].architecture, classes=self.classes).params
+
+
 def _scaled(row: dict[str, Any]) -> Scaled:
     by = row.pop("by", None)
     return Scaled(**row | {"baseline": FAMILIES[row["baseline"]], "by": None if by is None else Multipliers(*by)})
@@ -91,6 +115,11 @@ def _classifier(row: dict[str, Any]) -> Classifier:
 _TABLES = read_toml(Path(__file__).parent / "published.toml")
 SCALED = tuple(map(_scaled, _TABLES["scaled"]))  # table 3, "Scaling Up MobileNets and ResNet"
 IMAGENET = tuple(map(_classifier, _TABLES["imagenet"]))  # table 2: single networks, one crop
+
+
+_UNSAID = {"rival_params": None, "params": None, "ratio": None}
+TRANSFER = tuple(Transferred(**{**_UNSAID, **row}) for row in _TABLES["transfer"])  # table 5
+GEO_MEANS = {"public": "4.7x", "reported": "9.6x"}  # of the ratios, as printed there
 
 
 def agrees(printed: str, value: float) -> bool:

@@ -1,10 +1,11 @@
-"""The paper's tables 2 and 3 with our counts beside the published ones."""
+"""The paper's tables 2, 3 and 5 with our counts beside the published ones."""
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 from effsearch.costs import CONVENTION
-from effsearch.published import Classifier, Scaled, agrees
+from effsearch.published import GEO_MEANS, Classifier, Scaled, Transferred, agrees
 from effsearch.reports.text_table import Columns, cell
 from effsearch.scaling import AXES
 from effsearch.text import parse_count
@@ -33,6 +34,14 @@ network, by fvcore (--check counts again); empty: in neither
 {CONVENTION}
 ResNeXt-101: the paper does not say which; 64x4d at 320 px has its accuracies in
 1611.05431, table 5. Inception-v3: without the auxiliary classifier."""
+
+TRANSFER_CAPTION = """\
+top-1, params and ratio as published (1905.11946, table 5), on the sets' test
+images; ratio: of the rival's parameters to ours; against: the best public
+networks (that could be had), or the best reported
+measured: parameters of ours with a classifier of the set's classes
+geometric mean of the published ratios: {}
+effsearch transfer makes such a table of your own networks and sets"""
 
 Published = Scaled | Classifier
 
@@ -75,6 +84,48 @@ IMAGENET_COLUMNS: Columns[Classifier] = (
     ("", "l", _marks),
     ("px", "r", lambda row: str(row.measured.resolution) if row.measured else ""),
 )
+
+
+TRANSFER_COLUMNS: Columns[Transferred] = (
+    ("set", "l", lambda row: row.set),
+    ("against", "l", lambda row: row.against),
+    ("rival", "l", lambda row: row.rival),
+    ("top-1 %", "r", lambda row: f"{row.rival_top1:.1f}"),
+    ("params", "r", lambda row: row.rival_params or "-"),
+    ("ours", "l", lambda row: row.ours),
+    ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
+    ("params", "r", lambda row: row.params or "-"),
+    ("ratio", "r", lambda row: row.ratio or "-"),
+    ("measured", "r", lambda row: f"{row.measured_params / 1e6:#.3g}M"),
+)
+
+
+def transfer_caption(rows: Iterable[Transferred]) -> str:
+    """What the columns of table 5 are, with the geometric means of its ratios beside those that it prints."""
+    rows, means = list(rows), []
+    for against, printed in GEO_MEANS.items():
+        ratios = [float(row.ratio[:-1]) for row in rows if row.against == against and row.ratio]
+        means.append(f"{prod(ratios) ** (1 / len(ratios)):.2f}x {against} (printed {printed})")
+    return TRANSFER_CAPTION.format(", ".join(means))
+
+
+def published_transfer_records(rows: Iterable[Transferred]) -> list[dict[str, Any]]:
+    """Table 5 for programs: parameters as numbers, accuracies in %."""
+    return [
+        {
+            "set": row.set,
+            "against": row.against,
+            "rival": row.rival,
+            "rival_top1_percent": row.rival_top1,
+            "rival_params": parse_count(row.rival_params) if row.rival_params else None,
+            "model": f"EfficientNet-{row.ours.upper()}",
+            "top1_percent": row.top1,
+            "params": parse_count(row.params) if row.params else None,
+            "ratio": float(row.ratio[:-1]) if row.ratio else None,
+            "measured_params": row.measured_params,
+        }
+        for row in rows
+    ]
 
 
 def scaling_records(rows: Iterable[Scaled]) -> list[dict[str, Any]]:
