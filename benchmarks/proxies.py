@@ -59,6 +59,7 @@ REFERENCES = {
 }
 CANDIDATES = (
     proxy("48px 4x4000", 48, 0.25, 4, 4000),
+    proxy("48px 3x4000", 48, 0.25, 3, 4000),
     proxy("40px 4x4000 batch 32", 40, 0.25, 4, 4000, SMALL),
     proxy("32px 4x4000", 32, 0.25, 4, 4000),
     proxy("48px 1x16000", 48, 0.25, 1, 16_000),
