@@ -12,6 +12,7 @@ from effsearch.cli.replay import replay
 from effsearch.cli.runs import dashboard, list_runs, plot, report, show
 from effsearch.cli.searches import curves, grid, nas
 from effsearch.cli.train import export, train
+from effsearch.cli.trained import cam, evaluate, predict
 from effsearch.cli.verify import verify
 from effsearch.errors import EffsearchError
 from effsearch.text import sanitize
@@ -23,10 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-SEARCH, NETWORK, RUNS = "Search", "One network", "Runs and tables"
+SEARCH, NETWORK, TRAINED, RUNS = "Search", "One network", "A trained network", "Runs and tables"
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     SEARCH: {"nas": nas, "grid": grid, "curves": curves, "verify": verify, "replay": replay},
-    NETWORK: {"describe": describe, "scale": scale, "latency": latency, "train": train, "export": export},
+    NETWORK: {"describe": describe, "scale": scale, "latency": latency, "train": train},
+    TRAINED: {"predict": predict, "evaluate": evaluate, "cam": cam, "export": export},
     RUNS: {"runs": list_runs, "show": show, "plot": plot, "report": report, "dashboard": dashboard, "compare": compare},
 }
 for panel, commands in COMMANDS.items():
