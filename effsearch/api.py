@@ -20,6 +20,7 @@ from effsearch.engine.driver import Status
 from effsearch.engine.problem import Problem
 from effsearch.errors import QuantityError
 from effsearch.evaluation import FunctionEvaluator, Proxy
+from effsearch.evaluation.scores import Prediction, Scores
 from effsearch.exports import Exported
 from effsearch.families import find
 from effsearch.network import Network, build as build_network, load as load_network
@@ -31,8 +32,10 @@ from effsearch.scaling import AS_PUBLISHED, PAPER, Coefficients, Rounding, grow
 from effsearch.space import Space, load as load_space
 from effsearch.workflows.common import Listener, Outcome
 from effsearch.workflows.curves import train_curves
+from effsearch.workflows.evaluate import evaluate_network
 from effsearch.workflows.grid import search_coefficients
 from effsearch.workflows.nas import search_networks
+from effsearch.workflows.predict import predict_images
 from effsearch.workflows.request import GridRequest, GrowthRequest, Request, SearchRequest, TrainRequest, VerifyRequest
 from effsearch.workflows.train import export_network, train_network
 from effsearch.workflows.verify import verify_networks
@@ -51,11 +54,13 @@ __all__ = [
     "build",
     "cost",
     "curves",
+    "evaluate",
     "export",
     "grid",
     "load_network",
     "load_space",
     "parse",
+    "predict",
     "report",
     "scale",
     "search",
@@ -171,6 +176,37 @@ def export(
     """
     made, _ = export_network(arch, to, out, resolution, classes, results)
     return made
+
+
+def predict(
+    weights: str,
+    images: Iterable[str | Path],
+    *,
+    top: int = 5,
+    resolution: int | None = None,
+    device: str | None = None,
+    results: Path = Path("results"),
+) -> list[Prediction]:
+    """Classifies image files, and those in folders, by a run of train or a file of weights, as `effsearch predict`.
+
+    Each prediction has the image, the `top` most likely classes, and their probabilities (fractions).
+    """
+    asked: dict[str, Any] = {"top": top, "resolution": resolution, "device": device, "results": results}
+    return predict_images(weights, [str(image) for image in images], Listener(), **asked).rows
+
+
+def evaluate(
+    weights: str,
+    data: str | None = None,
+    *,
+    split: str | None = None,
+    resolution: int | None = None,
+    device: str | None = None,
+    results: Path = Path("results"),
+) -> Scores:
+    """Evaluates a run of train or a file of weights on an image set, as `effsearch evaluate` does."""
+    asked: dict[str, Any] = {"split": split, "resolution": resolution, "device": device, "results": results}
+    return evaluate_network(weights, Listener(), data=data, **asked).scores
 
 
 def report(run: str | None = None, out: Path | None = None, *, results: Path = Path("results")) -> Path:

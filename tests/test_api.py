@@ -174,5 +174,9 @@ def test_a_network_is_searched_grown_trained_and_exported_by_the_library(images,
     assert long.notes[0].startswith("found is ")
     run = api.train(best.notation, data=str(images), resolution=32, epochs=1, batch=16, run="whole", results=tmp_path)
     assert (run.path / "weights.safetensors").is_file()
+    scores = api.evaluate("whole", results=tmp_path)
+    assert scores.images == sum(row.images for row in scores.by_class)
+    said = api.predict("whole", [images], results=tmp_path)
+    assert {row.classes for row in said} <= {scores.classes, scores.classes[::-1]}
     made = api.export("whole", "safetensors", tmp_path / "exported", results=tmp_path)
     assert all(file.is_file() for file in made.files)

@@ -12,6 +12,7 @@ from effsearch.cli.replay import replay
 from effsearch.cli.runs import dashboard, list_runs, plot, report, show
 from effsearch.cli.searches import curves, grid, nas
 from effsearch.cli.train import export, train
+from effsearch.cli.trained import cam, evaluate, predict
 from effsearch.cli.transfer import transfer
 from effsearch.cli.verify import verify
 from effsearch.errors import EffsearchError
@@ -28,7 +29,14 @@ SEARCH, NETWORK, TRAINING, RUNS = "Search", "One network", "Training and use", "
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     SEARCH: {"nas": nas, "grid": grid, "curves": curves, "verify": verify, "replay": replay},
     NETWORK: {"describe": describe, "scale": scale, "latency": latency},
-    TRAINING: {"train": train, "transfer": transfer, "export": export},
+    TRAINING: {
+        "train": train,
+        "transfer": transfer,
+        "predict": predict,
+        "evaluate": evaluate,
+        "cam": cam,
+        "export": export,
+    },
     RUNS: {"runs": list_runs, "show": show, "plot": plot, "report": report, "dashboard": dashboard, "compare": compare},
 }
 for panel, commands in COMMANDS.items():

@@ -31,6 +31,15 @@ class Format(StrEnum):
     markdown = "markdown"
 
 
+class RowsFormat(StrEnum):
+    """How a table of many rows is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
+
+
 def completing(names: Iterable[str]) -> Callable[[str], list[str]]:
     """What a shell completes an option to, of these names."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
@@ -68,13 +77,19 @@ RunArgument = Annotated[
         metavar="[RUN]", help="A run's name or folder.", show_default="the latest", autocompletion=complete_run
     ),
 ]
+WEIGHTS_HELP = "A run of train, a .safetensors file of weights, or with --weights imagenet an architecture."
+Device = Annotated[
+    str | None, plain("cpu or cuda.", default="cuda where there is one", metavar="DEVICE", among=("cpu", "cuda"))
+]
+NetworkSide = Annotated[int | None, plain("Input px.", default="the network's", metavar="PX")]
 Results = Annotated[
     Path, of_run("The folder of all runs.", "--results", envvar="EFFSEARCH_RESULTS", show_envvar=True, metavar="DIR")
 ]
 Classes = Annotated[int, plain("Outputs of the classifier.", metavar="N")]
 Side = Annotated[int | None, plain("Input px.", default="the architecture's", metavar="PX")]
 Pretrained = Annotated[
-    str | None, plain("imagenet: with the weights that others trained on ImageNet.", metavar="imagenet")
+    str | None,
+    plain("imagenet: of an architecture the weights that others trained on ImageNet.", "--weights", metavar="imagenet"),
 ]
 FormatOption = Annotated[Format, plain("How to print it.", "--format")]
 

@@ -1,25 +1,15 @@
 """`effsearch runs`, `show`, `plot`, `report` and `dashboard`: what is in the folders of runs."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from effsearch.cli.options import Results, RunArgument, plain
+from effsearch.cli.options import Results, RowsFormat, RunArgument, plain
 from effsearch.errors import QuantityError, needed
 from effsearch.text import counted, format_bytes, sanitize
 
 KINDS = ("pareto", "progress", "curves", "surface", "means", "transfer")
-
-
-class RankingFormat(StrEnum):
-    """How a ranking is printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    markdown = "markdown"
 
 
 def list_runs(results: Results = Path("results")) -> None:
@@ -46,7 +36,7 @@ def show(
     fidelity: Annotated[
         bool, plain("How well each rung of a search told what the last one says.", "--fidelity")
     ] = False,
-    format_: Annotated[RankingFormat, plain("How to print it.", "--format")] = RankingFormat.table,
+    format_: Annotated[RowsFormat, plain("How to print it.", "--format")] = RowsFormat.table,
     out: Annotated[Path | None, plain("Write to a .csv, .json or .parquet file instead.", metavar="FILE")] = None,
     plot: Annotated[bool, plain("Draw accuracy against FLOPs in the terminal.", "--plot")] = False,
     results: Results = Path("results"),
@@ -54,7 +44,7 @@ def show(
     """Print the ranked table of a run."""
     if top is not None and top < 1:
         raise QuantityError(f"--top must be at least 1, got {top}")
-    if plot and (out is not None or format_ is not RankingFormat.table):
+    if plot and (out is not None or format_ is not RowsFormat.table):
         raise QuantityError("--plot draws in the terminal; leave out --out and --format, or see effsearch plot")
     from effsearch.reports.ranking_table import read_rows, select_rows
     from effsearch.reports.trainings import print_training, show_failed, show_fidelity
@@ -89,7 +79,7 @@ def show(
         _show_ranking(found, rows, select_rows(rows, top, sort, pareto), format_, out)
 
 
-def _show_ranking(run: Any, rows: Any, chosen: Any, form: RankingFormat, out: Path | None) -> None:
+def _show_ranking(run: Any, rows: Any, chosen: Any, form: RowsFormat, out: Path | None) -> None:
     """Prints the chosen rows of a ranking in that format, or writes them to the file `out`."""
     from effsearch.reports import ranking_table as table
     from effsearch.reports.coefficients import print_coefficients
@@ -98,11 +88,11 @@ def _show_ranking(run: Any, rows: Any, chosen: Any, form: RankingFormat, out: Pa
     if out is not None:
         table.write_ranking(chosen, out)
         typer.echo(f"wrote {counted(len(chosen), 'row')} to {out}")
-    elif form is RankingFormat.json:
+    elif form is RowsFormat.json:
         typer.echo(table.ranking_json(chosen))
-    elif form is RankingFormat.csv:
+    elif form is RowsFormat.csv:
         typer.echo(table.ranking_frame(chosen).to_csv(index=False), nl=False)
-    elif form is RankingFormat.markdown:
+    elif form is RowsFormat.markdown:
         typer.echo(table.ranking_table(chosen, measure=run.manifest().score.measure).markdown())
     elif run.kind == "grid":
         print_coefficients(run, rows, chosen)

@@ -266,4 +266,8 @@ def train(request: TrainRequest) -> None:
         raise typer.Exit(130)
     print_training(run)
     out.print("next:")
+    out.print(
+        f"  effsearch report {run.name}{where}   (what the network confuses, with the images that it got most wrong)"
+    )
+    out.print(f"  effsearch predict {run.name} IMAGE|DIR...{where}")
     out.print(f"  effsearch export {run.name} --to onnx{where}   (or timm, torch-export, safetensors)")

@@ -7,7 +7,7 @@ from effsearch.data.augmentation import Augmentation
 from effsearch.data.cache import prepare
 from effsearch.data.catalog import count_images
 from effsearch.data.imageset import ImageSet, Split, epoch_order, subset
-from effsearch.data.packed import info, load, load_test
+from effsearch.data.packed import held_out, info, load, load_test
 
 __all__ = [
     "Augmentation",
@@ -15,6 +15,7 @@ __all__ = [
     "Split",
     "count_images",
     "epoch_order",
+    "held_out",
     "info",
     "load",
     "load_test",

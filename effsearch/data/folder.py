@@ -110,6 +110,14 @@ def list_folder(root: Path) -> ImageFolder:
     return ImageFolder(root, _hold_out_test(train) if alone else splits)
 
 
+def list_images(folder: Path) -> list[str]:
+    """The image files in a folder and in the folders within, by their sorted paths from it; raises DataError."""
+    try:
+        return [file.name for file in sorted(_walk(folder, "", frozenset()))]
+    except OSError as error:
+        raise DataError(f"{error.filename or folder} cannot be listed: {error.strerror}") from error
+
+
 def _list_splits(root: Path) -> dict[str, Classes]:
     roles: dict[str, Path] = {}
     for folder in _folders(root):

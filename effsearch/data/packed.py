@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from effsearch.data.imageset import VALIDATION_SHARE, ImageSet, Labels, Split, hold_out
-from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipped, some
+from effsearch.data.sources import TEST, TRAIN, VALIDATION, DecodedImages, Skipped, skipped_message
 from effsearch.errors import DataError
 from effsearch.files import write_atomically
 
@@ -59,11 +59,7 @@ class PackedInfo:
 
     def skipped_message(self) -> str:
         """One line on the images that were left out, or an empty string."""
-        if not self.skipped:
-            return ""
-        noun = "image was" if len(self.skipped) == 1 else "images were"
-        shown = some([f"{image} ({reason})" for image, reason in self.skipped], 3)
-        return f"{len(self.skipped)} {noun} skipped: {shown}"
+        return skipped_message(self.skipped)
 
 
 def info(folder: Path) -> PackedInfo:
@@ -99,6 +95,12 @@ def load_test(folder: Path) -> Split:
     if TEST not in about.counts:
         raise DataError(f"{about.name} has no test split: {about.source} gives train and validation alone")
     return open_split(folder, TEST)
+
+
+def held_out(folder: Path) -> dict[str, Split]:
+    """The splits of a packed folder that train nothing: validation and, where there is one, test, which is the last."""
+    test = {TEST: load_test(folder)} if TEST in info(folder).counts else {}
+    return {VALIDATION: load(folder).validation, **test}
 
 
 def check(folder: Path, pixels: bool = False) -> PackedInfo:
@@ -156,7 +158,7 @@ def write_split(folder: Path, split: str, count: int, read: Read, resolution: in
     enlarged = checksum = 0
     with (folder / f"{split}_pixels.npy").open("wb") as file:
         length = _header(file, count, resolution)
-        for batch in _decoded(count, read, resolution):
+        for batch in decoded(count, read, resolution):
             values = np.ascontiguousarray(batch.pixels).data
             file.write(values)
             checksum = zlib.crc32(values, checksum)
@@ -175,13 +177,19 @@ def write_split(folder: Path, split: str, count: int, read: Read, resolution: in
     return Written(kept, tuple(skipped), enlarged, checksums)
 
 
+def at_once(resolution: int) -> int:
+    """How many images of a resolution are decoded together, at most 256."""
+    return max(1, min(256, _BATCH_BYTES // (resolution * resolution * 3)))
+
+
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
-def _decoded(count: int, read: Read, resolution: int) -> Iterator[DecodedImages]:
-    size = max(1, min(256, _BATCH_BYTES // (resolution * resolution * 3)))
+def decoded(count: int, read: Read, resolution: int) -> Iterator[DecodedImages]:
+    """All `count` images in their order, decoded by a few threads, so many at a time as take little memory."""
+    size = at_once(resolution)
     waiting: deque[Future[DecodedImages]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, count, size):

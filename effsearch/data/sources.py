@@ -1,7 +1,7 @@
 """Sources of images: what each of them provides, and how encoded images become squares of uint8 RGB."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -199,3 +199,11 @@ def check_counts(classes: Iterable[str], counts: Iterable[int], needed: int, whe
 def some(names: list[str], shown: int = 5) -> str:
     """The first few of many names, for a message of one line."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def skipped_message(skipped: Sequence[Skipped]) -> str:
+    """One line on the images that were left out, or an empty string."""
+    if not skipped:
+        return ""
+    noun = "image was" if len(skipped) == 1 else "images were"
+    return f"{len(skipped):,} {noun} skipped: {some([f'{image} ({reason})' for image, reason in skipped], 3)}"

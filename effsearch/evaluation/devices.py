@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from effsearch.errors import ExecutorError
+from effsearch.errors import ExecutorError, QuantityError
 from effsearch.evaluation.hardware import ContextLost, Gpu, first_line, loses_context
 from effsearch.training.loop import has_bf16
 
@@ -19,6 +19,15 @@ _CPUS = Path("/proc/cpuinfo")
 def gpus() -> int:
     """The CUDA devices that torch can use."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def choose_device(asked: str | None) -> str:
+    """The device that is asked for, or cuda where there is a GPU; raises QuantityError."""
+    if asked not in (None, "cpu", "cuda"):
+        raise QuantityError(f"--device must be cpu or cuda, got {asked!r}")
+    if asked == "cuda" and not gpus():
+        raise QuantityError("--device cuda was asked for, and torch finds no CUDA device; leave it out for the CPU")
+    return asked or ("cuda" if gpus() else "cpu")
 
 
 def survey() -> list[Gpu]:

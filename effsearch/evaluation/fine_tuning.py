@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from effsearch.architecture import Architecture
 from effsearch.data import ImageSet, Split, info, load, load_test, subset
 from effsearch.evaluation import Evaluation
 from effsearch.evaluation.devices import check_device
 from effsearch.evaluation.hardware import watchdog
-from effsearch.evaluation.trainings import Whole, score, train_whole
+from effsearch.evaluation.trainings import TrainedNetwork, Whole, train_whole
 from effsearch.network.weights import Start
 from effsearch.training import Epoch, Recipe
+from effsearch.training.batches import Batches
+from effsearch.training.loop import validate
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class FineTuning:
                 on_step=beat,
                 accumulation=self.accumulation,
             )
-            reached = None if test is None else score(trained, test, whole)["top1"]
+            reached = None if test is None else _accuracy(trained, test, whole)
         accuracy = history[-1].accuracy
         assert accuracy is not None
         return Evaluation(accuracy, self.epochs, time.perf_counter() - begun, tuple(history), test=reached)
@@ -68,6 +72,11 @@ class FineTuning:
     def with_folders(self, folders: Sequence[Path]) -> "FineTuning":
         """The same with the image sets in other places."""
         return replace(self, folders=tuple(folders))
+
+
+def _accuracy(trained: TrainedNetwork, split: Split, whole: Whole) -> float:
+    images = Batches(split, torch.device(whole.device))
+    return validate(trained.network, images, whole.architecture.resolution, trained.at_once).accuracy
 
 
 def images_of(folder: Path, train_images: int | None) -> tuple[ImageSet, Split | None]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from effsearch.errors import QuantityError
+
 # Parts of torch's error messages: its exceptions are plain RuntimeErrors in some releases.
 MEMORY = re.compile("CUDA (error: )?out of memory|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|ALLOCATION_FAILED|allocate memory")
 CONTEXT = re.compile("CUDA (driver )?error|CUBLAS_STATUS_|CUDNN_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR)")
@@ -34,6 +36,19 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether a training ran out of memory, of the host or of a GPU."""
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return known or MEMORY.search(str(error)) is not None
+
+
+@contextmanager
+def enough_memory(resolution: int) -> Iterator[None]:
+    """Within it, running out of memory raises QuantityError, which says at what resolution (px)."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise QuantityError(
+            f"out of memory at {resolution} px ({first_line(error)}); give a smaller --resolution"
+        ) from None
 
 
 def loses_context(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from effsearch.architecture import Architecture
 from effsearch.costs import cost
-from effsearch.data import ImageSet, Split, load, subset
+from effsearch.data import ImageSet, load, subset
 from effsearch.evaluation import Evaluation
 from effsearch.evaluation.devices import check_device, given_back
 from effsearch.evaluation.hardware import watchdog
@@ -18,10 +18,7 @@ from effsearch.evaluation.proxy import Proxy
 from effsearch.network import Network, build
 from effsearch.network.weights import Start
 from effsearch.training import Epoch, Recipe
-from effsearch.training.batches import Batches
-from effsearch.training.loop import OnStep, images_at_once, train, validate
-
-FIVE_FROM = 10  # number of classes from which top-5 accuracy is computed
+from effsearch.training.loop import OnStep, images_at_once, train
 
 
 @dataclass(frozen=True)
@@ -159,14 +156,6 @@ def train_whole(
         return TrainedNetwork(trained.network, images_at_once(recipe, accumulation))
 
     return run()
-
-
-def score(trained: TrainedNetwork, split: Split, whole: Whole) -> dict[str, float]:
-    """top1, and top5 from ten classes up, as fractions, and the number of images."""
-    images, side = Batches(split, torch.device(whole.device)), whole.architecture.resolution
-    found = validate(trained.network, images, side, trained.at_once)
-    classes = len(trained.network.state_dict()["classifier.1.bias"])
-    return {"top1": found.accuracy, **({"top5": found.top5} if classes >= FIVE_FROM else {}), "images": len(split)}
 
 
 def _initialised(architecture: Architecture, images: ImageSet, recipe: Recipe, dropout: float, seed: int) -> Network:

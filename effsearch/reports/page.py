@@ -17,11 +17,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from effsearch.reports import check_suffix, figures as charts, ranking_table as ranked, trainings, write_report
+from effsearch.evaluation.scores import WORST, Scores, WorstImage
+from effsearch.reports import (
+    check_suffix,
+    evaluation,
+    figures as charts,
+    ranking_table as ranked,
+    trainings,
+    write_report,
+)
 from effsearch.reports.coefficients import FAMILY_CAPTION, Answer
 from effsearch.reports.figures import DARK, LIGHT, REFERENCES, Chart
 from effsearch.reports.growth_curves import CURVES_CAPTION, curve_points, curves_table
-from effsearch.reports.page_figures import Figure, figure_of_chart, importances_figure
+from effsearch.reports.page_figures import Figure, confusion_figure, figure_of_chart, importances_figure
 from effsearch.reports.ranking_table import PageRanking, costs, counts_line, half_width, how_evaluated, noise_line
 from effsearch.reports.surface import surface_chart
 from effsearch.reports.text_table import TextTable
@@ -52,12 +60,24 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Photograph:
+    """A picture in a data URI, with the lines under it."""
+
+    uri: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of the page, in this order: sentences, figures, the ranking, tables, small print; `code` is a command."""
+    """A part of the page, in this order: sentences, figures, photographs, the ranking, tables, small print.
+
+    `code` is a command.
+    """
 
     title: str
     lines: Sequence[str] = ()
     figures: Sequence[Figure] = ()
+    photographs: Sequence[Photograph] = ()
     ranking: PageRanking | None = None
     tables: Sequence[tuple[str, TextTable]] = ()
     small: Sequence[str] = ()
@@ -256,10 +276,25 @@ def _training_page(run: Run, manifest: Manifest) -> Page:
     figures = [figure_of_chart(chart, {}) for chart in charts.training_charts(history)]
     sections = [
         Section("Learning curve", list(map(_capital, trainings.result_lines(history, result))), figures),
+        *_evaluation_sections(evaluation.read_evaluation(run)),
         Section("Network", code=run.settings(TrainSettings).notation),
         _origin_section(manifest),
     ]
     return Page(run.name, _subtitle(manifest, trainings.time_line(history)), cards, sections)
+
+
+def _evaluation_sections(scores: Scores | None) -> Iterator[Section]:
+    if scores is None:
+        return
+    tables, small = evaluation.evaluation_tables(scores, "scores"), evaluation.evaluation_captions(scores)
+    yield Section("What the network confuses", figures=[confusion_figure(scores)], tables=tables, small=small)
+    if worst := scores.worst[:WORST]:
+        line = "Those whose true class got the least probability: that class, and what was predicted."
+        yield Section("The worst images", [line], photographs=[_photograph(scores, each) for each in worst])
+
+
+def _photograph(scores: Scores, worst: WorstImage) -> Photograph:
+    return Photograph(evaluation.image_uri(worst), evaluation.image_lines(scores, worst))
 
 
 def _verification_page(run: Run, manifest: Manifest) -> Page:

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from effsearch.evaluation.scores import Scores
+from effsearch.reports.evaluation import matrix_classes, short_names
 from effsearch.reports.figures import LIGHT, Chart, Field, Series
 
+COUNTS = 16  # classes up to which the cells of a confusion matrix have room for numbers
 DECISIONS = 24  # decisions, from the most important, that are drawn
 FEW_EPOCHS = 12  # up to which every whole number is on the axis
 Trace = dict[str, Any]
@@ -114,6 +117,33 @@ def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
     powers = range(math.floor(math.log10(min(known))), math.ceil(math.log10(max(known))) + 1)
     rounds = [float(f"{digit}e{power}") for power in powers for digit in (1, 1.5, 2, 3, 4, 5, 7)]
     return {"tickvals": rounds, "ticktext": [f"{value:g}" for value in rounds]}
+
+
+def confusion_figure(scores: Scores) -> Figure:
+    """The confusion matrix of all classes, or of those that are confused most often; coloured by shares of a row."""
+    numbers = matrix_classes(scores)
+    names = [html.escape(name, quote=False) for name in short_names(scores, numbers)]
+    matrix, totals = scores.matrix(numbers), [scores.totals.get(number, 0) for number in numbers]
+    roomy = len(names) <= COUNTS
+    trace: Trace = {
+        **{"type": "heatmap", "colorscale": "Viridis", "zmin": 0, "zmax": 100, "xgap": int(roomy), "ygap": int(roomy)},
+        "z": [_shares(row, total) for row, total in zip(matrix, totals, strict=True)],
+        "text": [[str(count) if count else "" for count in row] for row in matrix],
+        "texttemplate": "%{text}" if roomy else "",
+        "colorbar": {"thickness": 12, "title": {"side": "right", "text": "% of the true class"}},
+        "hovertemplate": "true %{y}, predicted %{x}: %{text} (%{z:.1f} %)<extra></extra>",
+    }
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
+    axes = {"xaxis": _axis("predicted", **ticks, tickangle=-45), "yaxis": _axis("true", **ticks, autorange="reversed")}
+    caption = "a row is a true class; colours are shares of its images" + ("; numbers are of images" if roomy else "")
+    if len(numbers) < len(scores.classes):
+        caption += f"; the {len(numbers)} of {len(scores.classes):,} classes that are confused most often"
+    return Figure("Confusion matrix", [trace], axes, caption, height=220 + 20 * max(8, len(names)))
+
+
+def _shares(counts: Sequence[int], total: int) -> list[float | None]:
+    """Counts in % of a total, or nothing where there is none."""
+    return [round(100 * count / total, 2) if total else None for count in counts]
 
 
 def importances_figure(shares: Mapping[str, float]) -> Figure:

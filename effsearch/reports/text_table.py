@@ -11,6 +11,7 @@ from rich.text import Text
 
 from effsearch.text import sanitize
 
+WRAPPED = ("notation", "image", "then")  # headings of columns whose cells may take several lines
 NOTATION_FROM = 150  # columns of a terminal from which a table has room for notations
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class TextTable:
         table = Table(title=title, show_edge=False, pad_edge=False, padding=0, **style)
         for heading, side in zip(self.headings, self.align, strict=True):
             justify: Literal["left", "right"] = "right" if side == "r" else "left"
-            table.add_column(heading, justify=justify, no_wrap=heading != "notation", overflow="fold")
+            table.add_column(heading, justify=justify, no_wrap=heading not in WRAPPED, overflow="fold")
         for line in self.cells:
             table.add_row(*line)
         return table
@@ -74,13 +75,18 @@ def console(wide: bool = True, error: bool = False) -> Plain:
     return plain if plain.is_terminal or not wide else Plain(width=400, stderr=error)
 
 
-def print_table(table: TextTable, title: str, captions: Iterable[str], markdown: bool, notation: str = "") -> None:
-    """Prints a table with its captions, in Markdown or with a title, and the notation of the network it is about."""
+def print_table(
+    table: TextTable, title: str, captions: Iterable[str], markdown: bool, notation: str = "", wide: bool = False
+) -> None:
+    """Prints a table with its captions, in Markdown or with a title, and the notation of the network it is about.
+
+    With `wide` its lines are not folded where the output is no terminal.
+    """
     if markdown:
         parts = (table.markdown(), "\n".join(captions), f"`{notation}`" if notation else "")
         print("\n\n".join(filter(None, parts)))
         return
-    out = console(wide=False)
+    out = console(wide)
     out.print(table.rich(title))
     for caption in captions:
         out.print(caption)

@@ -1,7 +1,7 @@
 """The training loop."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
@@ -141,18 +141,25 @@ def images_at_once(recipe: Recipe, accumulation: int = 1) -> int:
 @torch.inference_mode()
 def validate(network: nn.Module, images: Batches, resolution: int, batch: int = 256) -> Validation:
     """Evaluates all images in evaluation mode, `batch` at a time."""
-    network.eval()
     right, five, loss = (torch.zeros((), device=images.device) for _ in range(3))
+    for logits, labels in answers(network, images, resolution, batch):
+        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        right += hits[:, 0].sum()
+        five += hits.sum()
+        loss += functional.cross_entropy(logits, labels, reduction="sum")
+    return Validation(*(total.item() / len(images) for total in (right, five, loss)))
+
+
+@torch.inference_mode()
+def answers(network: nn.Module, images: Batches, resolution: int, batch: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+    """The logits (n, classes), as float32, and the labels (n,) of all images in turn, `batch` at a time."""
+    network.eval()
     cpu = images.device.type == "cpu"
     with folded(network) if cpu else nullcontext(), fast(network) if cpu else nullcontext():
         for pixels, labels in images.of(np.arange(len(images)), batch):
             with precision(images.device):
                 logits = network(normalise(pixels, resolution, normalisation_of(network)))
-            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-            right += hits[:, 0].sum()
-            five += hits.sum()
-            loss += functional.cross_entropy(logits.float(), labels, reduction="sum")
-    return Validation(*(total.item() / len(images) for total in (right, five, loss)))
+            yield logits.float(), labels
 
 
 def normalisation_of(network: nn.Module) -> Normalisation:

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from effsearch.costs import cost
-from effsearch.data import info, load, load_test
+from effsearch.data import held_out, info, load
 from effsearch.errors import QuantityError, RunError
-from effsearch.evaluation.devices import gpus
+from effsearch.evaluation.devices import choose_device
 from effsearch.evaluation.hardware import ContextLost, first_line, keep_freed_memory, out_of_memory
-from effsearch.evaluation.trainings import TrainedNetwork, Whole, score, train_whole
+from effsearch.evaluation.predictions import answer
+from effsearch.evaluation.scores import score
+from effsearch.evaluation.trainings import TrainedNetwork, Whole, train_whole
 from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
 from effsearch.network.pretrained import IMAGENET
 from effsearch.network.weights import Start, Weights, pack_weights, untrained
+from effsearch.reports.evaluation import EVALUATION, evaluation_json
 from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
@@ -69,12 +72,8 @@ def train_network(request: TrainRequest, listener: Listener, stopping: Callable[
 
 def _device(asked: str | None, existing: Run | None) -> str:
     """What was asked for; else what the run was begun on, if that is here, or a GPU where there is one."""
-    if asked not in (None, "cpu", "cuda"):
-        raise QuantityError(f"--device must be cpu or cuda, got {asked!r}")
-    if asked == "cuda" and not gpus():
-        raise QuantityError("--device cuda was asked for, and torch finds no CUDA device; leave it out for the CPU")
     before = None if existing is None else Where.of(existing).device
-    return asked or ("cuda" if gpus() and before != "cpu" else "cpu")
+    return choose_device(asked or ("cpu" if before == "cpu" else None))
 
 
 def _recipe(request: TrainRequest) -> tuple[Recipe, int]:
@@ -223,10 +222,13 @@ def _kept(checkpoint: Path, listener: Listener) -> tuple[bytes | None, list[Epoc
 
 def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
     run, settings, about = session.run, session.settings, info(session.images)
-    result = {"validation": score(trained, load(session.images).validation, whole)}
-    if "test" in about.counts:
-        result["test"] = score(trained, load_test(session.images), whole)
+    result = {}
+    for name, split in held_out(session.images).items():
+        answers = answer(trained.network, split, settings.resolution, whole.device, trained.at_once)
+        last = score(answers, split, about.classes, about.name, name, settings.resolution)
+        result[name] = last.shares()
     write_atomically(run.path / "result.json", json.dumps(result, indent=2) + "\n")
+    write_atomically(run.path / EVALUATION, evaluation_json(last))
     how = f"{counted(settings.epochs, 'epoch')} on {about.name} at {settings.resolution} px"
     write_atomically(run.path / WEIGHTS, pack_weights(trained.network, whole.architecture, about.classes, how))
     (run.path / CHECKPOINT).unlink(missing_ok=True)

@@ -21,16 +21,19 @@ def weights_file(text: str, results: Path) -> Path | None:
 def trained(text: str, results: Path, weights: str | None = None) -> tuple[Weights, str]:
     """The network that is named, and a short name for it; raises WeightsError.
 
-    Where `weights` is imagenet, the text names an architecture that has such weights.
+    Where `weights` is imagenet, what has no weights of its own is an architecture with those.
     """
+    if weights not in (None, IMAGENET):
+        raise WeightsError(f"--weights must be {IMAGENET} here, got {str(weights)[:80]!r}")
+    if (file := weights_file(text, results)) is not None:
+        return read_weights(file), file.parent.name if file.name == WEIGHTS else file.stem
     if weights is not None:
-        if weights != IMAGENET:
-            raise WeightsError(f"--weights must be {IMAGENET} here, got {weights[:80]!r}")
         architecture, name = resolve(text, results)
         return pretrained(architecture), name
-    if (file := weights_file(text, results)) is None:
-        raise WeightsError(f"no weights {text[:80]!r}; give a .safetensors file, or a run of effsearch train")
-    return read_weights(file), file.parent.name if file.name == WEIGHTS else file.stem
+    raise WeightsError(
+        f"no weights {text[:80]!r}; give a .safetensors file, a run of effsearch train, or an architecture with "
+        f"--weights {IMAGENET}"
+    )
 
 
 def start_of(

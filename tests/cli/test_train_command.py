@@ -49,6 +49,27 @@ def test_a_training_ends_with_test_accuracy_and_weights(folder, first):
     assert "epoch   6" not in again.stdout
 
 
+def test_an_evaluation_of_the_run_is_that_of_its_end_and_its_page_shows_it(folder, first):
+    kept = folder / "results/first/evaluation.json"
+    at_end = json.loads(kept.read_text())
+    result = json.loads((folder / "results/first/result.json").read_text())
+    assert (at_end["split"], at_end["images"]) == ("test", result["test"]["images"])
+    assert at_end["accuracy"]["top1"]["share"] == result["test"]["top1"]
+    kept.unlink()
+    again = run(folder, "evaluate", "first", "--format", "json")
+    assert (again.returncode, again.stderr) == (0, "wrote results/first/evaluation.json\n")
+    # Another size of batch rounds otherwise.
+    assert json.loads(again.stdout)["confusion"] == at_end["confusion"]
+    assert json.loads(kept.read_text())["loss"] == pytest.approx(at_end["loss"], rel=1e-5)
+    other = run(folder, "evaluate", "first", "--data", "images", "--split", "validation", "--resolution", "24")
+    assert other.returncode == 0, other.stderr
+    assert "24 images of the validation split of images at 24 px, 2 classes" in other.stdout
+    assert "trained for 6 epochs on images at 16 px" in other.stdout
+    assert json.loads(kept.read_text())["split"] == "test"  # At another resolution nothing is kept.
+    assert run(folder, "report", "first").returncode == 0
+    assert "Confusion matrix" in (folder / "results/first/report.html").read_text()
+
+
 def test_the_weights_class_a_photograph(folder, first):
     network = load(folder / "results/first/weights.safetensors")
     image = torch.full((1, 3, 16, 16), (60 / 255 - 0.45) / 0.225)

@@ -4,13 +4,16 @@ import io
 import pickle
 import zipfile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import torch
 from fuzzing import fuzz, garbled, harmless, texts
 from hypothesis import given, strategies as st
+from PIL import Image
 
 from effsearch.architecture import parse
+from effsearch.data.photographs import decode_photographs, find_photographs
 from effsearch.evaluation.tables import read_table
 from effsearch.network import build
 from effsearch.network.weights import Start, pack_weights, read_tensors, read_weights
@@ -111,3 +114,19 @@ def test_state_dicts(tmp_path_factory, content):
     file.write_bytes(content)
     with harmless(file.parent):
         Start(read_tensors(file), str(file)).load_into(build(NETWORK, 2), NETWORK)
+
+
+def picture(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.arange(12 * 14 * 3, dtype=np.uint8).reshape(12, 14, 3)).save(file, kind)
+    return file.getvalue()
+
+
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF"]).map(picture).flatmap(garbled))
+@fuzz
+def test_images_that_a_user_names(tmp_path_factory, content):
+    file = tmp_path_factory.getbasetemp() / "image.png"
+    file.write_bytes(content)
+    with harmless(file.parent):
+        (images,) = decode_photographs(find_photographs([str(file)]), 8, [])
+        assert images.pixels.shape == (1, 8, 8, 3)

@@ -128,7 +128,7 @@ FILES = {
     "nas": ("run.toml", "ranking.csv", "failed.json", "journal.log"),
     "grid": ("run.toml", "ranking.csv", "coefficients.json"),
     "curves": ("run.toml", "ranking.csv"),
-    "train": ("run.toml", "metrics.jsonl", "result.json"),
+    "train": ("run.toml", "metrics.jsonl", "result.json", "evaluation.json"),
     "verify": ("run.toml", "ranking.csv", "journal.log"),
 }
 

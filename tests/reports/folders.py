@@ -1,9 +1,10 @@
 """Run folders as the commands leave them, without a training: of a search, a grid, curves and one training."""
 
+import base64
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import optuna
 from effsearch.architecture import parse
 from effsearch.coefficient_grid import CoefficientGrid, cells
 from effsearch.costs import cost
+from effsearch.evaluation.scores import Confused, Scores, WorstImage
+from effsearch.reports.evaluation import evaluation_json
 from effsearch.runs.folder import Run, create
 from effsearch.runs.ranking import ranking, to_csv
 from effsearch.runs.records import Candidate, Record
@@ -162,6 +165,16 @@ def verify_run(folder: Path, name: str = "verified") -> Run:
     return write_run(folder, name, manifest("verify", **settings), found)
 
 
+def scores(classes: Sequence[str] = ("cat", "dog"), **more: Any) -> Scores:
+    """Of nine images, two of the first class taken for the last one; one of them is the worst, in a red of 4 px."""
+    last = len(classes) - 1
+    confusion = (Confused(0, 0, 3), Confused(0, last, 2), Confused(last, last, 4))
+    worst = WorstImage(0, last, 0.97, 0.0004, 4, base64.b64encode(bytes([200, 20, 20]) * 16).decode())
+    top5 = 8 if len(classes) >= 10 else None
+    about = Scores("scenes", "test", 32, tuple(classes), confusion, top5, 0.61, 0.2, 0.083, (worst,))
+    return replace(about, **more)
+
+
 def train_run(folder: Path, name: str = "training", finished: bool = True) -> Run:
     """One training of three epochs."""
     run = create(folder, name, manifest("train", notation=BASELINE))
@@ -170,6 +183,7 @@ def train_run(folder: Path, name: str = "training", finished: bool = True) -> Ru
     if finished:
         result = {"validation": {"top1": 0.61, "top5": 0.9, "images": 4000}}
         (run.path / "result.json").write_text(json.dumps(result))
+        (run.path / "evaluation.json").write_text(evaluation_json(scores()))
     return run
 
 

@@ -1,7 +1,9 @@
 """A run folder from a stranger, whose every name would have the terminal do something."""
 
+import base64
 import dataclasses
 import json
+import math
 import os
 import re
 import sys
@@ -9,9 +11,12 @@ import tomllib
 
 import pytest
 import tomli_w
-from folders import curves_run, grid_run, nas_run, train_run, verify_run
+from folders import HOSTILE, curves_run, grid_run, nas_run, scores, train_run, verify_run
+from markup import data_of, read
 
 from effsearch.cli import main
+from effsearch.reports.evaluation import evaluation_json
+from effsearch.reports.page import page_of, render
 from effsearch.runs.folder import Run
 from effsearch.runs.ranking import from_csv, to_csv
 from effsearch.runs.records import Failure, to_json
@@ -44,6 +49,9 @@ def poisoned(run: Run) -> Run:
     for network in about["settings"].get("networks", ()):
         about["settings"]["run"] = network["role"] = NAME
     (run.path / "run.toml").write_text(tomli_w.dumps(about))
+    if (evaluation := run.path / "evaluation.json").is_file():
+        made = json.loads(evaluation.read_text())
+        evaluation.write_text(json.dumps(made | {"data": NAME, "split": NAME, "classes": [NAME, "b"]}))
     name = NAME.replace("/", "|").encode()[:200] + b"\xff"
     return Run(run.path.rename(run.path.parent / os.fsdecode(name)))
 
@@ -110,3 +118,39 @@ def test_nothing_in_a_run_s_folder_reaches_the_page_as_a_command(kind, tmp_path,
     assert SHOWN in own
     data = json.loads(re.search('<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
     assert not CONTROLS.search(json.dumps(data, ensure_ascii=False))
+
+
+BROKEN = {
+    "an SVG in place of pixels": {"pixels": base64.b64encode(b"<svg onload='alert(1)'/>").decode()},
+    "text in place of base64": {"pixels": '" onerror=alert(1) x="'},
+    "more pixels than a thumbnail has": {"side": 4000, "pixels": base64.b64encode(bytes(3 * 4000**2)).decode()},
+    "fewer pixels than are said": {"side": 5},
+    "no class": {"truth": 2},
+    "no probability": {"of_truth": math.nan},
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_picture_that_is_none_is_refused_in_one_line(how, tmp_path, effsearch):
+    run = train_run(tmp_path)
+    made = json.loads((run.path / "evaluation.json").read_text())
+    made["worst"][0] |= BROKEN[how]
+    (run.path / "evaluation.json").write_text(json.dumps(made))
+    said = effsearch("report", "--results", str(tmp_path))
+    assert "evaluation.json is not what a run writes" in said
+    assert said.count("\n") == 1
+    assert not (run.path / "report.html").exists()
+
+
+def test_the_names_of_classes_do_not_become_markup(tmp_path):
+    run = train_run(tmp_path)
+    (run.path / "evaluation.json").write_text(evaluation_json(scores([HOSTILE, *map(str, range(20))])))
+    page = render(page_of(run))
+    document = read(page)
+    assert len(document.all("script")) == 3
+    (picture,) = document.all("img")
+    assert sorted(picture.attributes) == ["alt", "src"]
+    assert picture.attributes["src"].startswith("data:image/png;base64,")
+    (drawn,) = [traces[0] for traces, *_ in data_of(page)["figures"] if traces[0].get("type") == "heatmap"]
+    layout = next(layout for traces, layout, _ in data_of(page)["figures"] if traces[0] == drawn)
+    assert layout["xaxis"]["ticktext"][0].startswith("&lt;/script&gt;")

@@ -5,14 +5,17 @@ import hashlib
 import json
 import re
 from dataclasses import asdict
+from io import BytesIO
 
 import plotly.graph_objects
 import pytest
-from folders import BASELINE, HOSTILE, NOTATION, hostile_run, manifest, nas_run, record, write_run
+from folders import BASELINE, HOSTILE, NOTATION, hostile_run, manifest, nas_run, record, scores, train_run, write_run
 from markup import data_of, read
+from PIL import Image
 
 from effsearch.errors import ReportError, RunError
 from effsearch.reports import ranking_table as ranked
+from effsearch.reports.evaluation import evaluation_json
 from effsearch.reports.page import page_of, render, write_page
 
 
@@ -35,8 +38,9 @@ def test_every_command_has_its_sections(pages):
     assert titles(pages["grid"]) == ["Alpha, beta and gamma", "The family", "Accuracy and cost", "Ranking", *course]
     assert titles(pages["curves"]) == ["Growth along each axis", "Accuracy and cost", "Ranking", *course]
     assert titles(pages["verify"]) == ["After long training", "Ranking", "Learning curves", "How the run was made"]
-    assert titles(pages["train"]) == ["Learning curve", "Network", "How the run was made"]
-    assert figures(pages["train"]) == ["Validation accuracy", "Training loss"]
+    evaluated = ["What the network confuses", "The worst images"]
+    assert titles(pages["train"]) == ["Learning curve", *evaluated, "Network", "How the run was made"]
+    assert figures(pages["train"])[:3] == ["Validation accuracy", "Training loss", "Confusion matrix"]
     assert "Rungs" in figures(pages["grid"])
     assert "Rungs" not in figures(pages["nas"])
     assert "One axis at a time" in figures(pages["curves"])
@@ -112,10 +116,11 @@ def test_nothing_is_loaded_and_no_script_runs_but_the_page_s_own(pages):
     for page in pages.values():
         document = read(page)
         elements = [element for tag in ("link", "img", "script", "iframe", "object") for element in document.all(tag)]
-        assert {element.attributes.get("src") or element.attributes.get("href") for element in elements} == {
-            None,
-            "data:,",
+        places = {element.attributes.get("src") or element.attributes.get("href") for element in elements}
+        pictures = {
+            place for place in places if place and re.fullmatch("data:image/png;base64,[A-Za-z0-9+/]+=*", place)
         }
+        assert places - pictures == {None, "data:,"}
         (policy,) = document.all("meta", **{"http-equiv": "Content-Security-Policy"})
         rules = dict(rule.strip().split(" ", 1) for rule in policy.attributes["content"].split(";"))
         assert rules["default-src"] == "'none'"
@@ -193,3 +198,39 @@ def test_a_run_without_a_finished_training_has_no_page(tmp_path):
 
 def test_a_page_is_the_same_for_the_same_run(runs):
     assert asdict(page_of(runs["grid"])) == asdict(page_of(runs["grid"]))
+
+
+def of_evaluation(tmp_path, **more):
+    """The page of a training with these scores, as a document, and its confusion matrix."""
+    run = train_run(tmp_path)
+    (run.path / "evaluation.json").write_text(evaluation_json(scores(**more)))
+    page = render(page_of(run))
+    return read(page), next(figure for figure in data_of(page)["figures"] if figure[0][0].get("type") == "heatmap")
+
+
+def test_what_a_network_confuses_is_shown_with_its_worst_images(tmp_path):
+    document, ((trace,), layout, _) = of_evaluation(tmp_path)
+    assert trace["text"] == [["3", "2"], ["", "4"]]
+    assert trace["z"] == [[60, 40], [0, 100]]
+    assert layout["yaxis"]["ticktext"] == ["cat", "dog"]
+    for expected in ("77.8", "45.3 to 93.7", "dog (2)", "9 images of the test split of scenes at 32 px", "1706.04599"):
+        assert expected in document.words
+    (picture,) = document.all("img")
+    assert picture.attributes["alt"] == "cat under 0.1 %; predicted dog 97.0 %"
+    drawn = Image.open(BytesIO(base64.b64decode(picture.attributes["src"].partition(",")[2])))
+    assert (drawn.size, drawn.getpixel((3, 3))) == ((4, 4), (200, 20, 20))
+
+
+def test_of_many_classes_those_that_are_confused_are_shown(tmp_path):
+    document, ((trace,), layout, height) = of_evaluation(tmp_path, classes=[f"class {n}" for n in range(1000)])
+    assert layout["xaxis"]["ticktext"] == ["class 0", "class 999"]
+    assert trace["text"] == [["3", "2"], ["", "4"]]
+    assert "the 2 of 1,000 classes that are confused most often" in document.words
+    assert "class 999 2 40.0" in document.words
+    assert height < 900
+
+
+def test_a_training_of_an_earlier_version_has_a_page_without_an_evaluation(tmp_path):
+    run = train_run(tmp_path)
+    (run.path / "evaluation.json").unlink()
+    assert titles(render(page_of(run))) == ["Learning curve", "Network", "How the run was made"]

@@ -14,7 +14,8 @@ from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.data import Augmentation, ImageSet, Split, augment, load, prepare
 from effsearch.data.augmentation import SHARED
 from effsearch.evaluation import Proxy, devices, trainings
-from effsearch.evaluation.trainings import ProxyTraining, Whole, score, train_whole
+from effsearch.evaluation.predictions import rank_classes
+from effsearch.evaluation.trainings import ProxyTraining, Whole, train_whole
 from effsearch.network import build
 from effsearch.training import Recipe
 from effsearch.training.loop import CHECK_EVERY, train
@@ -167,12 +168,13 @@ def test_the_proxy_training_of_a_search(folder, baseline, monkeypatch):
     assert waits.convolved == {torch.bfloat16}
 
 
-def test_the_whole_training_of_a_network_and_its_score(folder):
+def test_the_whole_training_of_a_network_and_its_answers(folder):
     loaded = load(folder)
     whole = Whole(SMALL, replace(CROPPED, optimizer="rmsprop"), epochs=2, seed=0, device="cuda")
     with fake_cuda():
         network = train_whole(whole, loaded, accumulation=2)
-        assert score(network, loaded.validation, whole)["images"] == len(loaded.validation)
+        found = rank_classes(network.network, loaded.validation, SMALL.resolution, "cuda", network.at_once)
+    assert [len(part) for part in found] == 3 * [len(loaded.validation)]
 
 
 def test_what_is_fake_stays_within():
