@@ -14,11 +14,11 @@ from effsearch.architecture import Architecture
 from effsearch.cli import options as opt
 from effsearch.cli.options import Format, check_classes, check_side, plain, resolve
 from effsearch.costs import CONVENTION, Cost, cost, stage_costs
-from effsearch.errors import QuantityError, ReportError, listed
+from effsearch.errors import QuantityError, ReportError, listed, needed
 from effsearch.families import PUBLISHED
 from effsearch.prior import predict
 from effsearch.scaling import PAPER, Coefficients, Multipliers, Rounding
-from effsearch.text import counted, parse_count
+from effsearch.text import counted, parse_count, sanitize
 
 
 def describe(
@@ -270,24 +270,63 @@ class PublishedTable(StrEnum):
 
     scaling = "scaling"
     imagenet = "imagenet"
+    transfer = "transfer"
+
+
+class Theme(StrEnum):
+    """The colours of a picture."""
+
+    light = "light"
+    dark = "dark"
 
 
 def compare(
     table: Annotated[
         PublishedTable,
-        typer.Argument(help="scaling: MobileNets and ResNet-50 scaled up; imagenet: EfficientNets and others."),
+        typer.Argument(
+            help="scaling: MobileNets and ResNet-50 scaled up; imagenet: EfficientNets and others; transfer: to eight "
+            "other image sets."
+        ),
     ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="A .png, .svg or .pdf file that --plot draws into.", show_default="the terminal"
+        ),
+    ] = None,
     check: Annotated[bool, plain("imagenet: count torchvision's networks again.", "--check")] = False,
     format_: opt.FormatOption = Format.table,
+    plot: Annotated[
+        bool, plain("imagenet: draw accuracy against parameters and FLOPs (figure 1), into FILE if given.", "--plot")
+    ] = False,
+    add: Annotated[
+        list[str] | None,
+        plain(
+            "Draw own networks too: a run of train, or a .csv or .json file; may be given several times.",
+            metavar="RUN|FILE",
+            default="none",
+            autocompletion=opt.complete_run,
+        ),
+    ] = None,
+    theme: Annotated[Theme | None, plain("The colours of the file.", default="light", metavar="light|dark")] = None,
+    results: opt.Results = Path("results"),
 ) -> None:
-    """Print a table of the paper with what the networks cost here."""
-    from effsearch.published import IMAGENET, SCALED
+    """Print a table of the paper with what the networks cost here, or draw its figure 1."""
+    from effsearch.published import IMAGENET, SCALED, TRANSFER
     from effsearch.reports import paper_tables as tables
     from effsearch.reports.text_table import TextTable, print_table
 
     if check and table is not PublishedTable.imagenet:
         raise ReportError("--check is for imagenet; a network of ours is counted again by `effsearch describe --check`")
-    if table is PublishedTable.scaling:
+    figure = {"--plot": plot, "FILE": file is not None, "--add": bool(add), "--theme": theme is not None}
+    if asked := [option for option, given in figure.items() if given]:
+        _check_figure(asked, table, check or format_ is not Format.table)
+        _draw_imagenet(file, add or [], theme or Theme.light, results)
+        return
+    if table is PublishedTable.transfer:
+        title, shown = "Transfer to other image sets", TextTable.of(tables.TRANSFER_COLUMNS, TRANSFER)
+        caption, records = tables.transfer_caption(TRANSFER), tables.published_transfer_records(TRANSFER)
+    elif table is PublishedTable.scaling:
         title, shown = "Scaling up MobileNets and ResNet-50", TextTable.of(tables.SCALING_COLUMNS, SCALED)
         caption, records = tables.SCALING_CAPTION, tables.scaling_records(SCALED)
     else:
@@ -299,6 +338,38 @@ def compare(
         print_table(shown, title, [caption], format_ is Format.markdown)
     if check:
         _recount_published(quiet=format_ is Format.json)
+
+
+def _check_figure(asked: list[str], table: PublishedTable, printing: bool) -> None:
+    """Raises ReportError for options of the figure that do not go together, or with others."""
+    if table is not PublishedTable.imagenet:
+        raise ReportError(f"{asked[0]} is for imagenet, got {table.value}, of which there is no figure")
+    if "--plot" not in asked:
+        raise ReportError(f"{asked[0]} is for --plot, which draws a figure; got no --plot")
+    if "--theme" in asked and "FILE" not in asked:
+        raise ReportError("--theme is for --plot FILE; a terminal has colours of its own")
+    if printing:
+        raise ReportError("--plot draws a figure and prints no table; leave out --check and --format")
+
+
+def _draw_imagenet(out: Path | None, add: list[str], theme: Theme, results: Path) -> None:
+    """Draws the paper's figure 1 with own networks into a file, or in the terminal."""
+    from effsearch.published import IMAGENET
+    from effsearch.reports.compared_networks import added_networks
+    from effsearch.reports.imagenet_charts import imagenet_charts
+
+    if out is None:
+        with needed():
+            from effsearch.reports.imagenet_terminal import print_imagenet
+        print_imagenet(imagenet_charts(IMAGENET, added_networks(add, results)))
+        return
+    from effsearch.reports.imagenet_picture import imagenet_picture
+    from effsearch.reports.pictures import check_picture, save_figure
+
+    check_picture(out)
+    figure, nameless = imagenet_picture(imagenet_charts(IMAGENET, added_networks(add, results)), theme.value)
+    save_figure(figure, out)
+    typer.echo(sanitize(f"drew {out}{f'; no room for the names of {listed(nameless)}' if nameless else ''}"))
 
 
 def _recount_published(quiet: bool) -> None:

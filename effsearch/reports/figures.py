@@ -51,6 +51,7 @@ class Series:
     `colour` is a name of the palettes or a colour of CSS, `mark` one of SYMBOLS, circle-open, star or x (empty: none)
     of `size` px with an `outline`, `line` one of DASHES, or steps (empty: none). `bars` are half-widths in units of y;
     `values` choose colours of the field's scale; `keys` are of networks. A `group` has one entry in the legend.
+    `labels` are the names of the points, for a picture that writes them.
     """
 
     name: str
@@ -66,6 +67,12 @@ class Series:
     keys: Sequence[str] = ()
     group: str = ""
     outline: str = ""
+    labels: Sequence[str] = ()
+
+
+def numbers(values: Sequence[float | None]) -> list[float]:
+    """The values of a series without gaps."""
+    return [value for value in values if value is not None]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The pictures of a run for a paper, by kind, as PNG, SVG or PDF."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ POINTS = 0.6  # points of a mark for a px on the page, where figures are larger
 MARKERS = {"": "", "circle": "o", "circle-open": "o", "square": "s", "diamond": "D", "star": "*", "x": "X"}
 MARKERS |= {"triangle-up": "^", "triangle-down": "v", "cross": "P"}
 SUFFIXES = (".png", ".svg", ".pdf")
+# The first digits of the numbers at a logarithmic axis, by how many times the one end is of the other.
+TICKED = ((20, "123456789"), (2000, "125"), (math.inf, "1"))
 
 OF_RUN = {  # the pictures that a run can have, by the command that made it
     "nas": ("pareto", "progress"),
@@ -139,25 +142,38 @@ def _save_both(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def draw(panels: Sequence[Chart], size: tuple[float, float], titled: bool = False) -> Figure:
+def draw(
+    panels: Sequence[Chart], size: tuple[float, float], titled: bool = False, palette: Mapping[str, str] = LIGHT
+) -> Figure:
     """The charts beside one another, each of a size in inches; a legend stands where it differs from the one before."""
     figure = Figure(figsize=(size[0] * len(panels), size[1]), layout="constrained")
     shared, named = len({chart.y for chart in panels}) == 1, set[str]()
+    labelled = any(series.labels for chart in panels for series in chart.series)
     row = figure.subplots(1, len(panels), sharey=shared, squeeze=False)[0]
     for number, (axes, chart) in enumerate(zip(row, panels, strict=True)):
         if chart.field is not None:
             _shade(axes, chart.field, chart.caption.replace(": ", ":\n"))
         for layer, series in enumerate(chart.series, 3):
             if series.x:
-                _plot(axes, series, chart.field, layer)
+                _plot(axes, series, chart.field, layer, palette)
         _label(axes, chart, with_y=number == 0 or not shared)
         if titled:
             # A name may have a dollar, with which mathematics would begin.
             axes.set_title(sanitize(chart.title), fontsize=SMALL + 2, parse_math=False)
         before, named = named, {series.name for series in chart.series if series.name}
-        if named - before:
+        if named - before and not labelled:
             axes.legend(fontsize=SMALL - 1, frameon=chart.field is not None)
+    if labelled:
+        _legend_above(figure)
     return figure
+
+
+def _legend_above(figure: Figure) -> None:
+    """One legend for all panels, outside them, where names need the room."""
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
+    handles = {name: handle for of_axes in pairs for handle, name in of_axes}
+    style: dict[str, Any] = {"fontsize": SMALL - 1, "frameon": False}
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=len(handles), **style)
 
 
 def _label(axes: Any, chart: Chart, with_y: bool) -> None:
@@ -172,17 +188,21 @@ def _label(axes: Any, chart: Chart, with_y: bool) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if chart.log:
         axes.set_xscale("log")
+        axes.tick_params("x", which="both", length=3)  # Numbers stand at both kinds of ticks.
+        low, high = axes.get_xlim()
+        digits = next(digits for most, digits in TICKED if high <= most * low)
         for put in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            put(FuncFormatter(lambda value, _: f"{value:g}"))
+            put(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in digits else ""))
 
 
-def _plot(axes: Any, series: Series, field: Field | None, layer: int) -> None:
+def _plot(axes: Any, series: Series, field: Field | None, layer: int, palette: Mapping[str, str]) -> None:
     if field is not None and series.values:
         scale = {"c": series.values, "cmap": "viridis", "vmin": field.low, "vmax": field.high}
         area = (POINTS * series.size) ** 2
         axes.scatter(series.x, series.y, area, label=series.name, edgecolors="black", zorder=layer, **scale)
         return
-    style: dict[str, Any] = {"color": LIGHT.get(series.colour, series.colour), "alpha": series.opacity, "zorder": layer}
+    colour = palette.get(series.colour, series.colour)
+    style: dict[str, Any] = {"color": colour, "alpha": series.opacity, "zorder": layer}
     style |= {"marker": MARKERS[series.mark], "markersize": POINTS * series.size, "linewidth": 1.3}
     style["linestyle"] = "-" if series.line else ""
     style["drawstyle"] = "steps-post" if series.line == "steps" else "default"
