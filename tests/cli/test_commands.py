@@ -222,7 +222,7 @@ MISTAKES = {
     "compare scaling --format csv": "'table', 'json', 'markdown'",
     "compare scaling --check": "--check is for imagenet",
     "compare scaling --plot": "--plot is for imagenet, got scaling",
-    "compare scaling --out x.png": "--out is for imagenet, got scaling",
+    "compare scaling --plot x.png": "--plot is for imagenet, got scaling",
     "compare imagenet x.png": "FILE is for --plot, which draws a figure; got no --plot",
     "compare imagenet --add first": "--add is for --plot",
     "compare imagenet --theme dark": "--theme is for --plot",

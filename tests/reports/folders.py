@@ -75,6 +75,7 @@ def write_run(
 def _trial(of: Record) -> optuna.trial.FrozenTrial:
     history = [{"epoch": n, "loss": 2 / n, "accuracy": None, "seconds": 1.0} for n in range(1, (of.epochs or 0) + 1)]
     evaluation = {"accuracy": of.accuracy, "epochs": of.epochs, "seconds": of.seconds, "history": history}
+    evaluation |= {} if of.test is None else {"test": of.test}
     failed = of.accuracy is None
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.FAIL if failed else optuna.trial.TrialState.COMPLETE,
@@ -163,6 +164,31 @@ def verify_run(folder: Path, name: str = "verified") -> Run:
             one = (network.key, network.notation, cost(network).flops)
             found.append(record(len(found), *one, accuracy, **about))
     return write_run(folder, name, manifest("verify", **settings), found)
+
+
+def transfer_run(folder: Path, name: str = "transferred") -> Run:
+    """Two networks on two image sets under two seeds, the second network from fresh weights and worse."""
+    networks = [("large", NOTATION.format(32), "imagenet"), ("small", NOTATION.format(24), "scratch")]
+    settings = {
+        "networks": [{"name": n, "notation": t, "weights": w, "asked": n} for n, t, w in networks],
+        "sets": [
+            {"name": n, "data": n, "digest": "d", "classes": 9, "train": 80, "validation": 20, "test": 30}
+            for n in ("cars", "birds")
+        ],
+        "recipe": {"batch": 32},
+        "epochs": 4,
+        "reference": "large",
+    }
+    found = []
+    for seed in (0, 1):
+        for images in ("cars", "birds"):
+            for index, (network, notation, weights) in enumerate(networks):
+                key, flops = f"{network}-on-{images}", cost(parse(notation)).flops
+                one = record(
+                    len(found), key, notation, flops, 0.8 - 0.1 * index, source=weights, seed=seed, epochs=None
+                )
+                found.append(replace(one, test=0.82 - 0.1 * index + 0.01 * seed))
+    return write_run(folder, name, manifest("transfer", **settings), found)
 
 
 def scores(classes: Sequence[str] = ("cat", "dog"), **more: Any) -> Scores:

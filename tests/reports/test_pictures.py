@@ -34,6 +34,7 @@ EXPECTED = {
     },
     ("verify", "pareto"): {"EfficientNet-B0"},
     ("verify", "progress"): {"networks trained"},
+    ("transfer", "transfer"): {"parameters (millions)", "test top-1 (%)\nbars: 95 % interval", "large", "small"},
     ("train", "progress"): {"epoch", "training loss (nats)", "validation top-1 (%)"},
 }
 
