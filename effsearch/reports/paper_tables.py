@@ -1,7 +1,7 @@
 """The paper's tables 2, 3 and 5 with our counts beside the published ones."""
 
 from collections.abc import Iterable
-from math import prod
+from statistics import geometric_mean
 from typing import Any
 
 from effsearch.costs import CONVENTION
@@ -36,12 +36,13 @@ ResNeXt-101: the paper does not say which; 64x4d at 320 px has its accuracies in
 1611.05431, table 5. Inception-v3: without the auxiliary classifier."""
 
 TRANSFER_CAPTION = """\
-top-1, params and ratio as published (1905.11946, table 5), on the sets' test
-images; ratio: of the rival's parameters to ours; against: the best public
-networks (that could be had), or the best reported
-measured: parameters of ours with a classifier of the set's classes
-geometric mean of the published ratios: {}
-effsearch transfer makes such a table of your own networks and sets"""
+accuracy, params and ratio as published (1905.11946, table 5)
+of: the rival is the best of all public networks, or of all that were reported
+ratio: of the rival's parameters to ours; their geometric means:
+{}
+Oxford-IIIT Pets: 58M over 17M is 3.4, and 5.6x is printed
+here: parameters of ours with a classifier of the set's classes
+effsearch transfer makes such a table of your own networks and image sets"""
 
 Published = Scaled | Classifier
 
@@ -88,15 +89,15 @@ IMAGENET_COLUMNS: Columns[Classifier] = (
 
 TRANSFER_COLUMNS: Columns[Transferred] = (
     ("set", "l", lambda row: row.set),
-    ("against", "l", lambda row: row.against),
+    ("of", "l", lambda row: {"public": "public", "reported": "all"}[row.against]),
     ("rival", "l", lambda row: row.rival),
-    ("top-1 %", "r", lambda row: f"{row.rival_top1:.1f}"),
+    ("acc %", "r", lambda row: f"{row.rival_top1:.1f}"),
     ("params", "r", lambda row: row.rival_params or "-"),
     ("ours", "l", lambda row: row.ours),
-    ("top-1 %", "r", lambda row: f"{row.top1:.1f}"),
+    ("acc %", "r", lambda row: f"{row.top1:.1f}"),
     ("params", "r", lambda row: row.params or "-"),
     ("ratio", "r", lambda row: row.ratio or "-"),
-    ("measured", "r", lambda row: f"{row.measured_params / 1e6:#.3g}M"),
+    ("here", "r", lambda row: f"{row.measured_params / 1e6:#.3g}M"),
 )
 
 
@@ -105,7 +106,7 @@ def transfer_caption(rows: Iterable[Transferred]) -> str:
     rows, means = list(rows), []
     for against, printed in GEO_MEANS.items():
         ratios = [float(row.ratio[:-1]) for row in rows if row.against == against and row.ratio]
-        means.append(f"{prod(ratios) ** (1 / len(ratios)):.2f}x {against} (printed {printed})")
+        means.append(f"{geometric_mean(ratios):.2f}x {against} (printed {printed})")
     return TRANSFER_CAPTION.format(", ".join(means))
 
 

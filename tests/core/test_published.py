@@ -1,7 +1,9 @@
+from statistics import geometric_mean
+
 import pytest
 
 from effsearch.families import MOBILENET_V1, MOBILENET_V2, RESNET50
-from effsearch.published import IMAGENET, SCALED, agrees, measure
+from effsearch.published import GEO_MEANS, IMAGENET, SCALED, TRANSFER, agrees, measure
 from effsearch.scaling import Multipliers, Rounding, grow
 from effsearch.text import parse_count
 
@@ -33,6 +35,19 @@ def test_published_ratios_are_those_of_the_published_numbers():
         ):  # fmt: skip
             if ratio is not None and (row.name, ratio) != ("PNASNet", "6.0x"):
                 assert float(ratio[:-1]) == pytest.approx(parse_count(mine) / parse_count(its), rel=0.06)
+
+
+def test_transfers_are_consistent_with_one_another_and_with_our_counts():
+    assert [sum(row.against == against for row in TRANSFER) for against in GEO_MEANS] == [8, 8]
+    for row in TRANSFER:
+        if row.ratio is not None:
+            assert row.measured_params == pytest.approx(parse_count(row.params), rel=0.12)
+            ratio = parse_count(row.rival_params) / parse_count(row.params)
+            # But for one that the paper prints otherwise: 58 / 17 is 3.4.
+            assert row.set == "Oxford-IIIT Pets" or float(row.ratio[:-1]) == pytest.approx(ratio, rel=0.1)
+    for against, printed in GEO_MEANS.items():
+        ratios = [float(row.ratio[:-1]) for row in TRANSFER if row.against == against and row.ratio]
+        assert f"{geometric_mean(ratios):.1f}x" == printed
 
 
 def test_measured_parameters_agree_with_the_published_ones():
