@@ -1,7 +1,7 @@
 """Plain values, such as those of TOML and JSON that may be a stranger's, to dataclasses and back."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,8 +70,9 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def differences(one: object, other: object) -> list[str]:
+def differences(one: Any, other: Any) -> list[str]:
     """What differs between two dataclasses, as 'name is A, not B'."""
-    mine, theirs = (dict(flatten(to_plain(value))) for value in (one, other))
+    # A copy has every field, where what was read has those alone that the file names.
+    mine, theirs = (dict(flatten(to_plain(replace(value)))) for value in (one, other))
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
     return [f"{name} is {mine.get(name, 'not set')}, not {theirs.get(name, 'unset')}" for name in names]

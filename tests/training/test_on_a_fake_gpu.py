@@ -111,9 +111,9 @@ def test_a_tensor_on_the_wrong_device_is_found(name, wrong, monkeypatch):
 def test_a_read_in_every_step_is_found(monkeypatch):
     standardise = augment._standardise
 
-    def curious(pixels: torch.Tensor) -> torch.Tensor:
+    def curious(pixels: torch.Tensor, *more: object) -> torch.Tensor:
         assert pixels.float().mean().item() is not None
-        return standardise(pixels)
+        return standardise(pixels, *more)
 
     monkeypatch.setattr(augment, "_standardise", curious)
     assert trained(3).counts["read"] == trained(1).counts["read"] + 3
