@@ -1,7 +1,7 @@
 """Plain values, such as those of TOML and JSON that may be a stranger's, to dataclasses and back."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,7 +72,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def differences(one: Any, other: Any) -> list[str]:
     """What differs between two dataclasses, as 'name is A, not B'."""
-    # A copy has every field, where what was read has those alone that the file names.
-    mine, theirs = (dict(flatten(to_plain(replace(value)))) for value in (one, other))
+    # asdict has every field, however deep, where what was read has those alone that its file names.
+    mine, theirs = (dict(flatten(_without_none(asdict(value)))) for value in (one, other))
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
     return [f"{name} is {mine.get(name, 'not set')}, not {theirs.get(name, 'unset')}" for name in names]

@@ -155,6 +155,9 @@ def test_settings_of_a_stranger_are_refused_in_one_line(name, value):
 def test_settings_with_limits_are_read_back_and_told_apart():
     chosen = settings(max_params=5e6, max_latency=0.02, latency=LATENCY, measure="params", target=4e6)
     assert from_document("nas", to_document(chosen)) == chosen
+    partly = to_document(chosen)
+    del partly["seed"], partly["proxy"]["recipe"]["momentum"]
+    assert differences(from_document("nas", partly), chosen) == []
     said = differences(settings(), settings(max_params=5e6))
     assert said == ["max_params is not set, not 5000000.0"]
     assert "limits" not in to_document(chosen)
