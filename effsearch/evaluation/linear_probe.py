@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from effsearch.data import Split
-from effsearch.data.augment import normalise
 from effsearch.data.cache import cache_folder
 from effsearch.evaluation import Evaluation
 from effsearch.evaluation.devices import check_device, given_back
@@ -22,9 +20,8 @@ from effsearch.evaluation.fine_tuning import Transfer, images_of
 from effsearch.evaluation.hardware import watchdog
 from effsearch.files import write_atomically
 from effsearch.network import Network, build
-from effsearch.network.layers import fast, folded
 from effsearch.training.batches import Batches
-from effsearch.training.loop import precision
+from effsearch.training.loop import answers
 
 PENALTIES = tuple(10.0**-power for power in range(7))  # on the squared weights, of which validation chooses one
 STEPS = 50  # iterations of L-BFGS at most, for each penalty
@@ -87,6 +84,7 @@ class Backbone:
         digest = hashlib.sha256(architecture.notation.encode())
         for name, tensor in sorted(network.features.state_dict().items()):
             digest.update(name.encode() + tensor.numpy().tobytes())
+        network.classifier = nn.Sequential()  # So its outputs are what the classifier would get.
         network = network.to(device).to(memory_format=torch.channels_last).eval()
         return cls(network, architecture.resolution, digest.hexdigest()[:16], device)
 
@@ -99,21 +97,13 @@ class Backbone:
                 return torch.from_numpy(kept)
         except (OSError, ValueError, EOFError):
             pass  # Computed anew, as a damaged file is.
-        found, content = self._compute(split), BytesIO()
-        np.save(content, found.numpy())
+        images, content = Batches(split, self.device), BytesIO()
+        parts = [features.cpu() for features, _ in answers(self.network, images, self.resolution, AT_ONCE)]
+        found = torch.cat(parts).numpy()
+        np.save(content, found)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, content.getvalue())
-        return found
-
-    @torch.no_grad()
-    def _compute(self, split: Split) -> Tensor:
-        network, parts, cpu = self.network, [], self.device.type == "cpu"
-        with folded(network) if cpu else nullcontext(), fast(network) if cpu else nullcontext():
-            for pixels, _ in Batches(split, self.device).of(np.arange(len(split)), AT_ONCE):
-                with precision(self.device):
-                    maps = network.features(normalise(pixels, self.resolution, network.normalisation))
-                parts.append(maps.float().mean((2, 3)).cpu())
-        return torch.cat(parts)
+        return torch.from_numpy(found)
 
 
 @dataclass(frozen=True)
