@@ -233,8 +233,7 @@ def build(
     `weights` are imagenet, a file, or a run of train; a classifier of another size stays new. With `partial` what has
     the network's names and shapes is enough. Raises EffsearchError.
     """
-    if not isinstance(architecture, Architecture):
-        architecture = find(architecture) or parse(architecture)
+    architecture = _architecture(architecture)
     start, _ = start_of(weights, partial, architecture, results)
     network = build_network(architecture, classes, dropout=dropout, drop_path=drop_path, zero_init=zero_init)
     if start is not None:
@@ -249,9 +248,13 @@ def scale(
 
     1905.11946, section 3.3. Raises QuantityError where it grows beyond what can be written.
     """
-    if not isinstance(architecture, Architecture):
-        architecture = find(architecture) or parse(architecture)
+    architecture = _architecture(architecture)
     return grow(architecture, coefficients.at(phi), rounding)
+
+
+def _architecture(given: Architecture | str) -> Architecture:
+    """What is given, or the architecture of a name or a notation; raises NotationError."""
+    return given if isinstance(given, Architecture) else find(given) or parse(given)
 
 
 class _Remembering:
