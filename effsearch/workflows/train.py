@@ -117,9 +117,11 @@ def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener)
         changed["notation"] = resolve(request.arch, request.results)[0].notation
     begun = (run.path / CHECKPOINT).is_file() or (run.path / WEIGHTS).is_file()
     weights = request.weights or (IMAGENET if stored.weights == IMAGENET and not begun else None)
-    start, digest = start_of(weights, request.partial or stored.partial, stored.architecture, request.results)
+    start, digest = start_of(weights, weights is not None and stored.partial, stored.architecture, request.results)
     if weights is not None:
         changed["weights"] = digest
+    if request.partial:
+        changed["partial"] = True
     wanted = replace(stored, **changed)
     common.refuse_changes(run, stored, replace(wanted, data=stored.data))
     if stored.weights and weights is None and not begun:

@@ -137,6 +137,11 @@ def test_training_may_start_from_weights_of_imagenet_and_go_on_from_them(folder)
     partly = run(folder, *grown, "--partial")
     assert partly.returncode == 0, partly.stderr
     assert " % of the parameters (296 of 440 tensors); the rest is new" in partly.stdout
+    again = run(folder, "train", "--resume", "deeper")
+    assert again.returncode == 0, again.stderr
+    whole = run(folder, "train", "--resume", "lite0", "--partial", "--weights", "imagenet")
+    assert (whole.returncode, whole.stderr.count("\n")) == (2, 1)
+    assert "partial is False, not True" in whole.stderr
 
 
 def test_an_export_says_whether_the_network_is_trained(folder, first):
