@@ -174,7 +174,12 @@ def continue_on(
     """Starts workers for a run that was begun; raises RunError for other images, or another device unasked."""
     images = pack(data, resolution, listener)
     check_images(run, manifest.data, images, data)
-    started = start(request.workers, request.cluster, images)
+    return start_again(request, run, images)
+
+
+def start_again(request: Request, run: Run, images: Path, *others: Path) -> Started:
+    """Starts workers for a run that was begun; raises RunError for another device unasked."""
+    started = start(request.workers, request.cluster, images, *others)
     try:
         check_where(run, started.where, request.device_change)
     except RunError:

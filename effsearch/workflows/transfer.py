@@ -21,7 +21,7 @@ from effsearch.text import counted, format_count, format_duration
 from effsearch.training.recipe import recipe_of
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, Outcome, Session, never
-from effsearch.workflows.machine import Started, check_where, speeds_of, start, workers_here
+from effsearch.workflows.machine import Started, speeds_of, start, start_again, workers_here
 from effsearch.workflows.request import TransferRequest, plain_name, resolve
 from effsearch.workflows.weights import start_of, trained, weights_file
 
@@ -167,12 +167,7 @@ def _continue(request: TransferRequest, run: Run, listener: Listener) -> Session
     else:
         prepared = _again(request, run, stored, listener)
     problem = prepared.problem(request.seeds or manifest.limits.seeds or 1)
-    started = start(request.workers, request.cluster, *prepared.folders)
-    try:
-        check_where(run, started.where, request.device_change)
-    except RunError:
-        started.executor.stop()
-        raise
+    started = start_again(request, run, *prepared.folders)
     common.announce(run, listener)
     return _session(request, run, prepared, problem, started)
 
@@ -188,8 +183,7 @@ def _again(request: TransferRequest, run: Run, stored: TransferSettings, listene
         starts.append(start)
     folders = tuple(common.pack(images.data, side, listener) for images in stored.sets)
     for images, folder in zip(stored.sets, folders, strict=True):
-        if (digest := info(folder).digest) != images.digest:
-            raise RunError(f"run {run.name} was made with other images: {images.name} was {images.digest}, is {digest}")
+        common.check_images(run, Data(images.name, digest=images.digest), folder, images.data)
     return Prepared(stored, tuple(starts), folders)
 
 
