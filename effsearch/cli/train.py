@@ -85,11 +85,11 @@ def export(
     check_classes(classes)
 
     from effsearch.workflows.train import export_network
+    from effsearch.workflows.weights import how_trained
 
     made, packed = export_network(arch, to, out, resolution, classes, results, weights)
     for path in made.files:
         typer.echo(f"wrote {path} ({format_bytes(path.stat().st_size)})")
-    about = f"trained for {packed.trained}" if packed.trained else "NOT TRAINED: its weights are random"
-    typer.echo(f"{about}; {len(packed.classes)} classes, {packed.architecture.resolution} px")
+    typer.echo(f"{how_trained(packed)}; {len(packed.classes)} classes, {packed.architecture.resolution} px")
     typer.echo("use it with:")
     typer.echo("\n".join(f"  {line}" for line in made.usage.splitlines()))

@@ -88,7 +88,7 @@ def evaluate(
     from effsearch.reports import evaluation as tables
     from effsearch.reports.text_table import print_table
     from effsearch.workflows.evaluate import evaluate_network
-    from effsearch.workflows.predict import how_trained
+    from effsearch.workflows.weights import how_trained
 
     if out is not None:
         tables.check_evaluation_file(out)

@@ -17,7 +17,6 @@ from effsearch.errors import WeightsError, listed
 from effsearch.families import find
 from effsearch.network.weights import Weights, read_state_dict, translated
 
-IMAGENET = "imagenet"  # what these weights are called on the command line
 # Of each network the first weights that torchvision published, which follow its paper's recipe most closely.
 TORCHVISION = {f"b{number}": f"efficientnet_b{number}" for number in range(8)}
 TORCHVISION |= {name: name for name in ("mobilenet_v2", "resnet50")}

@@ -14,11 +14,11 @@ from effsearch.errors import DataError, QuantityError
 from effsearch.evaluation.activation_maps import activation_maps, heat
 from effsearch.evaluation.devices import choose_device
 from effsearch.evaluation.hardware import enough_memory
+from effsearch.limits import check_range
 from effsearch.network.weights import Weights
 from effsearch.reports.activation_maps import MapRow, Panel
 from effsearch.workflows.common import Listener
-from effsearch.workflows.predict import at_resolution
-from effsearch.workflows.weights import trained
+from effsearch.workflows.weights import at_resolution, trained
 
 MOST, LARGEST = 12, 100  # images in a picture, unless told otherwise, and at most
 NETWORKS = 12  # in a picture
@@ -50,8 +50,7 @@ def map_classes(
 
     Of more than `most` images those are taken that lie evenly in their order. Raises EffsearchError.
     """
-    if not 1 <= most <= LARGEST:
-        raise QuantityError(f"--most must be from 1 to {LARGEST}, got {most}")
+    check_range("--most", most, 1, LARGEST)
     if not texts:
         raise QuantityError("cam needs WEIGHTS: runs of train, or .safetensors files")
     photographs = find_photographs(places)

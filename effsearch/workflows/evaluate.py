@@ -23,8 +23,7 @@ from effsearch.runs.folder import Run
 from effsearch.runs.settings import TrainSettings
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener
-from effsearch.workflows.predict import at_resolution
-from effsearch.workflows.weights import WEIGHTS, trained, weights_file
+from effsearch.workflows.weights import WEIGHTS, at_resolution, trained, weights_file
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
 """What a trained network says of image files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from effsearch.data.photographs import decode_photographs, find_photographs
 from effsearch.data.sources import Skipped, skipped_message
-from effsearch.errors import DataError, QuantityError
+from effsearch.errors import DataError
 from effsearch.evaluation.devices import choose_device
 from effsearch.evaluation.hardware import enough_memory
 from effsearch.evaluation.predictions import predict
 from effsearch.evaluation.scores import Prediction
+from effsearch.limits import check_range
 from effsearch.network.weights import Weights
 from effsearch.text import sanitize
 from effsearch.workflows.common import Listener
-from effsearch.workflows.weights import trained
+from effsearch.workflows.weights import at_resolution, how_trained, trained
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,6 @@ class Predicted:
         ]
 
 
-def how_trained(weights: Weights) -> str:
-    """One line on the training of a network."""
-    return f"trained for {sanitize(weights.trained)}" if weights.trained else "NOT TRAINED: its weights are random"
-
-
-def at_resolution(weights: Weights, resolution: int | None) -> Weights:
-    """The same network for images of another resolution (px), if one is given."""
-    if resolution is None:
-        return weights
-    return replace(weights, architecture=replace(weights.architecture, resolution=resolution))
-
-
 def predict_images(
     text: str,
     places: Sequence[str],
@@ -62,8 +51,7 @@ def predict_images(
     Images of folders that cannot be read are left out, and named in a note; raises EffsearchError where a file that is
     named is no image.
     """
-    if not 1 <= top <= 1000:
-        raise QuantityError(f"--top must be from 1 to 1,000, got {top}")
+    check_range("--top", top, 1, 1000)
     photographs = find_photographs(places)
     weights, name = trained(text, results, pretrained)
     weights = at_resolution(weights, resolution)

@@ -15,7 +15,7 @@ from effsearch.coefficient_grid import CoefficientGrid
 from effsearch.errors import EffsearchError, NotationError, QuantityError, RunError, listed
 from effsearch.evaluation import AUTO, QUICK, Proxy, find_proxy
 from effsearch.families import NAMES, find as find_known
-from effsearch.limits import check_range
+from effsearch.limits import check_options
 from effsearch.runs.folder import Run, check_names, find
 from effsearch.runs.ranking import read_ranking
 from effsearch.runs.settings import GridSettings
@@ -91,9 +91,7 @@ class Request:
 
     def check_limits(self) -> None:
         """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
-        for name, value, most in (("trials", self.trials, self.most_trials), ("workers", self.workers, 256)):
-            if value is not None and not 1 <= value <= most:
-                raise QuantityError(f"--{name} must be from 1 to {most:,}, got {value}")
+        check_options(trials=(self.trials, 1, self.most_trials), workers=(self.workers, 1, 256))
         check_names(self.run, self.resume)
 
 
@@ -161,10 +159,7 @@ class VerifyRequest(Request):
     def check_limits(self) -> None:
         """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
         super().check_limits()
-        limits = (("top", self.top, 1, 1000), ("times", self.times, 1, 10_000), ("seeds", self.seeds, 2, 100))
-        for name, value, least, most in limits:
-            if value is not None and not least <= value <= most:
-                raise QuantityError(f"--{name} must be from {least} to {most:,}, got {value}")
+        check_options(top=(self.top, 1, 1000), times=(self.times, 1, 10_000), seeds=(self.seeds, 2, 100))
         if self.times is not None and "epochs" in self.changes:
             raise QuantityError("--times and --epochs both say how long networks are trained: give one of them")
 
@@ -202,10 +197,8 @@ class TransferRequest(Request):
     def check_limits(self) -> None:
         """Raises QuantityError for numbers out of range, and RunError as `check_names`."""
         super().check_limits()
-        limits = (("seeds", self.seeds, 1, 100), ("images", self.train_images, 1, 10**9))
-        for name, value, least, most in (*limits, ("resolution", self.resolution, 8, 2048)):
-            if value is not None:
-                check_range(f"--{name}", value, least, most)
+        check_options(seeds=(self.seeds, 1, 100), images=(self.train_images, 1, 10**9))
+        check_options(resolution=(self.resolution, 8, 2048))
         if self.linear and (self.seeds or 1) > 1:
             raise QuantityError("a linear classifier is fitted without chance: leave out --seeds with --linear")
 
@@ -251,14 +244,14 @@ def resolve(text: str, results: Path) -> tuple[Architecture, str]:
     """
     if (known := find_known(text)) is not None:
         return known, text
-    if _is_file(text):
+    if is_file(text):
         return _from_file(Path(text)), Path(text).stem
     if "px-" in text:
         return parse(text), "the architecture"
     run, colon, rank = text.rpartition(":")
     if colon and rank.isdigit():
         return _ranked(run, int(rank), results), text
-    if _is_file(str(results / text / "run.toml")):
+    if is_file(str(results / text / "run.toml")):
         return _ranked(text, 1, results), f"{text}:1"
     raise NotationError(
         f"no architecture {text[:80]!r}; give a name ({listed(NAMES)}), a notation, a file that holds one, or RUN:RANK"
@@ -278,7 +271,8 @@ def plain_name(text: str, otherwise: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:60] or otherwise
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Whether a text names a file, whatever else it may be."""
     try:
         return Path(text).is_file()
     except (OSError, ValueError):  # A notation may be longer than any file name; nor has a name a zero byte.

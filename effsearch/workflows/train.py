@@ -20,12 +20,12 @@ from effsearch.evaluation.scores import score
 from effsearch.evaluation.trainings import TrainedNetwork, Whole, train_whole
 from effsearch.exports import Exported, export
 from effsearch.files import quarantine, write_atomically
-from effsearch.network.pretrained import IMAGENET
 from effsearch.network.weights import Start, Weights, pack_weights, untrained
 from effsearch.reports.evaluation import EVALUATION, evaluation_json
 from effsearch.runs.folder import Run, create, environment
 from effsearch.runs.manifest import Manifest
 from effsearch.runs.settings import TrainSettings
+from effsearch.runs.transfer_settings import IMAGENET
 from effsearch.text import counted, format_count
 from effsearch.training import CorruptCheckpoint, Epoch, Recipe
 from effsearch.training.checkpoint import history_of
@@ -34,7 +34,7 @@ from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
 from effsearch.workflows.request import TrainRequest, plain_name, resolve
-from effsearch.workflows.weights import WEIGHTS, start_of, trained, weights_file
+from effsearch.workflows.weights import WEIGHTS, at_resolution, start_of, trained, weights_file
 
 ACCUMULATION = (1, 2, 4, 8)  # in how many parts a batch may be trained
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"
@@ -297,6 +297,5 @@ def export_network(
     else:
         architecture, name = resolve(arch, results)
         weights = untrained(architecture, classes)
-    if resolution is not None:
-        weights = replace(weights, architecture=replace(weights.architecture, resolution=resolution))
+    weights = at_resolution(weights, resolution)
     return export(weights, target, out or Path(f"{plain_name(name, 'network')}-{target}")), weights

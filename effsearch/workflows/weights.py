@@ -1,13 +1,16 @@
 """Trained networks, as a user names them: by a file of weights, a run of `effsearch train`, or as `imagenet`."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError, WeightsError
-from effsearch.network.pretrained import IMAGENET, pretrained
+from effsearch.network.pretrained import pretrained
 from effsearch.network.weights import Start, Weights, read_tensors, read_weights
-from effsearch.workflows.request import resolve
+from effsearch.runs.transfer_settings import IMAGENET
+from effsearch.text import sanitize
+from effsearch.workflows.request import is_file, resolve
 
 WEIGHTS = "weights.safetensors"  # in the folder of a run of train that has ended
 
@@ -15,7 +18,7 @@ WEIGHTS = "weights.safetensors"  # in the folder of a run of train that has ende
 def weights_file(text: str, results: Path) -> Path | None:
     """The file of weights that is named, as itself or by a run of train that has ended; None if there is none."""
     paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS)
-    return next((path for path in paths if path.suffix == ".safetensors" and path.is_file()), None)
+    return next((path for path in paths if path.suffix == ".safetensors" and is_file(str(path))), None)
 
 
 def trained(text: str, results: Path, weights: str | None = None) -> tuple[Weights, str]:
@@ -34,6 +37,18 @@ def trained(text: str, results: Path, weights: str | None = None) -> tuple[Weigh
         f"no weights {text[:80]!r}; give a .safetensors file, a run of effsearch train, or an architecture with "
         f"--weights {IMAGENET}"
     )
+
+
+def at_resolution(weights: Weights, resolution: int | None) -> Weights:
+    """The same network for images of another resolution (px), if one is given."""
+    if resolution is None:
+        return weights
+    return replace(weights, architecture=replace(weights.architecture, resolution=resolution))
+
+
+def how_trained(weights: Weights) -> str:
+    """One line on the training of a network."""
+    return f"trained for {sanitize(weights.trained)}" if weights.trained else "NOT TRAINED: its weights are random"
 
 
 def start_of(
