@@ -12,6 +12,7 @@ from scipy import stats
 
 from effsearch.costs import CONVENTION
 from effsearch.errors import RunError
+from effsearch.evaluation.scores import NORMAL
 from effsearch.reports.ranking_table import write_rows
 from effsearch.reports.text_table import Columns, TextTable, cell, console
 from effsearch.runs.folder import Run
@@ -19,8 +20,6 @@ from effsearch.runs.history import read_history
 from effsearch.runs.records import Record
 from effsearch.runs.transfer_settings import IMAGENET, SCRATCH, TransferNetwork, TransferSet, TransferSettings
 from effsearch.text import counted, format_count, sanitize
-
-Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class TransferResult:
         mean, count = sum(values) / len(values), images.test or images.validation
         # Of so many images; with 0.5 added so that all of them right is not for sure all of the next (Agresti-Coull).
         share = (mean * count + 2) / (count + 4)
-        of_images = Z95 * math.sqrt(share * (1 - share) / (count + 4))
+        of_images = NORMAL * math.sqrt(share * (1 - share) / (count + 4))
         if len(values) == 1:
             return mean, of_images
         deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
