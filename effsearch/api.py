@@ -168,13 +168,14 @@ def export(
     *,
     resolution: int | None = None,
     classes: int = 1000,
+    weights: str | None = None,
     results: Path = Path("results"),
 ) -> Exported:
     """Writes a network (weights, a run of train, or an untrained architecture) for timm, ONNX, torch.export or others.
 
-    `to` is timm, onnx, safetensors or torch-export; raises ExportError.
+    `to` is timm, onnx, safetensors or torch-export; `weights` imagenet for an architecture. Raises ExportError.
     """
-    made, _ = export_network(arch, to, out, resolution, classes, results)
+    made, _ = export_network(arch, to, out, resolution, classes, results, weights)
     return made
 
 

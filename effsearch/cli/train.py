@@ -27,6 +27,17 @@ def train(
         ),
     ] = None,
     batch: Annotated[int | None, training("Images a step; the rate follows.", default=RECIPE, metavar="N")] = None,
+    mix: Annotated[
+        bool, training("Mix images and labels by mixup and cutmix.", "--mix", default="the recipe's: no")
+    ] = False,
+    patience: Annotated[
+        int | None,
+        training(
+            "End N epochs after the one with the highest validation accuracy, and keep its network.",
+            default="to the end",
+            metavar="N",
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         training(
@@ -52,8 +63,9 @@ def train(
     from effsearch.cli.terminal import train as train_here
     from effsearch.workflows.request import TrainRequest
 
-    settings = given(options, "data", "resolution", "epochs", "seed")
-    own = {name: options[name] for name in ("arch", "recipe", "batch", "weights", "partial", "device", "tensorboard")}
+    settings = given(options, "data", "resolution", "epochs", "patience", "seed")
+    names = ("arch", "recipe", "batch", "mix", "weights", "partial", "device", "tensorboard")
+    own = {name: options[name] for name in names}
     train_here(TrainRequest(settings=settings, **own, **made))
 
 

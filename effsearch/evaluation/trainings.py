@@ -17,7 +17,7 @@ from effsearch.evaluation.hardware import watchdog
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import Network, build
 from effsearch.network.weights import Start
-from effsearch.training import Epoch, Recipe
+from effsearch.training import Epoch, Recipe, best_epoch
 from effsearch.training.loop import OnStep, images_at_once, train
 
 
@@ -96,21 +96,26 @@ class ProxyTraining:
 
 @dataclass(frozen=True)
 class Whole:
-    """A full training, at the resolution of the architecture; `device` is cpu or cuda."""
+    """A full training, at the resolution of the architecture; `device` is cpu or cuda.
+
+    With `patience` it ends that many epochs after the best one, whose network it is then.
+    """
 
     architecture: Architecture
     recipe: Recipe
     epochs: int
     seed: int
     device: str = "cpu"
+    patience: int | None = None
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """The averaged network that was validated, `at_once` images at a time."""
+    """The averaged network that was validated, `at_once` images at a time, and how many epochs it was trained for."""
 
     network: Network
     at_once: int
+    epochs: int
 
 
 def train_whole(
@@ -151,9 +156,15 @@ def train_whole(
             keep=keep,
             checkpoint=state,
             accumulation=accumulation,
+            patience=whole.patience,
         )
         assert isinstance(trained.network, Network)
-        return TrainedNetwork(trained.network, images_at_once(recipe, accumulation))
+        epochs = (
+            len(trained.history)
+            if whole.patience is None
+            else best_epoch([epoch.accuracy for epoch in trained.history])
+        )
+        return TrainedNetwork(trained.network, images_at_once(recipe, accumulation), epochs)
 
     return run()
 

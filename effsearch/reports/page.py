@@ -267,7 +267,7 @@ def _history_sections(found: Results, history: History | None) -> Iterator[Secti
 
 
 def _training_page(run: Run, manifest: Manifest) -> Page:
-    history, result = trainings.read_metrics(run), trainings.read_result(run)
+    history, result, settings = trainings.read_metrics(run), trainings.read_result(run), run.settings(TrainSettings)
     cards = []
     for split, found in (result or {}).items():
         first, *others = [name for name in found if name.startswith("top")]
@@ -275,9 +275,9 @@ def _training_page(run: Run, manifest: Manifest) -> Page:
         cards.append(Card(f"{_capital(split)} top-{first[3:]}", f"{100 * found[first]:.2f} %", rest))
     figures = [figure_of_chart(chart, {}) for chart in charts.training_charts(history)]
     sections = [
-        Section("Learning curve", list(map(_capital, trainings.result_lines(history, result))), figures),
+        Section("Learning curve", list(map(_capital, trainings.result_lines(settings, history, result))), figures),
         *_evaluation_sections(evaluation.read_evaluation(run)),
-        Section("Network", code=run.settings(TrainSettings).notation),
+        Section("Network", code=settings.notation),
         _origin_section(manifest),
     ]
     return Page(run.name, _subtitle(manifest, trainings.time_line(history)), cards, sections)

@@ -16,8 +16,9 @@ from effsearch.runs.folder import Run
 from effsearch.runs.history import History, TrialHistory, longest, read_history
 from effsearch.runs.records import Failure, Record, epochs_alone, read_failures, to_json
 from effsearch.runs.schema import convert, read_file
-from effsearch.runs.settings import NasSettings
+from effsearch.runs.settings import NasSettings, TrainSettings
 from effsearch.text import counted, format_duration, sanitize
+from effsearch.training import best_epoch
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
@@ -40,7 +41,7 @@ def print_training(run: Run) -> None:
     low, best = (f"{100 * accuracy:.1f} %" for accuracy in (min(accuracies), max(accuracies)))
     out.print(f"{run.name}: {time_line(history)}", style="bold")
     out.print(f"validation top-1, epoch by epoch: {low} {sparkline(accuracies)} {best}")
-    for line in result_lines(history, result):
+    for line in result_lines(run.settings(TrainSettings), history, result):
         out.print(line)
     if result is not None:
         out.print(f"weights: {run.path / 'weights.safetensors'}")
@@ -50,19 +51,31 @@ def time_line(history: Sequence[EpochLine]) -> str:
     return f"{counted(len(history), 'epoch')} in {format_duration(sum(line.seconds for line in history))}"
 
 
-def result_lines(history: Sequence[EpochLine], result: dict[str, dict[str, float]] | None) -> list[str]:
+def result_lines(
+    settings: TrainSettings, history: Sequence[EpochLine], result: dict[str, dict[str, float]] | None
+) -> list[str]:
     """How good the network is, split by split, or how far a training has come that has no result yet."""
     if result is None:
         return [f"not finished; the last epoch reached {100 * history[-1].accuracy:.1f} %"]
-    lines = []
+    lines = _stop_lines(settings, history)
     for split, found in result.items():
         tops = ", ".join(f"top-{name.removeprefix('top')} {100 * found[name]:.2f} %" for name in found if "top" in name)
         lines.append(f"{split}: {tops} of {found['images']:,} images")
     if "test" not in result:
-        lines.append(
-            "the image set has no test split; validation images chose nothing here but were looked at every epoch"
-        )
+        chose = "nothing here but were looked at every epoch" if settings.patience is None else "this epoch"
+        lines.append(f"the image set has no test split; validation images chose {chose}")
     return lines
+
+
+def _stop_lines(settings: TrainSettings, history: Sequence[EpochLine]) -> list[str]:
+    """With patience: where the training ended, and which epoch's network was kept."""
+    if settings.patience is None:
+        return []
+    best, count = best_epoch([line.accuracy for line in history]), len(history)
+    kept = f"the network is that of epoch {best}, whose validation accuracy is the highest"
+    if count == settings.epochs:
+        return [kept]
+    return [f"stopped after {count} of {settings.epochs} epochs, {count - best} of them without a better one; {kept}"]
 
 
 def sparkline(values: list[float]) -> str:

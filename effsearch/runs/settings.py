@@ -279,7 +279,7 @@ class TableSettings:
 class TrainSettings:
     """The full training of one network; `weights` is imagenet or the hash of a file that it starts from, or empty.
 
-    With `partial` it takes those of them that fit.
+    With `partial` it takes those of them that fit; with `patience` the training ends that many epochs after the best.
     """
 
     notation: str
@@ -291,9 +291,12 @@ class TrainSettings:
     seed: int = 0
     weights: str = ""
     partial: bool = False
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         check_range("--resolution", self.resolution, 8, 2048)
+        if self.patience is not None:
+            check_range("--patience", self.patience, 1, 100_000)
         check_range("--epochs", self.epochs, 1, 100_000)
         check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it

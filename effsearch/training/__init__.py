@@ -1,10 +1,11 @@
 """One plain training loop (`loop`), the recipe it follows, and what it gives for each epoch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from effsearch.training.recipe import Recipe
 
-__all__ = ["CorruptCheckpoint", "Diverged", "Epoch", "Recipe"]
+__all__ = ["CorruptCheckpoint", "Diverged", "Epoch", "Recipe", "best_epoch"]
 
 
 class CorruptCheckpoint(Exception):
@@ -27,3 +28,9 @@ class Epoch:
     accuracy: float | None
     seconds: float
     validation_loss: float | None = None
+
+
+def best_epoch(accuracies: Sequence[float | None]) -> int:
+    """The number (from 1) of the epoch with the highest accuracy, the first of equals; 0 if none was validated."""
+    known = [-1.0 if accuracy is None else accuracy for accuracy in accuracies]
+    return known.index(max(known)) + 1 if known and max(known) >= 0 else 0

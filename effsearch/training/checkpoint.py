@@ -13,16 +13,23 @@ from torch.optim import Optimizer
 
 from effsearch.training import CorruptCheckpoint, Epoch
 from effsearch.training.average import Average
+from effsearch.training.best import Best
 
 _SUM = "check.sum"
 
 
 def pack(
-    network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator, history: Iterable[Epoch]
+    network: nn.Module,
+    average: Average,
+    optimizer: Optimizer,
+    generator: torch.Generator,
+    history: Iterable[Epoch],
+    best: Best | None = None,
 ) -> bytes:
     """The whole state of a training, from which it continues with the same results."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in (best.state if best else {}).items()}
     for index, parameter in enumerate(_parameters(optimizer)):
         tensors |= {f"optimizer.{index}.{name}": value for name, value in optimizer.state[parameter].items()}
     tensors["random.own"] = generator.get_state()
@@ -36,13 +43,20 @@ def pack(
 
 
 def unpack(
-    state: bytes, network: nn.Module, average: Average, optimizer: Optimizer, generator: torch.Generator
+    state: bytes,
+    network: nn.Module,
+    average: Average,
+    optimizer: Optimizer,
+    generator: torch.Generator,
+    best: Best | None = None,
 ) -> list[Epoch]:
     """Restores the packed state of a training, and returns its epochs; raises CorruptCheckpoint."""
     try:
         tensors = _load(state)
         network.load_state_dict(_part(tensors, "network."))
         average.load_state_dict(_part(tensors, "average."))
+        if best is not None:
+            best.load(_part(tensors, "best."))
         for index, parameter in enumerate(_parameters(optimizer)):
             for name, value in _part(tensors, f"optimizer.{index}.").items():
                 # In the parameter's memory format and device; optimizers keep a count of steps on the CPU.

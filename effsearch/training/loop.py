@@ -13,11 +13,13 @@ from torch.nn import functional
 
 from effsearch.data.augment import augment, normalise
 from effsearch.data.imageset import ImageSet, epoch_order
+from effsearch.data.mix import Mix
 from effsearch.network.layers import fast, folded
 from effsearch.normalisation import IMAGENET, Normalisation
 from effsearch.training import CorruptCheckpoint, Diverged, Epoch
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
+from effsearch.training.best import Best
 from effsearch.training.checkpoint import pack, unpack
 from effsearch.training.graph import Replayed
 from effsearch.training.recipe import Recipe
@@ -58,13 +60,15 @@ def train(
     until: int | None = None,
     checkpoint: bytes | None = None,
     accumulation: int = 1,
+    patience: int | None = None,
 ) -> Trained:
     """Trains `network` at `resolution` px.
 
     Accuracy is validated after the last epoch, or after each. The seed sets the order of images, augmentation and
     dropout. A training may stop after epoch `until` and continue from the `checkpoint` that it returns, with the same
     results. `keep` gets a checkpoint after every epoch but the last, then `on_epoch` the epoch; `on_step` gets the
-    steps done and in all. `accumulation` is into how many parts a batch is split. Raises Diverged, CorruptCheckpoint.
+    steps done and in all. `accumulation` is into how many parts a batch is split. With `patience` the training ends
+    that many epochs after the best, whose network it returns. Raises Diverged, CorruptCheckpoint.
     """
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(network, recipe.ema)
@@ -77,11 +81,15 @@ def train(
     backward = _backward(network, criterion, total, accumulation)
     normalisation = normalisation_of(network)
     steps_per_epoch = max(1, len(images.train) // recipe.batch)
-    history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator)
+    mix = Mix(recipe.mixup, recipe.cutmix, len(images.classes)) if recipe.mixup or recipe.cutmix else None
+    best = None if patience is None else Best(average.network, patience)
+    history = [] if checkpoint is None else unpack(checkpoint, network, average, optimizer, generator, best)
     steps, step, last = epochs * steps_per_epoch, len(history) * steps_per_epoch, until or epochs
     if len(history) > last:
         raise CorruptCheckpoint(f"the training has come to epoch {len(history)}, and {last} are asked for")
     for epoch in range(len(history) + 1, last + 1):
+        if best is not None and best.is_over(history):
+            break
         start = time.perf_counter()
         network.train()
         total.zero_()
@@ -89,6 +97,8 @@ def train(
         with fast(network) if device.type == "cpu" else nullcontext():
             for batch, (pixels, labels) in enumerate(source.of(order, recipe.batch, steps_per_epoch), 1):
                 x = augment(pixels, resolution, recipe.augmentation, generator, normalisation)
+                if mix is not None:
+                    x, labels = mix(x, labels)
                 for group in optimizer.param_groups:
                     group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
                 backward(x, labels)
@@ -101,16 +111,20 @@ def train(
                     if on_step is not None:
                         on_step(step, steps)
         reached = None
-        if every_epoch or epoch == last:
+        if every_epoch or best is not None or epoch == last:
             reached = validate(average.network, validation, resolution, images_at_once(recipe, accumulation))
         seconds = time.perf_counter() - start
         loss = total.item() / steps_per_epoch
         history.append(Epoch(epoch, loss, reached and reached.accuracy, seconds, reached and reached.loss))
+        if best is not None:
+            best.see(history)
         if keep is not None and epoch < epochs:
-            keep(pack(network, average, optimizer, generator, history))
+            keep(pack(network, average, optimizer, generator, history, best))
         if on_epoch is not None:
             on_epoch(history[-1])
-    state = pack(network, average, optimizer, generator, history) if last < epochs else None
+    state = pack(network, average, optimizer, generator, history, best) if last < epochs else None
+    if best is not None:
+        best.restore()
     return Trained(history, average.network, state)
 
 

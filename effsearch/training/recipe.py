@@ -26,7 +26,7 @@ class Recipe:
     every `decay_epochs` epochs. `weight_decay` is not for norms and biases; `ema` is the decay of the weight average a
     step, reached gradually; `dropout` is before the classifier (None: 0.2 for networks like B0, growing to 0.5 for
     those like B7), `drop_path` the stochastic depth of the last block (1603.09382); `zero_init` is as in
-    `network.build`. Raises QuantityError.
+    `network.build`; `mixup` and `cutmix` as in `data.mix.Mix`, one of both for each batch. Raises QuantityError.
     """
 
     batch: int = _number(64, 1, 65536)
@@ -45,6 +45,8 @@ class Recipe:
     decay: float = _number(0.97, 0.01, 1)
     decay_epochs: float = _number(2.4, 0.01, 10_000)
     bn_momentum: float = _number(0.1, 0.0001, 1)
+    mixup: float = _number(0.0, 0, 100)
+    cutmix: float = _number(0.0, 0, 100)
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():
@@ -109,6 +111,8 @@ FINETUNE = Recipe(
     dropout=0.2,
     augmentation=Augmentation(crop="resized", scale_min=0.5),
 )
+
+MIXUP, CUTMIX = 0.2, 1.0  # as in torchvision's own training of ImageNet
 
 # Recipes by name, each with its epochs.
 RECIPES = {"efficientnet": (EFFICIENTNET, 350), "short": (SHORT, 30), "finetune": (FINETUNE, 10)}

@@ -126,7 +126,7 @@ class TrainRequest(Request):
     """What is asked of a full training of `arch`, which resolve() reads.
 
     `recipe` is a name or a .toml file, `batch` images a step, `weights` what to start from (imagenet, a file or a run),
-    with `partial` as far as it fits, `device` cpu or cuda.
+    with `partial` as far as it fits, `device` cpu or cuda. With `mix` a recipe without mixup or cutmix gets both.
     """
 
     arch: str | None = None
@@ -134,6 +134,7 @@ class TrainRequest(Request):
     batch: int | None = None
     weights: str | Path | None = None
     partial: bool = False
+    mix: bool = False
     device: str | None = None
     tensorboard: bool = False
 

@@ -29,7 +29,7 @@ from effsearch.runs.transfer_settings import IMAGENET
 from effsearch.text import counted, format_count
 from effsearch.training import CorruptCheckpoint, Epoch, Recipe
 from effsearch.training.checkpoint import history_of
-from effsearch.training.recipe import recipe_of
+from effsearch.training.recipe import CUTMIX, MIXUP, recipe_of
 from effsearch.workflows import common
 from effsearch.workflows.common import Listener, never
 from effsearch.workflows.machine import Where, check_where, here
@@ -83,6 +83,8 @@ def _recipe(request: TrainRequest) -> tuple[Recipe, int]:
         if not 1 <= request.batch <= 65536:
             raise QuantityError(f"--batch must be from 1 to 65536, got {request.batch}")
         recipe = replace(recipe, batch=request.batch, rate=recipe.rate * request.batch / recipe.batch)
+    if request.mix and not (recipe.mixup or recipe.cutmix):
+        recipe = replace(recipe, mixup=MIXUP, cutmix=CUTMIX)
     return recipe, epochs
 
 
@@ -111,7 +113,7 @@ def _continue(request: TrainRequest, run: Run, where: Where, listener: Listener)
     if not (run.path / WEIGHTS).is_file():
         check_where(run, where, request.device_change)
     changed = dict(request.settings)
-    if request.recipe is not None or request.batch is not None:
+    if request.recipe is not None or request.batch is not None or request.mix:
         changed["recipe"] = _recipe(request)[0]
     if request.arch is not None:
         changed["notation"] = resolve(request.arch, request.results)[0].notation
@@ -136,7 +138,9 @@ def _drive(session: _Session, listener: Listener, stopping: Callable[[], bool]) 
     run, settings = session.run, session.settings
     if (run.path / WEIGHTS).is_file():
         return True
-    whole = Whole(settings.architecture, settings.recipe, settings.epochs, settings.seed, session.where.device)
+    whole = Whole(
+        settings.architecture, settings.recipe, settings.epochs, settings.seed, session.where.device, settings.patience
+    )
     _announce(session, listener)
     try:
         trained = _train(session, whole, listener, stopping)
@@ -231,7 +235,7 @@ def _conclude(session: _Session, whole: Whole, trained: TrainedNetwork) -> None:
         result[name] = last.shares()
     write_atomically(run.path / "result.json", json.dumps(result, indent=2) + "\n")
     write_atomically(run.path / EVALUATION, evaluation_json(last))
-    how = f"{counted(settings.epochs, 'epoch')} on {about.name} at {settings.resolution} px"
+    how = f"{counted(trained.epochs, 'epoch')} on {about.name} at {settings.resolution} px"
     write_atomically(run.path / WEIGHTS, pack_weights(trained.network, whole.architecture, about.classes, how))
     (run.path / CHECKPOINT).unlink(missing_ok=True)
 
@@ -274,9 +278,18 @@ def _announce(session: _Session, listener: Listener) -> None:
     loaded, kind = load(session.images), " (synthetic images)" if about.synthetic else ""
     listener.note(
         f"data {about.name}{kind}: {len(loaded.train):,} images to train on, {len(loaded.validation):,} to validate "
-        f"on; {recipe.optimizer}, batch {recipe.batch}, peak rate {recipe.rate:g}, "
-        f"{counted(settings.epochs, 'epoch')}, on {session.where}"
+        f"on; {recipe.optimizer}, batch {recipe.batch}, peak rate {recipe.rate:g}{_mixing(recipe)}, "
+        f"{counted(settings.epochs, 'epoch')}{_until(settings)}, on {session.where}"
     )
+
+
+def _mixing(recipe: Recipe) -> str:
+    ways = {"mixup": recipe.mixup, "cutmix": recipe.cutmix}
+    return "".join(f", {name} {alpha:g}" for name, alpha in ways.items() if alpha)
+
+
+def _until(settings: TrainSettings) -> str:
+    return "" if settings.patience is None else f" or {settings.patience} after the best"
 
 
 def export_network(

@@ -120,6 +120,31 @@ def test_training_may_start_from_weights_and_another_recipe(folder, first):
     assert metrics["accuracy"] > 0.9
 
 
+def test_a_training_with_patience_stops_early_and_says_which_epoch_it_keeps(folder):
+    options = [*OPTIONS, "--epochs", "40", "--patience", "2", "--mix", "--run", "patient"]
+    done = run(folder, "train", ARCH, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mixup 0.2, cutmix 1, 40 epochs or 2 after the best, on the CPU" in " ".join(done.stdout.split())
+    metrics = [json.loads(line) for line in (folder / "results/patient/metrics.jsonl").read_text().splitlines()]
+    accuracies = [line["accuracy"] for line in metrics]
+    best = len(metrics) - 2
+    assert len(metrics) < 40
+    assert accuracies.index(max(accuracies)) + 1 == best
+    kept = f"stopped after {best + 2} of 40 epochs, 2 of them without a better one; the network is that of epoch {best}"
+    for printed in (done.stdout, run(folder, "show", "patient").stdout):
+        assert kept in " ".join(printed.split())
+    result = json.loads((folder / "results/patient/result.json").read_text())
+    assert result["validation"]["top1"] == pytest.approx(max(accuracies))
+    assert f"trained for {best} epoch" in run(folder, "export", "patient", "--to", "safetensors").stdout
+    assert run(folder, "train", "--resume", "patient").returncode == 0
+    changed = run(folder, "train", "--resume", "patient", "--patience", "3")
+    assert (changed.returncode, changed.stderr.count("\n")) == (2, 1)
+    assert "patience is 2, not 3" in changed.stderr
+    refused = run(folder, "train", ARCH, *OPTIONS, "--patience", "0")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "--patience must be from 1 to" in refused.stderr
+
+
 def test_training_may_start_from_weights_of_imagenet_and_go_on_from_them(folder):
     lite0 = ["train", "efficientnet_lite0", *OPTIONS, "--epochs", "1", "--weights", "imagenet", "--run", "lite0"]
     stopped = run(folder, *lite0, "--time-limit", "0.01s")

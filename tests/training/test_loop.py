@@ -16,7 +16,7 @@ from effsearch.data.augment import constant, normalise
 from effsearch.network import build
 from effsearch.network.convolution import _between
 from effsearch.normalisation import IMAGENET
-from effsearch.training import Diverged, Recipe, checkpoint
+from effsearch.training import Diverged, Recipe, best_epoch, checkpoint
 from effsearch.training.average import Average
 from effsearch.training.batches import Batches
 from effsearch.training.loop import train, validate
@@ -481,3 +481,55 @@ def test_a_training_in_parts_ends_with_the_same_weights_to_the_bit(cuts, optimiz
     assert checkpoint is None
     assert same(state(part.network), state(whole.network))
     assert losses(part.history) == losses(whole.history)
+
+
+@pytest.mark.parametrize("cuts", [[1], [3, 4]])
+def test_a_training_with_patience_ends_with_its_best_network(cuts):
+    images, options = noise(train=24), {"resolution": 16, "epochs": 12, "seed": 5, "device": CPU}
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(1)
+        return build(SMALL, CLASSES)
+
+    whole = train(fresh(), images, PLAIN, every_epoch=True, **options)
+    accuracies = [epoch.accuracy for epoch in whole.history]
+    best = best_epoch(accuracies)
+    patience = 3
+    assert best + patience < 12
+    assert accuracies[-1] < accuracies[best - 1]
+    kept: list[bytes] = []
+    stopped = train(fresh(), images, PLAIN, patience=patience, keep=kept.append, **options)
+    assert [epoch.accuracy for epoch in stopped.history] == accuracies[: best + patience]
+    alone = train(fresh(), images, PLAIN, until=best, **options)
+    assert same(state(stopped.network), state(alone.network))
+    for cut in [*cuts, best + patience]:  # A run that is taken up again ends alike, even one that had come to its end.
+        again = train(fresh(), images, PLAIN, patience=patience, checkpoint=kept[cut - 1], **options)
+        assert len(again.history) == best + patience
+        assert same(state(again.network), state(alone.network))
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_accuracy():
+    assert best_epoch([]) == 0
+    assert best_epoch([None, None]) == 0
+    assert best_epoch([0.0]) == 1
+    assert best_epoch([None, 0.5, 0.75, None, 0.75, 0.7]) == 3
+
+
+def test_mixed_batches_are_trained_on_and_go_on_to_the_bit():
+    images, recipe = noise(train=24), replace(PLAIN, mixup=0.2, cutmix=1.0, dropout=0.2)
+    history, trained, _ = run(images, recipe, epochs=4)
+    _, plain, _ = run(images, replace(PLAIN, dropout=0.2), epochs=4)
+    assert not torch.equal(trained.trained[0], plain.trained[0])
+    assert all(torch.equal(one, other) for one, other in zip(trained.evaluated, plain.evaluated, strict=True))
+    again, _, _ = run(images, recipe, epochs=4, stir=3)
+    assert losses(history) == losses(again)
+
+    def fresh() -> nn.Module:
+        torch.manual_seed(1)
+        return build(SMALL, CLASSES, dropout=0.2)
+
+    options = {"resolution": 16, "epochs": 4, "seed": 5, "device": CPU, "accumulation": 2}
+    whole = train(fresh(), images, recipe, **options)
+    part = train(fresh(), images, recipe, until=2, **options)
+    rest = train(fresh(), images, recipe, checkpoint=part.checkpoint, **options)
+    assert same(state(rest.network), state(whole.network))
