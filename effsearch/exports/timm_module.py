@@ -24,7 +24,7 @@ from pathlib import Path
 
 from timm.models import generate_default_cfgs, register_model
 from timm.models._efficientnet_blocks import SqueezeExcite
-from timm.models._efficientnet_builder import decode_arch_def
+from timm.models._efficientnet_builder import decode_arch_def, resolve_bn_args
 from timm.models.efficientnet import _create_effnet
 from torch import nn
 
@@ -44,7 +44,7 @@ def {name}(pretrained=False, **kwargs):
         fix_stem=True,
         round_chs_fn=lambda channels: channels,
         act_layer=nn.{activation},
-        norm_layer=partial(nn.BatchNorm2d, eps={eps}),
+        norm_layer=partial(nn.BatchNorm2d, **({{"eps": {eps}}} | resolve_bn_args(kwargs))),
         pad_type={padding!r},
         se_layer=partial(SqueezeExcite, rd_round_fn=int),
     )

@@ -1,6 +1,7 @@
 """Every export gives the logits of the network, by the lines of Python that it prints."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from effsearch.architecture import parse
 from effsearch.errors import ExportError, WeightsError
@@ -107,6 +109,71 @@ def test_b0_goes_through_timm(tmp_path):
     wanted = logits(weights, images(weights))
     with torch.inference_mode():
         assert (network(images(weights)) - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+LIKE_TIMMS_SCRIPT = """
+import argparse, timm
+from timm import data, loss as losses, models, optim, scheduler, utils
+
+parser = argparse.ArgumentParser()
+for name in ("data", "--model", "--num-classes", "--bn-momentum"):
+    parser.add_argument(name, type=float if "momentum" in name else int if "classes" in name else str)
+parser.add_argument("--pretrained", action="store_true")
+asked = parser.parse_args()
+network = timm.create_model(
+    asked.model, pretrained=asked.pretrained, in_chans=3, num_classes=asked.num_classes, drop_rate=0.1,
+    drop_path_rate=0.1, drop_block_rate=None, global_pool=None, bn_momentum=asked.bn_momentum, bn_eps=None,
+    scriptable=False,
+)
+assert {module.momentum for module in network.modules() if hasattr(module, "running_var")} == {asked.bn_momentum}
+config = data.resolve_data_config({}, model=network)
+images = data.create_dataset("", root=asked.data, split="train", is_training=True, batch_size=4)
+loader = data.create_loader(
+    images, config["input_size"], 4, is_training=True, use_prefetcher=False, mean=config["mean"], std=config["std"],
+    interpolation=config["interpolation"], auto_augment="rand-m9-mstd0.5", re_prob=0.2, num_workers=0,
+)
+mix = data.Mixup(mixup_alpha=0.2, cutmix_alpha=1.0, num_classes=asked.num_classes)
+optimizer = optim.create_optimizer_v2(network, opt="lamb", lr=0.005, weight_decay=0.02)
+schedule, epochs = scheduler.create_scheduler_v2(optimizer, sched="cosine", num_epochs=2, warmup_epochs=0)
+average = utils.ModelEmaV3(network, decay=0.9)
+saver = utils.CheckpointSaver(network, optimizer, model_ema=average, decreasing=True)
+criterion = losses.SoftTargetCrossEntropy()
+for epoch in range(2):
+    network.train()
+    for pixels, labels in loader:
+        pixels, labels = mix(pixels, labels)
+        loss = criterion(network(pixels), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        average.update(network)
+    schedule.step(epoch + 1)
+    saver.save_checkpoint(epoch, metric=loss.item())
+models.load_checkpoint(network, "last.pth.tar", use_ema=True)
+names = network.state_dict()
+assert all(names[name].equal(value) for name, value in average.module.state_dict().items())
+print("trained", len(images), "images")
+"""
+
+
+def test_timms_parts_train_an_exported_network(tmp_path):
+    """The script is not in the package: its calls are made here, with its options, by the line in docs/export.md."""
+    pytest.importorskip("timm", reason="needs the extra [export]")
+    made = export(stirred(EVERY_BLOCK), "timm", tmp_path / "out")
+    for number, name in enumerate(["dark"] * 8 + ["light"] * 8):
+        folder = tmp_path / "images" / "train" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (48, 40), (10 * number, 100, 50)).save(folder / f"{number}.png")
+    (tmp_path / "train.py").write_text(LIKE_TIMMS_SCRIPT)
+    name = made.files[0].stem
+    run = f"import sys, runpy, {name}; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+    options = ["images", "--model", name, "--pretrained", "--num-classes", "2", "--bn-momentum", "0.01"]
+    command = [sys.executable, "-c", run, "train.py", *options]
+    path = {**os.environ, "PYTHONPATH": str(tmp_path / "out"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "trained 16 images"
+    assert run.replace(name, "effsearch_8836f82671") in Path("docs/export.md").read_text()
 
 
 def test_onnx_says_what_its_input_is(tmp_path):
