@@ -88,13 +88,11 @@ def nas(
     rungs: Annotated[
         str | None,
         training(
-            "Epochs after which only the best go on: 1,3,9 or none.",
-            default="the preset's; quick has none",
-            metavar="N,N,N|none",
+            "Epochs after which only the best go on: 1,3,9 or none.", default="the preset's", metavar="N,N,N|none"
         ),
     ] = None,
     trials: Annotated[
-        int | None, effort("Architectures to finish.", default="24 to 60, as time allows", metavar="N")
+        int | None, effort("Architectures to finish.", default="20 to 60, as time allows", metavar="N")
     ] = None,
     **shared: Any,
 ) -> None:

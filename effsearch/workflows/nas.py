@@ -14,7 +14,7 @@ from effsearch.costs import cost, cost_range
 from effsearch.engine.driver import Evaluator
 from effsearch.engine.search_problems import Budget, NasProblem, known_architectures
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
-from effsearch.evaluation import FunctionEvaluator, Proxy, predicted
+from effsearch.evaluation import QUICK, FunctionEvaluator, Proxy, predicted
 from effsearch.evaluation.devices import gpus
 from effsearch.evaluation.trainings import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
@@ -37,10 +37,10 @@ from effsearch.workflows.proxy_choice import default_proxy
 from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
 # Of presets whose first epochs tell which networks deserve the rest (docs/search.md).
-RUNGS = {"standard": (1, 2, 4), "large": (1, 2, 5), "full": (1, 3, 10)}
+RUNGS = {"quick": (2, 4), "standard": (1, 2, 4), "large": (1, 2, 5), "full": (1, 3, 10)}
 # Evaluators that train nothing, and what stands in place of an image set there.
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
-FINALISTS = 5  # with rungs, which leave time to train more networks again
+FINALISTS = 5  # with the rungs of larger presets, which leave time to train more networks again
 TIMED = 24  # networks whose latency is measured before a search, to predict that of the others
 DRAWS = 20_000  # random architectures that may miss the window before it is taken to be empty
 BEST = 5  # networks of a run that another begins with
@@ -148,7 +148,8 @@ def _new_settings(request: SearchRequest, space: Space, preset: Proxy) -> NasSet
     settings = replace(_changed(request, base), space=space.name)
     if "rungs" not in request.settings and "epochs" not in request.changes and not untrained:
         settings = replace(settings, rungs=RUNGS.get(settings.proxy.name, ()))
-    return replace(settings, finalists=FINALISTS) if settings.rungs else settings
+    more = settings.rungs and settings.proxy.name != QUICK.name
+    return replace(settings, finalists=FINALISTS) if more else settings
 
 
 def _evaluator(request: SearchRequest) -> str:

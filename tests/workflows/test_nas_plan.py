@@ -134,7 +134,7 @@ def test_a_wrong_set_is_found_before_anything_is_measured(measured, monkeypatch)
 
 def test_the_plan_says_what_was_chosen_and_what_does_not_fit(measured):
     text = said(planned())
-    assert "24 architectures on 2 workers, then B0 under 3 seeds, and up to 6 more trainings" in text
+    assert "20 architectures on 2 workers, then B0 under 3 seeds, and up to 6 more trainings" in text
     assert "quick is the largest proxy with which it fits into 10 min" in text
     assert "(standard takes" in text
     assert f"ranks networks as a long one does with {FIDELITY['quick']}" in text
