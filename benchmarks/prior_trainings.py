@@ -17,7 +17,7 @@ from effsearch.architecture import Architecture
 from effsearch.costs import cost
 from effsearch.data import prepare
 from effsearch.evaluation import PROXIES
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import single_thread
 
 FLOPS = (0.5 * 300e6, 1.25 * 300e6)

@@ -30,7 +30,7 @@ from effsearch.costs import cost
 from effsearch.data import prepare
 from effsearch.data.packed import info
 from effsearch.evaluation import Proxy
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import LocalExecutor
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.reports.figures import LIGHT

@@ -32,7 +32,7 @@ from effsearch.costs import cost
 from effsearch.data import prepare
 from effsearch.data.packed import info
 from effsearch.evaluation import PROXIES, Proxy
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.runs.comparison import kendall_tau
 

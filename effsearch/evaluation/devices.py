@@ -11,7 +11,7 @@ import torch
 
 from effsearch.errors import ExecutorError, QuantityError
 from effsearch.evaluation.hardware import ContextLost, Gpu, first_line, loses_context
-from effsearch.training.loop import has_bf16
+from effsearch.training.precision import has_bf16
 
 _CPUS = Path("/proc/cpuinfo")
 

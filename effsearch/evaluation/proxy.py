@@ -75,6 +75,18 @@ OVERHEAD = 1.0  # seconds of a training besides its steps: reading, building, wr
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Seconds an image in training and in validation."""
+
+    train: float
+    validate: float
+
+    def slower(self, factor: float) -> Self:
+        """The same for trainings that take so many times as long."""
+        return replace(self, train=factor * self.train, validate=factor * self.validate)
+
+
+@dataclass(frozen=True)
 class Forecast:
     """Predicts seconds of trainings: `train` and `validate` are those of an image for the baseline.
 

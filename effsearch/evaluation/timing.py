@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from torch import Tensor
 from effsearch.architecture import Architecture
 from effsearch.data import ImageSet, Split
 from effsearch.evaluation.hardware import keep_freed_memory, send
-from effsearch.evaluation.proxy import Proxy
+from effsearch.evaluation.proxy import Proxy, Speed
 from effsearch.network import build
 from effsearch.training.batches import Batches
-from effsearch.training.loop import images_at_once, precision, train, validate
+from effsearch.training.loop import images_at_once, train, validate
+from effsearch.training.precision import precision
 
 WARM_UP_SECONDS, WARM_UP_RUNS = 0.5, 5  # the least duration and number of runs before those that are timed
 MOST_RUNS, LEAST_RUNS = 300, 20
@@ -123,18 +124,6 @@ def _resident(field: str) -> int:
 
 STEPS, EPOCHS, SECONDS = 3, 10, 0.8
 """Steps of an epoch, epochs (the first is not timed), and the seconds after which no more are begun."""
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Seconds an image in training and in validation."""
-
-    train: float
-    validate: float
-
-    def slower(self, factor: float) -> Self:
-        """The same for trainings that take so many times as long."""
-        return replace(self, train=factor * self.train, validate=factor * self.validate)
 
 
 class _EnoughError(Exception):

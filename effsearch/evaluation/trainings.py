@@ -1,16 +1,15 @@
 """The proxy training and the full training of a network, by the same loop."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from effsearch.architecture import Architecture
 from effsearch.costs import cost
-from effsearch.data import ImageSet, load, subset
+from effsearch.data import ImageSet
 from effsearch.evaluation import Evaluation
 from effsearch.evaluation.devices import check_device, given_back
 from effsearch.evaluation.hardware import watchdog
@@ -21,77 +20,37 @@ from effsearch.training import Epoch, Recipe, best_epoch
 from effsearch.training.loop import OnStep, images_at_once, train
 
 
-@dataclass(frozen=True)
-class ProxyTraining:
-    """A proxy training on the packed image set in `folder`; a value, so that it can be sent to a worker.
-
-    `split_seed` gives the validation split and the images used, the same for all candidates; `device` is cpu or cuda.
-    With `baseline_resolution` (px) the proxy's resolution is scaled by that of a network over it. The gradient of a
-    batch is accumulated from `accumulation` parts.
-    """
-
-    proxy: Proxy
-    folder: Path
-    split_seed: int = 0
-    device: str = "cpu"
-    baseline_resolution: int | None = None
-    accumulation: int = 1
-
-    def __call__(
-        self, architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
-    ) -> Evaluation:
-        """Trains and validates one architecture, `until` an epoch if given, on from a checkpoint if given.
-
-        Raises Diverged, CorruptCheckpoint, ContextLost, and ExecutorError where there is no GPU to train on.
-        """
-        with watchdog() as beat, given_back(self.device):
-            return self._train(architecture, seed, until, checkpoint, beat)
-
-    def with_accumulation(self, count: int) -> "ProxyTraining":
-        """The same with each batch in `count` parts, which take less memory."""
-        return replace(self, accumulation=count)
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        return (self.folder,)
-
-    def with_folders(self, folders: Sequence[Path]) -> "ProxyTraining":
-        """The same with the image set in another place."""
-        return replace(self, folder=folders[0])
-
-    def _train(
-        self, architecture: Architecture, seed: int, until: int | None, checkpoint: bytes | None, on_step: OnStep
-    ) -> Evaluation:
-        check_device(self.device)
-        start = time.perf_counter()
-        proxy = self.proxy_for(architecture)
-        images = load(self.folder, split_seed=self.split_seed)
-        training = subset(images.train, proxy.train_images, self.split_seed)
-        validation = subset(images.validation, proxy.validation_images, self.split_seed)
-        images = replace(images, train=training, validation=validation)
-        recipe, shrunk = proxy.recipe, proxy.shrink(architecture)
+def train_by_proxy(
+    architecture: Architecture,
+    images: ImageSet,
+    proxy: Proxy,
+    *,
+    seed: int,
+    device: str,
+    until: int | None,
+    checkpoint: bytes | None,
+    accumulation: int,
+) -> Evaluation:
+    """Trains and validates one architecture; see ProxyTraining."""
+    check_device(device)
+    start, recipe = time.perf_counter(), proxy.recipe
+    with watchdog() as beat, given_back(device):
         trained = train(
-            _initialised(shrunk, images, recipe, recipe.dropout or 0.0, seed),
+            _initialised(proxy.shrink(architecture), images, recipe, recipe.dropout or 0.0, seed),
             images,
             recipe,
             resolution=proxy.resolution,
             epochs=proxy.epochs,
             seed=seed,
-            device=torch.device(self.device),
+            device=torch.device(device),
             until=until,
             checkpoint=checkpoint,
-            accumulation=self.accumulation,
-            on_step=on_step,
+            accumulation=accumulation,
+            on_step=beat,
         )
-        reached, history = trained.history[-1].accuracy, tuple(trained.history)
-        assert reached is not None
-        return Evaluation(reached, len(history), time.perf_counter() - start, history, trained.checkpoint)
-
-    def proxy_for(self, architecture: Architecture) -> Proxy:
-        """The proxy at its resolution for an architecture."""
-        if self.baseline_resolution is None:
-            return self.proxy
-        return self.proxy.scaled(architecture.resolution / self.baseline_resolution)
+    reached, history = trained.history[-1].accuracy, tuple(trained.history)
+    assert reached is not None
+    return Evaluation(reached, len(history), time.perf_counter() - start, history, trained.checkpoint)
 
 
 @dataclass(frozen=True)

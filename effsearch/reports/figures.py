@@ -229,7 +229,7 @@ def verification_chart(of: Verification) -> Chart:
     looks |= {role: (*pair, 8) for role, pair in zip(others, pairs, strict=False)}
     series = [_verified(role, [row for row in done if row.role == role], scale, *looks[role]) for role in looks]
     title = "Accuracy after long training"
-    return Chart(title, label, VALIDATION, [each for each in series if each.x], BARS)
+    return Chart(title, label, f"{of.settings.split} top-1 (%)", [each for each in series if each.x], BARS)
 
 
 def _verified(role: str, rows: Sequence[VerifiedRow], scale: float, colour: str, mark: str, size: float) -> Series:

@@ -225,7 +225,7 @@ def verification_captions(of: Verification, manifest: Manifest) -> list[str]:
     epochs, before = counted(proxy.epochs, "epoch"), counted(settings.run_epochs, "epoch")
     compared = "" if of.compared is None else f"F/F0 and difference: to {of.names[of.compared]}; "
     return [
-        f"acc: validation top-1 on {data.name}{kind}, {len(data.classes)} classes, after {epochs} of "
+        f"acc: {settings.split} top-1 on {data.name}{kind}, {len(data.classes)} classes, after {epochs} of "
         f"{counted(data.train, 'image')} ({of.run} had {before}; {proxy.name} proxy, {proxy.resolution} px, channels x "
         f"{proxy.width:g}), mean over n seeds that {of.run} did not use",
         f"{compared}+-: half of the 95 % interval; differences are paired by seeds, in points of accuracy",

@@ -330,7 +330,8 @@ class VerifySettings:
     """Long trainings of the first `top` networks of a run, and of those that they are compared with, as in `against`.
 
     The proxy's px are those of a network of `resolution` px, and in proportion those of others. `run_epochs` are those
-    of the run's own proxy. Trainings are under `seed` and the seeds after it, none of which the run used.
+    of the run's own proxy. Trainings are under `seed` and the seeds after it, none of which the run used. `split`
+    (validation or test) has the images that accuracy is on.
     """
 
     run: str
@@ -343,8 +344,11 @@ class VerifySettings:
     against: tuple[str, ...] = ()
     classes: int = 1000
     seed: int = 0
+    split: str = "validation"
 
     def __post_init__(self) -> None:
+        if self.split not in ("validation", "test"):
+            raise QuantityError(f"the split must be validation or test, got {self.split!r:.80}")
         check_range("--top", self.top, 1, 1000)
         check_range("--seed", self.seed, *SEEDS)
         check_range("the resolution of a run", self.resolution, *RESOLUTIONS)

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from effsearch.training.batches import Batches
 from effsearch.training.best import Best
 from effsearch.training.checkpoint import pack, unpack
 from effsearch.training.graph import Replayed
+from effsearch.training.precision import precision
 from effsearch.training.recipe import Recipe
 
 CHECK_EVERY = 50  # steps between two checks of the loss, each of which makes a GPU wait
@@ -180,18 +180,6 @@ def normalisation_of(network: nn.Module) -> Normalisation:
     """That of the images of a network of ours; of any other ImageNet's."""
     found: Normalisation = getattr(network, "normalisation", IMAGENET)
     return found
-
-
-def precision(device: torch.device) -> AbstractContextManager[object]:
-    """The precision of a device: bf16 autocast on a GPU that has it, else float32."""
-    # On a CPU bf16 trains slower than float32: the backward pass of depthwise convolutions has no fast bf16 kernel.
-    return torch.autocast("cuda", torch.bfloat16) if has_bf16(device) else nullcontext()
-
-
-@lru_cache(maxsize=16)
-def has_bf16(device: torch.device) -> bool:
-    """Whether a device is a GPU with bf16 units; older ones, such as a T4, emulate it many times slower."""
-    return device.type == "cuda" and bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

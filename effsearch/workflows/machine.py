@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from effsearch.architecture import Architecture, parse
+from effsearch.data.sources import VALIDATION
 from effsearch.engine.growth_problems import CurvesProblem, GridProblem
 from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.errors import ExecutorError, QuantityError, RunError, needed
 from effsearch.evaluation.devices import cpu_name, gpus
 from effsearch.evaluation.hardware import Gpu, first_line, loses_context, out_of_memory
-from effsearch.evaluation.proxy import Forecast, Proxy
-from effsearch.evaluation.timing import Speed
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy import Forecast, Proxy, Speed
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import MOST_WORKERS, Executor, LocalExecutor, child, cores
 from effsearch.runs.folder import Run, environment
 from effsearch.runs.manifest import About, Device, Limits, Manifest
@@ -189,11 +189,12 @@ def start_again(request: Request, run: Run, images: Path, *others: Path) -> Star
 
 
 def training_session(
-    request: Request, run: Run, problem: TrainingProblem, started: Started, trials: int = 0
+    request: Request, run: Run, problem: TrainingProblem, started: Started, trials: int = 0, split: str = VALIDATION
 ) -> Session:
     """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
-    side, device = problem.settings.resolution, started.where.device
-    evaluator = ProxyTraining(problem.settings.proxy, started.images, device=device, baseline_resolution=side)
+    settings, device = problem.settings, started.where.device
+    side = settings.resolution
+    evaluator = ProxyTraining(settings.proxy, started.images, device=device, baseline_resolution=side, split=split)
     return Session(run, problem, evaluator, started.executor, request.seconds, trials)
 
 

@@ -16,7 +16,7 @@ from effsearch.engine.search_problems import Budget, NasProblem, known_architect
 from effsearch.errors import QuantityError, RunError, SpaceError, listed
 from effsearch.evaluation import QUICK, FunctionEvaluator, Proxy, predicted
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.latency_profiler import LatencyProfiler
 from effsearch.executors.local import Executor, InlineExecutor, LocalExecutor
 from effsearch.families import EFFICIENTNET_B0

@@ -13,8 +13,7 @@ from effsearch.engine.rungs import PROMOTION_ETA
 from effsearch.engine.search_problems import NasProblem
 from effsearch.evaluation import QUICK, Proxy
 from effsearch.evaluation.devices import gpus
-from effsearch.evaluation.proxy import fidelity_line
-from effsearch.evaluation.timing import Speed
+from effsearch.evaluation.proxy import Speed, fidelity_line
 from effsearch.runs.settings import NasSettings
 from effsearch.space import Space
 from effsearch.text import counted, format_duration

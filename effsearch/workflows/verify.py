@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 from effsearch.architecture import Architecture
+from effsearch.data import held_out
 from effsearch.engine.search_problems import Budget, drawn_architectures
 from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError
@@ -247,14 +248,22 @@ def _at_its_px(network: VerifiedNetwork, settings: VerifySettings) -> tuple[Arch
 
 
 def _begin(request: VerifyRequest, listener: Listener) -> Session:
-    plan = make_plan(request, listener)
+    plan = _on_held_out(make_plan(request, listener), listener)
     problem, settings = plan.problem, plan.problem.settings
     stem, limits = f"verify-{plain_name(settings.run, 'run')}", Limits(0, request.seconds, problem.repeats)
     run, started = begin(request, "verify", stem, problem, limits, listener, plan.searched)
     listener.note(common.describe_data(started.images, settings.proxy))
     listener.note("networks: " + ", ".join(settings.names))
     summarise(plan, started.at_once, started.words, listener)
-    return training_session(request, run, problem, started, problem.repeats)
+    return training_session(request, run, problem, started, problem.repeats, settings.split)
+
+
+def _on_held_out(plan: Plan, listener: Listener) -> Plan:
+    """The same with accuracies on test images, where the set has some: the run chose its networks by the others."""
+    settings = plan.problem.settings
+    images = common.pack(settings.data, packed_side(plan.problem), listener)
+    *_, split = held_out(images)
+    return replace(plan, problem=VerifyProblem(replace(settings, split=split), plan.problem.repeats))
 
 
 def _continue(request: VerifyRequest, run: Run, listener: Listener) -> Session:
@@ -264,7 +273,7 @@ def _continue(request: VerifyRequest, run: Run, listener: Listener) -> Session:
     data = request.settings.get("data", stored.data)
     started = continue_on(request, run, manifest, data, packed_side(problem), listener)
     common.announce(run, listener)
-    return training_session(request, run, problem, started, problem.repeats)
+    return training_session(request, run, problem, started, problem.repeats, stored.split)
 
 
 def _wanted(request: VerifyRequest, stored: VerifySettings) -> VerifySettings:

@@ -30,7 +30,7 @@ RIVALS = f"{BASELINE},random:2"  # smaller than B0
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images of two classes and a search of them."""
-    folder = paint(tmp_path_factory.mktemp("user"), {"train": 60})
+    folder = paint(tmp_path_factory.mktemp("user"), {"train": 60, "test": 17})
     searched = run(folder, "nas", "--target-flops", "8M", "--space", "tiny", "--trials", "3", *SMALL, "--run", "first")
     assert searched.returncode == 0, searched.stderr
     return folder
@@ -75,6 +75,8 @@ def test_a_verification_is_stopped_continued_shown_and_drawn(folder, effsearch):
     assert "effsearch verify --resume verified --seeds 4" in resumed.stderr
     assert [row["role"] for row in rows] == ["found", rows[1]["key"], "random", "random"]
     assert {row["seeds"] for row in rows} == {2}
+    # Of two trainings, on 34 test images; there are 24 to validate on.
+    assert all(68 * row["accuracy"] == pytest.approx(round(68 * row["accuracy"])) for row in rows)
     assert all(row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"] for row in rows)
     assert [row["difference"] is None for row in rows] == [False, True, False, False]
     assert rows[0]["difference"] == pytest.approx(rows[0]["accuracy"] - rows[1]["accuracy"])
@@ -83,6 +85,7 @@ def test_a_verification_is_stopped_continued_shown_and_drawn(folder, effsearch):
     shown = " ".join(effsearch("show", *here)[1].split())
     assert f"found is not told apart from {rows[1]['key']}" in shown or f"than {rows[1]['key']} by" in shown
     assert "the mean of 2 random networks" in shown
+    assert "acc: test top-1 on images" in shown
     assert effsearch("plot", *here)[0] == 0
     assert "<svg" in (folder / "results" / "verified" / "means.svg").read_text(encoding="utf-8")
     assert effsearch("report", *here)[0] == 0

@@ -49,6 +49,7 @@ LATE = {
     ("network/count.py", "fvcore"),
     ("data/augment.py", "torchvision"),
     ("data/catalog.py", "torchvision"),
+    ("evaluation/proxy_training.py", "effsearch"),
     ("executors/local.py", "torch"),
     ("workflows/machine.py", "effsearch"),
     ("workflows/train.py", "torch"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from effsearch.data import Augmentation, prepare
 from effsearch.evaluation import Proxy
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.executors.local import LocalExecutor
 from effsearch.space import load
 from effsearch.training import Recipe

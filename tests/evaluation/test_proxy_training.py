@@ -16,7 +16,7 @@ from effsearch.architecture import Architecture, Stage, Stem
 from effsearch.costs import cost
 from effsearch.data import Augmentation, prepare
 from effsearch.evaluation import Evaluation, Proxy
-from effsearch.evaluation.trainings import ProxyTraining
+from effsearch.evaluation.proxy_training import ProxyTraining
 from effsearch.training import Diverged, Recipe
 
 ARCHITECTURE = Architecture(Stem(16), (Stage("mbconv", 3, 1, 2, 16, 1, 0.25), Stage("fused", 3, 2, 2, 24, 1)), head=48)

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from effsearch.data import augment
 from effsearch.executors.local import InlineExecutor
-from effsearch.training import batches, loop
+from effsearch.training import batches, loop, precision
 
 ATEN = torch.ops.aten
 READS = (ATEN._local_scalar_dense.default, ATEN.item.default, ATEN.is_nonzero.default)
@@ -154,7 +154,7 @@ def fake_cuda(bf16: bool = True, free: int = FREE) -> Iterator[Waits]:
             stack.enter_context(patch.object(place, name, value))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         # What is kept from call to call must not be kept from a GPU that is not there.
-        for kept in (augment.constant, loop.has_bf16):
+        for kept in (augment.constant, precision.has_bf16):
             kept.cache_clear()
             stack.callback(kept.cache_clear)
         yield stack.enter_context(Waits())

@@ -15,7 +15,8 @@ from effsearch.data import Augmentation, ImageSet, Split, augment, load, prepare
 from effsearch.data.augmentation import SHARED
 from effsearch.evaluation import Proxy, devices, trainings
 from effsearch.evaluation.predictions import rank_classes
-from effsearch.evaluation.trainings import ProxyTraining, Whole, train_whole
+from effsearch.evaluation.proxy_training import ProxyTraining
+from effsearch.evaluation.trainings import Whole, train_whole
 from effsearch.network import build
 from effsearch.training import Recipe
 from effsearch.training.loop import CHECK_EVERY, train

@@ -14,7 +14,8 @@ from effsearch.network import build
 from effsearch.training import loop
 from effsearch.training.batches import Batches
 from effsearch.training.graph import EAGER
-from effsearch.training.loop import has_bf16, train
+from effsearch.training.loop import train
+from effsearch.training.precision import has_bf16
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,8 +11,7 @@ from effsearch.data import count_images
 from effsearch.engine.search_problems import NasProblem
 from effsearch.errors import DataError
 from effsearch.evaluation import PROXIES, QUICK, STANDARD, Proxy
-from effsearch.evaluation.proxy import FIDELITY
-from effsearch.evaluation.timing import Speed
+from effsearch.evaluation.proxy import FIDELITY, Speed
 from effsearch.runs.settings import NasSettings
 from effsearch.workflows import nas_plan, proxy_choice
 from effsearch.workflows.common import Listener
