@@ -225,7 +225,8 @@ def verification_chart(of: Verification) -> Chart:
     scale, label = axis_of(done, "flops")
     looks = {FOUND: ("purple", "star", 13), COMPOUND: ("purple", "star", 13), RANDOM: ("grey", "circle", 7)}
     others = [role for role in dict.fromkeys(row.role for row in done) if role not in looks]
-    pairs = zip(cycle(("green", *CYCLE)), cycle(("square", *SYMBOLS)), strict=False)
+    colours = ("green", *(colour for colour in CYCLE if colour not in ("green", "purple")))
+    pairs = zip(cycle(colours), cycle(("square", "circle", "diamond", "triangle-up", "triangle-down")), strict=False)
     looks |= {role: (*pair, 8) for role, pair in zip(others, pairs, strict=False)}
     series = [_verified(role, [row for row in done if row.role == role], scale, *looks[role]) for role in looks]
     title = "Accuracy after long training"

@@ -87,6 +87,12 @@ class Verification:
         others = [key for key, network in trained.items() if network.role not in (FOUND, COMPOUND)]
         return next(iter([*b0, *others, *list(trained)[1:]]), None)
 
+    @property
+    def choices(self) -> int:
+        """How many networks the one of comparison is the best of, by these trainings."""
+        roles = [network.role for network in self.networks.values()]
+        return max(1, sum(role in AXES for role in roles)) if COMPOUND in roles else 1
+
     @cached_property
     def rows(self) -> list[VerifiedRow]:
         return [self._row(key, network) for key, network in self.networks.items()]
@@ -104,7 +110,7 @@ class Verification:
                 lines.append(f"{self.names[key]}: no training has finished")
                 continue
             if self.compared is not None and key != self.compared:
-                lines.append(self._verdict(key, self.names[self.compared], [self.compared]))
+                lines.append(self._verdict(key, self.names[self.compared], [self.compared], self.choices))
             if len(randoms) > 1:
                 lines.append(self._verdict(key, f"the mean of {len(randoms)} random networks", randoms))
         return [*lines, self._agreement()]
@@ -114,7 +120,7 @@ class Verification:
         mean = self._mean(key) if seeds else None
         against = None
         if seeds and self.model is not None and self.compared not in (None, key):
-            against = self.model.difference(key, [str(self.compared)])
+            against = self.model.difference(key, [str(self.compared)], self.choices)
         return VerifiedRow(
             *(key, network.notation, sanitize(network.role), total.flops, total.params),
             *_numbers(mean),
@@ -126,10 +132,10 @@ class Verification:
         assert self.model is not None
         return self.model.mean(key)
 
-    def _verdict(self, key: str, other: str, others: Sequence[str]) -> str:
+    def _verdict(self, key: str, other: str, others: Sequence[str], choices: int = 1) -> str:
         """Whether a network is better than others, and how sure that is."""
         assert self.model is not None
-        name, by = self.names[key], self.model.difference(key, others)
+        name, by = self.names[key], self.model.difference(key, others, choices)
         if by is None:
             return f"{name} and {other} share no seed, so they cannot be compared"
         ratio = self.cost(key).flops * len(others) / sum(self.cost(each).flops for each in others)
@@ -141,7 +147,7 @@ class Verification:
             return f"{name} is better than {other} by {points:.1f} points ({_span(by.low, by.high)}), {cost}"
         if by.high < 0:
             return f"{name} is worse than {other} by {-points:.1f} points ({_span(-by.high, -by.low)}), {cost}"
-        needed = self.model.seeds_needed(by.value, len(others))
+        needed = self.model.seeds_needed(by.value, len(others), choices)
         count = f"more than {MOST_SEEDS:,} seeds" if needed is None else f"about {counted(needed, 'seed')}"
         return (
             f"{name} is not told apart from {other}: {points:+.1f} points ({_span(by.low, by.high)}), {cost}; {count} "
@@ -224,11 +230,12 @@ def verification_captions(of: Verification, manifest: Manifest) -> list[str]:
     kind = " (synthetic images)" if data.synthetic else ""
     epochs, before = counted(proxy.epochs, "epoch"), counted(settings.run_epochs, "epoch")
     compared = "" if of.compared is None else f"F/F0 and difference: to {of.names[of.compared]}; "
+    best = f", and of {of.choices} together, since the best of these is compared with" if of.choices > 1 else ""
     return [
         f"acc: {settings.split} top-1 on {data.name}{kind}, {len(data.classes)} classes, after {epochs} of "
         f"{counted(data.train, 'image')} ({of.run} had {before}; {proxy.name} proxy, {proxy.resolution} px, channels x "
         f"{proxy.width:g}), mean over n seeds that {of.run} did not use",
-        f"{compared}+-: half of the 95 % interval; differences are paired by seeds, in points of accuracy",
+        f"{compared}+-: half of the 95 % interval; differences are paired by seeds, in points of accuracy{best}",
         PLAN_CAPTION,
         f"{CONVENTION}, at {side} and {settings.classes} classes",
     ]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +35,13 @@ class Estimate:
         return None if self.half is None else self.value + self.half
 
 
-def quantile(freedom: float) -> float:
-    """Student's t at the end of a 95 % interval."""
-    return float(stats.t.ppf(CONFIDENCE, freedom))
+def quantile(freedom: float, choices: int = 1) -> float:
+    """Student's t at the end of a 95 % interval; of so many intervals together, by Bonferroni."""
+    return float(_quantiles(freedom, choices))
+
+
+def _quantiles(freedom: Any, choices: int) -> Any:
+    return stats.t.ppf(1 - (1 - CONFIDENCE) / choices, freedom)
 
 
 def kendall_tau(one: Array, other: Array) -> tuple[float, float, float] | tuple[None, None, None]:
@@ -52,9 +57,12 @@ def kendall_tau(one: Array, other: Array) -> tuple[float, float, float] | tuple[
     return float(stats.kendalltau(one, other).statistic), float(low), float(high)
 
 
-def smallest_difference(sd: float, networks: int, seeds: int) -> float:
-    """The least paired difference whose 95 % interval would exclude 0, for a standard deviation between seeds."""
-    return sd * math.sqrt(2 / seeds) * quantile((seeds - 1) * (networks - 1))
+def smallest_difference(sd: float, networks: int, seeds: int, choices: int = 1) -> float:
+    """The least paired difference whose 95 % interval would exclude 0, for a standard deviation between seeds.
+
+    The interval is that of a difference to the best of so many `choices`.
+    """
+    return sd * math.sqrt(2 / seeds) * quantile((seeds - 1) * (networks - 1), choices)
 
 
 class PairedModel:
@@ -86,17 +94,22 @@ class PairedModel:
         variance, freedom = self._within()
         return Estimate(value, quantile(freedom) * math.sqrt(variance / len(own)) if freedom else None)
 
-    def difference(self, key: str, others: Sequence[str]) -> Estimate | None:
-        """How much more accurate a network is than the mean of others; None where no seeds connect them."""
+    def difference(self, key: str, others: Sequence[str], choices: int = 1) -> Estimate | None:
+        """How much more accurate a network is than the mean of others; None where no seeds connect them.
+
+        Its interval is right for the best of so many `choices` too, if that was chosen by these trainings.
+        """
         weights = {key: 1.0}
         for other in others:
             weights[other] = weights.get(other, 0.0) - 1 / len(others)
         if (found := self._combine(self._effects(weights, {}))) is None:
             return None
         value, variance = found
-        return Estimate(value, None if self.sd is None else quantile(self.freedom) * self.sd * math.sqrt(variance))
+        if self.sd is None:
+            return Estimate(value, None)
+        return Estimate(value, quantile(self.freedom, choices) * self.sd * math.sqrt(variance))
 
-    def seeds_needed(self, difference: float, others: int = 1) -> int | None:
+    def seeds_needed(self, difference: float, others: int = 1, choices: int = 1) -> int | None:
         """Seeds under which the interval of such a difference would exclude 0; None for more than MOST_SEEDS.
 
         The difference is that of a network to the mean of so many `others`.
@@ -104,7 +117,7 @@ class PairedModel:
         if self.sd is None:
             return None
         seeds = np.arange(2, MOST_SEEDS + 1)
-        t = stats.t.ppf(CONFIDENCE, (seeds - 1) * (len(self.keys) - 1))
+        t = _quantiles((seeds - 1) * (len(self.keys) - 1), choices)
         enough = np.flatnonzero(t * self.sd * np.sqrt((1 + 1 / others) / seeds) < abs(difference))
         return int(seeds[enough[0]]) if len(enough) else None
 

@@ -113,7 +113,7 @@ def summarise(plan: Plan, at_once: int, where: str, listener: Listener) -> None:
     )
     sd = ASSUMED if plan.sd is None else plan.sd
     basis = f"{100 * sd:.1f} points, as in {settings.run}" if plan.sd is not None else "1 point, which is assumed"
-    points = 100 * smallest_difference(sd, networks, len(seeds))
+    points = 100 * smallest_difference(sd, networks, len(seeds), Verification(settings, ()).choices)
     listener.note(f"can tell two networks apart that differ by {points:.1f} points, if the seeds' sd is {basis}")
 
 

@@ -80,6 +80,11 @@ def test_coefficients_of_a_grid_are_compared_with_the_best_single_axis():
     assert of.names[of.compared] == "width"
     assert of.rows[3].difference is None
     assert of.lines()[0].startswith("compound is better than width by 5.5 points")
+    # The best of two axes was chosen by these trainings, so the interval is that of two comparisons.
+    pairwise = of.model.difference(of.rows[0].key, [str(of.compared)])
+    assert pairwise.low > of.rows[0].difference_low > 0
+    assert of.choices == 2
+    assert made({"found": [0.6, 0.6], "depth": [0.5, 0.51]}).choices == 1
     assert made({"compound": [0.6, 0.6], "paper": [0.6, 0.6]}).compared is not None
 
 

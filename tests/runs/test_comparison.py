@@ -114,3 +114,18 @@ def test_so_many_seeds_and_no_fewer_would_tell_a_difference():
 
 def test_the_smallest_difference_that_can_be_told():
     assert smallest_difference(0.01, networks=5, seeds=3) == pytest.approx(0.01 * math.sqrt(2 / 3) * 2.3060041)
+    # Student's t with 8 degrees of freedom at 1 - 0.025 / 3.
+    assert smallest_difference(0.01, 5, 3, choices=3) == pytest.approx(0.01 * math.sqrt(2 / 3) * 3.0157626)
+
+
+def test_an_interval_allows_for_the_choice_of_the_best_rival():
+    """Of networks that are equal, 95 in 100 intervals must hold 0 although the best rival is chosen by them."""
+    rng, missed = np.random.default_rng(0), {1: 0, 3: 0}
+    for _ in range(600):
+        noise = 0.5 + 0.01 * rng.standard_normal((5, 3))
+        model = PairedModel({f"n{row}": dict(enumerate(values)) for row, values in enumerate(noise)})
+        best = max(("n1", "n2", "n3"), key=lambda key: model.mean(key).value)
+        for choices in missed:
+            found = model.difference("n0", [best], choices)
+            missed[choices] += not found.low <= 0 <= found.high
+    assert missed[3] / 600 <= 0.05 < missed[1] / 600
