@@ -77,7 +77,10 @@ RunArgument = Annotated[
         metavar="[RUN]", help="A run's name or folder.", show_default="the latest", autocompletion=complete_run
     ),
 ]
-WEIGHTS_HELP = "A run of train, a .safetensors file of weights, or with --weights imagenet an architecture."
+WEIGHTS_HELP = (
+    "A run of train, a .safetensors file of weights, RUN:NAME of a run of verify, or with --weights imagenet an "
+    "architecture."
+)
 Device = Annotated[
     str | None, plain("cpu or cuda.", default="cuda where there is one", metavar="DEVICE", among=("cpu", "cuda"))
 ]

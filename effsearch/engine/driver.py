@@ -244,6 +244,8 @@ class _Driver:
         evaluation = future.result()
         if evaluation.checkpoint is not None:
             self.run.write_checkpoint(candidate.key, candidate.seed, evaluation.checkpoint)
+        if evaluation.weights is not None:
+            self.run.write_weights(candidate.key, candidate.seed, evaluation.weights)
         value = self.problem.score.of(evaluation.accuracy, candidate)
         if not math.isfinite(value):
             return self.store.fail(trial, f"diverged: an accuracy of {evaluation.accuracy}", "diverged")

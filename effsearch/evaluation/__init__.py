@@ -30,7 +30,8 @@ class Evaluation:
     """Validation accuracy (a fraction), the epochs and seconds it took, and the history of the training.
 
     A training that was stopped before its end can be continued from `checkpoint`. `test` is the accuracy on images
-    that no training and no choice has seen, where it was looked at.
+    that no training and no choice has seen, where it was looked at. `weights` are the contents of a file of weights,
+    where they are wanted.
     """
 
     accuracy: float
@@ -39,10 +40,11 @@ class Evaluation:
     history: tuple[Epoch, ...] = ()
     checkpoint: bytes | None = field(default=None, repr=False, compare=False)
     test: float | None = None
+    weights: bytes | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """For a journal: all but the checkpoint, and the test where there was none."""
-        left_out = {"checkpoint"} | ({"test"} if self.test is None else set())
+        """For a journal: all but the checkpoint and the weights, and the test where there was none."""
+        left_out = {"checkpoint", "weights"} | ({"test"} if self.test is None else set())
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 

@@ -18,7 +18,7 @@ class ProxyTraining:
     `split_seed` gives the validation split and the images used, the same for all candidates; `device` is cpu or cuda.
     With `baseline_resolution` (px) the proxy's resolution is scaled by that of a network over it. The gradient of a
     batch is accumulated from `accumulation` parts. Accuracy is that on the validation images that the proxy uses, or
-    by `split` on all test images.
+    by `split` on all test images. The weights of trainings under `kept_seed` are kept.
     """
 
     proxy: Proxy
@@ -28,6 +28,7 @@ class ProxyTraining:
     baseline_resolution: int | None = None
     accumulation: int = 1
     split: str = VALIDATION
+    kept_seed: int | None = None
 
     def __call__(
         self, architecture: Architecture, seed: int, until: int | None = None, checkpoint: bytes | None = None
@@ -49,6 +50,7 @@ class ProxyTraining:
             until=until,
             checkpoint=checkpoint,
             accumulation=self.accumulation,
+            keep_weights=seed == self.kept_seed,
         )
 
     def _images(self, proxy: Proxy) -> ImageSet:

@@ -15,7 +15,8 @@ from effsearch.evaluation.devices import check_device, given_back
 from effsearch.evaluation.hardware import watchdog
 from effsearch.evaluation.proxy import Proxy
 from effsearch.network import Network, build
-from effsearch.network.weights import Start
+from effsearch.network.weights import Start, pack_weights
+from effsearch.text import counted
 from effsearch.training import Epoch, Recipe, best_epoch
 from effsearch.training.loop import OnStep, images_at_once, train
 
@@ -30,13 +31,14 @@ def train_by_proxy(
     until: int | None,
     checkpoint: bytes | None,
     accumulation: int,
+    keep_weights: bool,
 ) -> Evaluation:
     """Trains and validates one architecture; see ProxyTraining."""
     check_device(device)
-    start, recipe = time.perf_counter(), proxy.recipe
+    start, recipe, shrunk = time.perf_counter(), proxy.recipe, proxy.shrink(architecture)
     with watchdog() as beat, given_back(device):
         trained = train(
-            _initialised(proxy.shrink(architecture), images, recipe, recipe.dropout or 0.0, seed),
+            _initialised(shrunk, images, recipe, recipe.dropout or 0.0, seed),
             images,
             recipe,
             resolution=proxy.resolution,
@@ -48,9 +50,12 @@ def train_by_proxy(
             accumulation=accumulation,
             on_step=beat,
         )
-    reached, history = trained.history[-1].accuracy, tuple(trained.history)
+    reached, history, seconds = trained.history[-1].accuracy, tuple(trained.history), time.perf_counter() - start
     assert reached is not None
-    return Evaluation(reached, len(history), time.perf_counter() - start, history, trained.checkpoint)
+    assert isinstance(trained.network, Network)
+    how = f"{counted(len(history), 'epoch')} of {counted(len(images.train), 'image')} of {images.name}"
+    weights = pack_weights(trained.network, shrunk, images.classes, how) if keep_weights else None
+    return Evaluation(reached, len(history), seconds, history, trained.checkpoint, weights=weights)
 
 
 @dataclass(frozen=True)

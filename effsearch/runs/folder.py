@@ -9,6 +9,7 @@ results/nas-400M-20261124-101530/
   coefficients.json  alpha, beta and gamma that a grid found
   latency.json  latencies that were measured, where they count
   checkpoints/  KEY-seedN.safetensors, trainings that were stopped before their end
+  weights/      KEY-seedN.safetensors, networks that a run of verify trained
 """
 
 import json
@@ -73,18 +74,24 @@ class Run:
 
     def read_checkpoint(self, key: str, seed: int) -> bytes | None:
         """The state of a training that was stopped before its end, or None; raises RunError for an invalid key."""
-        file = self._checkpoint(key, seed)
+        file = self._of_training("checkpoints", key, seed)
         return file.read_bytes() if file.is_file() else None
 
     def write_checkpoint(self, key: str, seed: int, state: bytes) -> None:
         """Writes the state of a training, whole or not at all; raises RunError for an invalid key."""
-        file = self._checkpoint(key, seed)
-        file.parent.mkdir(exist_ok=True)
-        write_atomically(file, state)
+        _write_into_folder(self._of_training("checkpoints", key, seed), state)
+
+    def weights(self, key: str, seed: int) -> Path:
+        """The file of weights of a network that was trained, if they were kept; raises RunError for an invalid key."""
+        return self._of_training("weights", key, seed)
+
+    def write_weights(self, key: str, seed: int, contents: bytes) -> None:
+        """Writes the weights of a network, whole or not at all; raises RunError for an invalid key."""
+        _write_into_folder(self.weights(key, seed), contents)
 
     def quarantine_checkpoint(self, key: str, seed: int) -> None:
         """Renames a damaged checkpoint, with a warning, so that its training starts over; raises RunError."""
-        file = self._checkpoint(key, seed)
+        file = self._of_training("checkpoints", key, seed)
         if file.is_file():
             _log.warning("%s is corrupt: quarantined as %s; its training begins anew", file, quarantine(file).name)
 
@@ -101,10 +108,10 @@ class Run:
         """Writes what a grid found: alpha, beta, gamma, and how."""
         write_atomically(self.path / "coefficients.json", json.dumps(document, indent=2) + "\n")
 
-    def _checkpoint(self, key: str, seed: int) -> Path:
+    def _of_training(self, folder: str, key: str, seed: int) -> Path:
         if not key.isalnum():  # A journal that was tampered with may name a file anywhere.
             raise RunError(f"{key!r:.80} is not the key of a network")
-        return self.path / "checkpoints" / f"{key}-seed{seed}.safetensors"
+        return self.path / folder / f"{key}-seed{seed}.safetensors"
 
     def manifest(self) -> Manifest:
         """The contents of run.toml; raises RunError, which names the version that wrote it, if it is invalid."""
@@ -162,6 +169,11 @@ class Run:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _write_into_folder(file: Path, contents: bytes) -> None:
+    file.parent.mkdir(exist_ok=True)
+    write_atomically(file, contents)
 
 
 def check_name(name: str) -> str:

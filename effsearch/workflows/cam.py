@@ -18,7 +18,7 @@ from effsearch.limits import check_range
 from effsearch.network.weights import Weights
 from effsearch.reports.activation_maps import MapRow, Panel
 from effsearch.workflows.common import Listener
-from effsearch.workflows.weights import at_resolution, trained
+from effsearch.workflows.weights import at_resolution, trained, verified_weights
 
 MOST, LARGEST = 12, 100  # images in a picture, unless told otherwise, and at most
 NETWORKS = 12  # in a picture
@@ -54,7 +54,7 @@ def map_classes(
     if not texts:
         raise QuantityError("cam needs WEIGHTS: runs of train, or .safetensors files")
     photographs = find_photographs(places)
-    named = [trained(text, results, pretrained) for text in _distinct(texts)]
+    named = [trained(text, results, pretrained) for text in _distinct(_with_networks(texts, results))]
     networks = _titled(named, names, resolution)
     _check_class(wanted, networks)
     chosen = [photographs[int(place)] for place in np.linspace(0, len(photographs) - 1, min(most, len(photographs)))]
@@ -71,6 +71,13 @@ def map_classes(
         for (place, image), label, *panels in zip(pixels[side].items(), labels, *columns, strict=True)
     ]
     return Maps(tuple(networks), rows, len(photographs))
+
+
+def _with_networks(texts: Sequence[str], results: Path) -> list[str]:
+    """The same with the networks of a run of verify, each by its name, in place of the run."""
+    return [
+        each for text in texts for each in ([f"{text}:{name}" for name in verified_weights(text, results)] or [text])
+    ]
 
 
 def _distinct(texts: Sequence[str]) -> Sequence[str]:

@@ -189,12 +189,23 @@ def start_again(request: Request, run: Run, images: Path, *others: Path) -> Star
 
 
 def training_session(
-    request: Request, run: Run, problem: TrainingProblem, started: Started, trials: int = 0, split: str = VALIDATION
+    request: Request,
+    run: Run,
+    problem: TrainingProblem,
+    started: Started,
+    trials: int = 0,
+    split: str = VALIDATION,
+    kept_seed: int | None = None,
 ) -> Session:
-    """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's."""
+    """A session whose networks are trained, each at the proxy's px times its resolution over the baseline's.
+
+    Accuracies are on the images of `split`; the weights of trainings under `kept_seed` are kept.
+    """
     settings, device = problem.settings, started.where.device
     side = settings.resolution
-    evaluator = ProxyTraining(settings.proxy, started.images, device=device, baseline_resolution=side, split=split)
+    evaluator = ProxyTraining(
+        settings.proxy, started.images, device=device, baseline_resolution=side, split=split, kept_seed=kept_seed
+    )
     return Session(run, problem, evaluator, started.executor, request.seconds, trials)
 
 

@@ -255,7 +255,7 @@ def _begin(request: VerifyRequest, listener: Listener) -> Session:
     listener.note(common.describe_data(started.images, settings.proxy))
     listener.note("networks: " + ", ".join(settings.names))
     summarise(plan, started.at_once, started.words, listener)
-    return training_session(request, run, problem, started, problem.repeats, settings.split)
+    return training_session(request, run, problem, started, problem.repeats, settings.split, settings.seed)
 
 
 def _on_held_out(plan: Plan, listener: Listener) -> Plan:
@@ -273,7 +273,7 @@ def _continue(request: VerifyRequest, run: Run, listener: Listener) -> Session:
     data = request.settings.get("data", stored.data)
     started = continue_on(request, run, manifest, data, packed_side(problem), listener)
     common.announce(run, listener)
-    return training_session(request, run, problem, started, problem.repeats, stored.split)
+    return training_session(request, run, problem, started, problem.repeats, stored.split, stored.seed)
 
 
 def _wanted(request: VerifyRequest, stored: VerifySettings) -> VerifySettings:

@@ -8,6 +8,8 @@ from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError, WeightsError
 from effsearch.network.pretrained import pretrained
 from effsearch.network.weights import Start, Weights, read_tensors, read_weights
+from effsearch.runs.folder import Run
+from effsearch.runs.settings import VerifySettings
 from effsearch.runs.transfer_settings import IMAGENET
 from effsearch.text import sanitize
 from effsearch.workflows.request import is_file, resolve
@@ -16,9 +18,25 @@ WEIGHTS = "weights.safetensors"  # in the folder of a run of train that has ende
 
 
 def weights_file(text: str, results: Path) -> Path | None:
-    """The file of weights that is named, as itself or by a run of train that has ended; None if there is none."""
-    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS)
+    """The file of weights that is named, as itself or by a run of train that has ended; None if there is none.
+
+    RUN:NAME is a network of a run of verify.
+    """
+    run, _, name = text.rpartition(":")
+    verified = verified_weights(run, results).get(name)
+    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS, verified or Path())
     return next((path for path in paths if path.suffix == ".safetensors" and is_file(str(path))), None)
+
+
+def verified_weights(run: str, results: Path) -> dict[str, Path]:
+    """The files of weights that a run of verify has kept, by the names of its networks; of anything else none."""
+    place = next((place for place in (results / run, Path(run)) if is_file(str(place / "run.toml"))), None)
+    if not run or place is None or (found := Run(place)).kind != "verify":
+        return {}
+    settings = found.settings(VerifySettings)
+    keys = [network.architecture.key for network in settings.networks]
+    files = {name: found.weights(key, settings.seed) for name, key in zip(settings.names, keys, strict=True)}
+    return {name: file for name, file in files.items() if file.is_file()}
 
 
 def trained(text: str, results: Path, weights: str | None = None) -> tuple[Weights, str]:
@@ -29,13 +47,14 @@ def trained(text: str, results: Path, weights: str | None = None) -> tuple[Weigh
     if weights not in (None, IMAGENET):
         raise WeightsError(f"--weights must be {IMAGENET} here, got {str(weights)[:80]!r}")
     if (file := weights_file(text, results)) is not None:
-        return read_weights(file), file.parent.name if file.name == WEIGHTS else file.stem
+        name = file.stem if file == Path(text) else text.rpartition(":")[2]
+        return read_weights(file), file.parent.name if file.name == WEIGHTS else name
     if weights is not None:
         architecture, name = resolve(text, results)
         return pretrained(architecture), name
     raise WeightsError(
-        f"no weights {text[:80]!r}; give a .safetensors file, a run of effsearch train, or an architecture with "
-        f"--weights {IMAGENET}"
+        f"no weights {text[:80]!r}; give a .safetensors file, a run of effsearch train, RUN:NAME of a run of effsearch "
+        f"verify, or an architecture with --weights {IMAGENET}"
     )
 
 

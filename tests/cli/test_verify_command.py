@@ -13,9 +13,10 @@ from user import EFFSEARCH, environment, paint, run
 from effsearch.engine.search_problems import Budget
 from effsearch.evaluation import QUICK, STANDARD
 from effsearch.runs.folder import Run, create
+from effsearch.runs.history import read_history
 from effsearch.runs.manifest import About, Data, Manifest
 from effsearch.runs.ranking import Row, to_csv
-from effsearch.runs.settings import NasSettings, TableSettings
+from effsearch.runs.settings import NasSettings, TableSettings, VerifySettings
 from effsearch.space import load, locate
 from effsearch.workflows import verify
 from effsearch.workflows.common import Listener
@@ -89,6 +90,21 @@ def test_a_verification_is_stopped_continued_shown_and_drawn(folder, effsearch):
     assert effsearch("plot", *here)[0] == 0
     assert "<svg" in (folder / "results" / "verified" / "means.svg").read_text(encoding="utf-8")
     assert effsearch("report", *here)[0] == 0
+    # The weights of the first seed are kept, by the names of the networks.
+    assert len(list((folder / "results" / "verified" / "weights").iterdir())) == 4
+    light = folder / "images" / "test" / "light"
+    drawn = run(folder, "cam", "verified", "--images", str(light), "--most", "2", "--out", "maps.svg")
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    assert "2 images of 17, evenly from their order (--most draws more), 4 networks" in drawn.stdout
+    picture = (folder / "maps.svg").read_text(encoding="utf-8")
+    assert all(name in picture for name in ("found", "random 1", "random 2"))
+    told = run(folder, "evaluate", "verified:random 2", "--data", "images", "--format", "json")
+    assert told.returncode == 0, told.stderr
+    verified = Run(folder / "results" / "verified")
+    first = verified.settings(VerifySettings).seed
+    records = [record for record in read_history(verified).records if record.state == "complete"]
+    [reached] = [r.accuracy for r in records if (r.candidate.key, r.candidate.seed) == (rows[3]["key"], first)]
+    assert json.loads(told.stdout)["accuracy"]["top1"]["share"] == pytest.approx(reached)
     code, _, err = effsearch("show", *here, "--top", "1")
     assert (code, err.count("\n")) == (2, 1)
 
