@@ -148,6 +148,8 @@ BAD = {
     "predict out": (*COMMANDS["predict"], "--out", "x.txt"),
     "predict px": (*COMMANDS["predict"], "--resolution", "4"),
     "predict device": (*COMMANDS["predict"], "--device", "tpu"),
+    "predict weights of whom": (*COMMANDS["predict"], "--weights", "jft"),
+    "predict imagenet": ("predict", "none", "images/test", "--weights", "imagenet"),
     "predict format": (*COMMANDS["predict"], "--format", "xml"),
     "evaluate no data": ("evaluate", "one.safetensors"),
     "evaluate data": ("evaluate", "one.safetensors", "--data", "imags"),
