@@ -43,7 +43,7 @@ class FineTuning:
     accumulation: int = 1
 
     def __call__(self, transfer: Transfer, seed: int) -> Evaluation:
-        """Validates after each epoch, and tests once, at the end.
+        """Validates and tests once, at the end.
 
         Raises Diverged, ContextLost, WeightsError, and ExecutorError where there is no GPU to train on.
         """
@@ -59,6 +59,7 @@ class FineTuning:
                 on_epoch=history.append,
                 on_step=beat,
                 accumulation=self.accumulation,
+                every_epoch=False,
             )
             reached = None if test is None else _accuracy(trained, test, whole)
         accuracy = history[-1].accuracy

@@ -93,6 +93,7 @@ def train_whole(
     on_step: OnStep | None = None,
     note: Callable[[str], Any] = lambda text: None,
     accumulation: int = 1,
+    every_epoch: bool = True,
 ) -> TrainedNetwork:
     """Trains from fresh weights, from those of `start`, or on from a checkpoint; see `training.loop.train`.
 
@@ -114,7 +115,7 @@ def train_whole(
             epochs=whole.epochs,
             seed=whole.seed,
             device=torch.device(whole.device),
-            every_epoch=True,
+            every_epoch=every_epoch,
             on_epoch=on_epoch,
             on_step=on_step,
             keep=keep,

@@ -100,7 +100,7 @@ def train(
                 if mix is not None:
                     x, labels = mix(x, labels)
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.rate_at(step, steps, steps_per_epoch)
+                    group["lr"] = group["share"] * recipe.rate_at(step, steps, steps_per_epoch)
                 backward(x, labels)
                 optimizer.step()
                 average.update()
@@ -186,11 +186,25 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = recipe.bn_momentum
-    weights = [each for each in network.parameters() if each.ndim > 1]
-    others = [each for each in network.parameters() if each.ndim <= 1]  # norms and biases, which do not decay
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": parameters, "weight_decay": decay, "share": share}
+        for share, part in _parts(network, recipe)
+        for parameters, decay in (
+            ([each for each in part if each.ndim > 1], recipe.weight_decay),
+            ([each for each in part if each.ndim <= 1], 0.0),  # norms and biases
+        )
+    ]
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     # As in the paper's code for TensorFlow: decay 0.9 and a large epsilon.
     return torch.optim.RMSprop(groups, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum, foreach=True)
+
+
+def _parts(network: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
+    """Parameters that are trained at the same share of the recipe's rate."""
+    if recipe.backbone_rate == 1:
+        return [(1.0, [*network.parameters()])]
+    classifier = [*network.get_submodule("classifier").parameters()]
+    known = set(map(id, classifier))
+    return [(recipe.backbone_rate, [each for each in network.parameters() if id(each) not in known]), (1.0, classifier)]

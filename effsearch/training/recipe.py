@@ -26,7 +26,8 @@ class Recipe:
     every `decay_epochs` epochs. `weight_decay` is not for norms and biases; `ema` is the decay of the weight average a
     step, reached gradually; `dropout` is before the classifier (None: 0.2 for networks like B0, growing to 0.5 for
     those like B7), `drop_path` the stochastic depth of the last block (1603.09382); `zero_init` is as in
-    `network.build`; `mixup` and `cutmix` as in `data.mix.Mix`, one of both for each batch. Raises QuantityError.
+    `network.build`; `mixup` and `cutmix` as in `data.mix.Mix`, one of both for each batch; `backbone_rate` the share
+    of the rate at which all but the classifier is trained. Raises QuantityError.
     """
 
     batch: int = _number(64, 1, 65536)
@@ -47,6 +48,7 @@ class Recipe:
     bn_momentum: float = _number(0.1, 0.0001, 1)
     mixup: float = _number(0.0, 0, 100)
     cutmix: float = _number(0.0, 0, 100)
+    backbone_rate: float = _number(1.0, 0, 100)
 
     def __post_init__(self) -> None:
         for name, words in _WORDS.items():

@@ -63,13 +63,12 @@ def plan_transfer(request: TransferRequest, listener: Listener) -> None:
     _announce(prepared.problem(request.seeds or 1), workers_here(request.workers)[1], listener)
     networks, settings = prepared.settings.networks, prepared.settings
     speeds = speeds_of([(network.architecture, _as_proxy(network, settings)) for network in networks], listener)
-    epochs = 0 if settings.linear else settings.epochs
     seconds = 0.0
     for images in settings.sets:
         for speed in speeds:
-            seen = images.train + images.validation + images.test if settings.linear else images.test
-            seconds += epochs * (images.train * speed.train + images.validation * speed.validate)
-            seconds += seen * speed.validate + OVERHEAD
+            trained = 0 if settings.linear else settings.epochs * images.train
+            seen = images.validation + images.test + (images.train if settings.linear else 0)
+            seconds += trained * speed.train + seen * speed.validate + OVERHEAD
     total = seconds * (request.seeds or 1) / workers_here(request.workers)[0]
     listener.note(f"about {format_duration(total)} in all, from a short measurement", "bold")
 

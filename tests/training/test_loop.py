@@ -483,6 +483,31 @@ def test_a_training_in_parts_ends_with_the_same_weights_to_the_bit(cuts, optimiz
     assert losses(part.history) == losses(whole.history)
 
 
+def test_the_backbone_may_be_trained_at_a_share_of_the_rate():
+    def trained(**changes: Any) -> nn.Module:
+        torch.manual_seed(1)
+        recipe = replace(PLAIN, momentum=0, weight_decay=0.1, **changes)
+        return train(build(SMALL, CLASSES), noise(), recipe, resolution=16, epochs=1, seed=0, device=CPU).network
+
+    torch.manual_seed(1)
+    fresh = dict(build(SMALL, CLASSES).named_parameters())
+    frozen = dict(trained(backbone_rate=0.0).named_parameters())
+    for name, value in fresh.items():
+        assert torch.equal(frozen[name], value) != name.startswith("classifier"), name
+    # One step each way: with the rate times ten and a tenth for the backbone, that goes as far, the classifier further.
+    steps = noise(train=8)
+    ways = {}
+    for name, changes in {"plain": {}, "shared": {"rate": 1.0, "backbone_rate": 0.1}}.items():
+        torch.manual_seed(1)
+        recipe = replace(PLAIN, momentum=0, weight_decay=0.1, ema=0, warmup=0, **changes)
+        network = build(SMALL, CLASSES)
+        ways[name] = train(network, steps, recipe, resolution=16, epochs=1, seed=0, device=CPU).network.state_dict()
+    for name, value in fresh.items():
+        moved = {way: ways[way][name] - value for way in ways}
+        factor = 10 if name.startswith("classifier") else 1
+        assert torch.allclose(moved["shared"], factor * moved["plain"], rtol=1e-3, atol=1e-5), name
+
+
 @pytest.mark.parametrize("cuts", [[1], [3, 4]])
 def test_a_training_with_patience_ends_with_its_best_network(cuts):
     images, options = noise(train=24), {"resolution": 16, "epochs": 12, "seed": 5, "device": CPU}
