@@ -32,13 +32,13 @@ def seconds(work: Callable[[Architecture], object], architectures: list[Architec
 
 def main() -> None:
     torch.set_num_threads(1)
-    space, rng = load("mbconv"), random.Random(0)
+    space, rng = load("mixed"), random.Random(0)
     architectures = [space.decode(space.sample(rng)) for _ in range(200)]
     layers = statistics.mean(architecture.layers for architecture in architectures)
     ours = seconds(cost, architectures)
     built = seconds(lambda architecture: build(architecture, 1000), architectures[:3])
     peer = seconds(lambda architecture: count(build(architecture, 1000), 224), architectures[:3])
-    print(f"{len(architectures)} random architectures of mbconv, {layers:.1f} layers in the mean, one thread")
+    print(f"{len(architectures)} random architectures of mixed, {layers:.1f} layers in the mean, one thread")
     print(f"closed form: {1e6 * ours:.1f} microseconds an architecture")
     print(f"fvcore: {peer:.2f} s, of which building the network takes {built:.2f} s")
     print(f"ratio: {peer / ours:,.0f}")

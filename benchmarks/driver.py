@@ -106,9 +106,9 @@ def measure(workers: int, trials: int, sampler: str, url: str | None) -> Measure
     """Drives one search to its end."""
     simulation = Simulation(workers)
     driver.wait, driver.time = simulation.wait, Skipping(simulation.monotonic)  # type: ignore[assignment]
-    space = spaces.load("mbconv")
+    space = spaces.load("mixed")
     settings = NasSettings(
-        "mbconv", 4e8, 224, data="none", proxy=QUICK, sampler=sampler, repeats=1, warm_start=False, window=None
+        "mixed", 4e8, 224, data="none", proxy=QUICK, sampler=sampler, repeats=1, warm_start=False, window=None
     )
     with tempfile.TemporaryDirectory() as folder:
         name = f"driver-{workers}-{time.time_ns()}"

@@ -3,7 +3,7 @@
     python benchmarks/proxies.py run --data scenes --workers 2
     python benchmarks/proxies.py report --plot proxies.png
 
-`run` trains networks drawn from the space mbconv within 0.9 to 1.1 times 400M FLOPs, B0 and MnasNet-A1 beside them: by
+`run` trains networks drawn from the space mixed within 0.9 to 1.1 times 400M FLOPs, B0 and MnasNet-A1 beside them: by
 the reference, a third of them under a second seed too, and by each candidate. The training images and the validation
 split are the same throughout. A row is written as each training ends, to results/studies/proxies/DATA.jsonl, and a
 study that was stopped continues there. `report` reads all rows and prints a table for each image set.
@@ -149,10 +149,10 @@ def jobs(reference: Proxy) -> Iterator[Job]:
 
 def networks() -> dict[str, Architecture]:
     """B0, MnasNet-A1, and the first networks of a random sequence (seed 0) whose FLOPs are in the window."""
-    mbconv, rng = space.load("mbconv"), random.Random(0)
+    mixed, rng = space.load("mixed"), random.Random(0)
     chosen = {"b0": EFFICIENTNET_B0, "mnasnet_a1": MNASNET_A1}
     while len(chosen) < DRAWN + 2:
-        drawn = mbconv.decode(mbconv.sample(rng))
+        drawn = mixed.decode(mixed.sample(rng))
         flops = cost(drawn, 224, 1000).flops
         if WINDOW[0] <= flops <= WINDOW[1] and drawn not in chosen.values():
             chosen[f"random{len(chosen) - 1:02}-{flops / 1e6:.0f}M"] = drawn

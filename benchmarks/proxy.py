@@ -3,7 +3,7 @@
     python benchmarks/proxy.py --data scenes --proxy standard --seeds 4 --out proxy-scenes-standard.json
 
 B0 is trained with several seeds; with 1.5 times the channels, the resolution and the layers; and architectures (B0,
-MnasNet-A1 and random ones of the mbconv space) with the proxy's epochs, the first twelve with three times as many too.
+MnasNet-A1 and random ones of the space mixed) with the proxy's epochs, the first twelve with three times as many too.
 Those of the proxy's epochs are also looked at on their way, which tells what a rung of fewer epochs would have said.
 The validation split and the training images are the same throughout. Each result is written to --out as it comes, and
 a benchmark that was stopped continues there.
@@ -146,11 +146,11 @@ def deeper(architecture: Architecture) -> Architecture:
 
 
 def architectures(count: int) -> dict[str, Architecture]:
-    """B0, MnasNet-A1 and the first random architectures (generator seed 0) of mbconv whose FLOPs are in range."""
-    mbconv, rng = space.load("mbconv"), random.Random(0)
+    """B0, MnasNet-A1 and the first random architectures (generator seed 0) of mixed whose FLOPs are in range."""
+    mixed, rng = space.load("mixed"), random.Random(0)
     chosen = {"b0": EFFICIENTNET_B0, "mnasnet_a1": MNASNET_A1}
     while len(chosen) < count:
-        drawn = mbconv.decode(mbconv.sample(rng))
+        drawn = mixed.decode(mixed.sample(rng))
         flops = cost(drawn, 224, 1000).flops
         if FLOPS[0] <= flops <= FLOPS[1] and drawn not in chosen.values():
             chosen[f"random{len(chosen) - 1:02}-{flops / 1e6:.0f}M"] = drawn

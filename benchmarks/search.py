@@ -43,7 +43,7 @@ TARGETS = {"soft": 0.5, "hard": 0.4}
 def main() -> None:
     arguments = parse()
     if arguments.cost:
-        for name in ("additive", "mbconv", "b0"):
+        for name in ("additive", "mixed", "b0"):
             for trials in (500, 10_000):
                 measure_cost(name, trials)
         return

@@ -336,11 +336,11 @@ def modules(rounds: int, steps: int) -> None:
 
 
 def networks() -> dict[str, Architecture]:
-    """Known ones, and the first random ones of mbconv (generator seed 0) whose FLOPs are in range."""
-    mbconv, rng = space.load("mbconv").at(224), random.Random(0)
+    """Known ones, and the first random ones of mixed (generator seed 0) whose FLOPs are in range."""
+    mixed, rng = space.load("mixed").at(224), random.Random(0)
     drawn: dict[str, Architecture] = {}
     while len(drawn) < RANDOM:
-        architecture = mbconv.decode(mbconv.sample(rng))
+        architecture = mixed.decode(mixed.sample(rng))
         if FLOPS[0] <= (flops := cost(architecture).flops) <= FLOPS[1]:
             drawn[f"random{len(drawn) + 1} {flops / 1e6:.0f}M"] = architecture
     return {"B0": EFFICIENTNET_B0, "MnasNet-A1": MNASNET_A1, "ResNet-50": RESNET50, **drawn}

@@ -58,7 +58,7 @@ def samples(space: Space, count: int) -> list[dict[str, object]]:
 
 
 def test_spaces_that_ship():
-    assert set(shipped()) >= {"mbconv", "tiny"}
+    assert set(shipped()) >= {"mbconv", "mixed", "tiny"}
     for name in shipped():
         assert load(name).name == name
         assert load(name).description
@@ -66,10 +66,14 @@ def test_spaces_that_ship():
 
 
 @pytest.mark.parametrize("known", [EFFICIENTNET_B0, MNASNET_A1], ids=["b0", "mnasnet_a1"])
-def test_known_baselines_lie_in_mbconv(known):
-    space = load("mbconv")
+@pytest.mark.parametrize("name", ["mbconv", "mixed"])
+def test_known_baselines_lie_in_mbconv_and_what_lies_there_in_mixed(name, known):
+    space = load(name)
     assert space.contains(known)
     assert space.decode(space.encode(known)) == known
+    if name == "mixed":
+        inner = load("mbconv")
+        assert all(space.contains(inner.decode(values)) for values in samples(inner, 50))
 
 
 @each_space
@@ -128,7 +132,7 @@ def test_size_is_the_number_of_distinct_keys():
     assert len(keys) < len(values)
 
 
-@pytest.mark.parametrize("name", ["mbconv", "tiny"])
+@pytest.mark.parametrize("name", ["mbconv", "mixed", "tiny"])
 def test_size_is_the_number_of_distinct_stages_multiplied(name):
     document = tomllib.loads(locate(name).read_text())
     size = len(document["activation"]) if isinstance(document["activation"], list) else 1

@@ -36,7 +36,7 @@ SMALL = spaces.read(
     },
     "small",
 )
-MBCONV = spaces.load("mbconv").at(224)
+MIXED = spaces.load("mixed").at(224)
 TABLE = toy_table()
 LARGE = toy_table(choices=4, decisions=6)
 POOL = part_of(TABLE, 0.4)
@@ -188,7 +188,7 @@ def test_auto_proposes_in_a_space_too_large_to_be_looked_at():
         return 2e8 <= cost(architecture).flops <= 5e8
 
     objective = Objective(Reward(4e8), flops)
-    found = propose("auto", 20, space=MBCONV, feasible=feasible, objective=objective)
+    found = propose("auto", 20, space=MIXED, feasible=feasible, objective=objective)
     assert all(map(feasible, found))
     assert len({network.key for network in found}) == 20
 

@@ -8,13 +8,13 @@ from effsearch.costs import cost
 from effsearch.executors.latency_profiler import LEAST, fit_latency, work
 from effsearch.families import FAMILIES
 
-MBCONV = space.load("mbconv").at(224)
+MIXED = space.load("mixed").at(224)
 CLASSES = 1000
 
 
 def drawn(count: int) -> list:
     rng = random.Random(0)
-    return [MBCONV.decode(MBCONV.sample(rng)) for _ in range(count)]
+    return [MIXED.decode(MIXED.sample(rng)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

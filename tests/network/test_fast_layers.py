@@ -23,7 +23,7 @@ def narrow(architecture: Architecture) -> Architecture:
     return widen(architecture, 0.125, 2)
 
 
-SPACE, RNG = load("mbconv"), random.Random(0)
+SPACE, RNG = load("mixed"), random.Random(0)
 NETWORKS = {
     "b0": narrow(EFFICIENTNET_B0),
     "mobilenet_v2": narrow(MOBILENET_V2),
