@@ -37,7 +37,7 @@ from effsearch.workflows.proxy_choice import default_proxy
 from effsearch.workflows.request import NO_TARGET, SearchRequest, resolve
 
 # Of presets whose first epochs tell which networks deserve the rest (docs/search.md).
-RUNGS = {"quick": (2, 4), "standard": (1, 2, 4), "large": (1, 2, 5), "full": (1, 3, 10)}
+RUNGS = {"quick": (2, 4), "standard": (2, 4), "large": (1, 2, 5), "full": (1, 3, 10)}
 # Evaluators that train nothing, and what stands in place of an image set there.
 UNTRAINED = {"prior": "ImageNet (predicted)", "function": "a function"}
 FINALISTS = 5  # with the rungs of larger presets, which leave time to train more networks again
