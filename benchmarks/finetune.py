@@ -11,12 +11,15 @@ import json
 import subprocess
 import tempfile
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 
-# What differs from the recipe `finetune`, as in a recipe file.
-SHARED = {"batch": 64, "weight_decay": 5e-5, "ema": 0.98, "dropout": 0.2, "drop_path": 0.0}
-CROP = {"crop": "resized", "scale_min": 0.5}
+import tomli_w
+
+from effsearch.training.recipe import CUTMIX, FINETUNE, MIXUP
+
+# What differs from the recipe `finetune`.
 RECIPES = {
     "rate-0.01": {"rate": 0.01},
     "rate-0.03": {"rate": 0.03},
@@ -25,9 +28,9 @@ RECIPES = {
     "backbone-0.3": {"rate": 0.1, "backbone_rate": 0.3},
     "batch-32": {"rate": 0.03, "batch": 32},
     "decay-0.0005": {"rate": 0.03, "weight_decay": 5e-4},
-    "crop-0.25": {"rate": 0.03, "augmentation": CROP | {"scale_min": 0.25}},
-    "mix": {"rate": 0.03, "mixup": 0.2, "cutmix": 1.0},
-    "colour": {"rate": 0.03, "augmentation": CROP | {"colour": 0.3}},
+    "crop-0.25": {"rate": 0.03, "augmentation": {"scale_min": 0.25}},
+    "mix": {"rate": 0.03, "mixup": MIXUP, "cutmix": CUTMIX},
+    "colour": {"rate": 0.03, "augmentation": {"colour": 0.3}},
 }
 
 
@@ -45,24 +48,15 @@ def main() -> None:
 
 
 def train(name: str, data: str, results: Path, more: list[str]) -> None:
-    run = f"finetune-{name}"
-    if (results / run / "run.toml").exists():
-        command = ["--resume", run]
-    else:
-        command = ["efficientnet_lite0", "--data", data, "--run", run, *more]
+    run, base, changes = f"finetune-{name}", asdict(FINETUNE), RECIPES[name]
+    recipe = base | changes | {"augmentation": base["augmentation"] | changes.get("augmentation", {})}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.toml"
-        file.write_text(toml(SHARED | {"augmentation": CROP} | RECIPES[name]))
-        recipe = [] if "--resume" in command else ["--recipe", str(file), "--epochs", "10"]
-        subprocess.run(["effsearch", "transfer", *command, *recipe, "--results", str(results)], check=False)
-
-
-def toml(values: dict) -> str:
-    flat = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in flat.items()]
-    for table, inner in ((key, value) for key, value in values.items() if isinstance(value, dict)):
-        lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in inner.items())]
-    return "\n".join(lines) + "\n"
+        file.write_text(tomli_w.dumps(recipe))
+        command = ["efficientnet_lite0", "--data", data, "--run", run, "--recipe", str(file), "--epochs", "10", *more]
+        if (results / run / "run.toml").exists():
+            command = ["--resume", run]
+        subprocess.run(["effsearch", "transfer", *command, "--results", str(results)], check=False)
 
 
 def report(results: Path) -> None:

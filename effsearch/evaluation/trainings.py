@@ -36,26 +36,31 @@ def train_by_proxy(
     """Trains and validates one architecture; see ProxyTraining."""
     check_device(device)
     start, recipe, shrunk = time.perf_counter(), proxy.recipe, proxy.shrink(architecture)
-    with watchdog() as beat, given_back(device):
-        trained = train(
-            _initialised(shrunk, images, recipe, recipe.dropout or 0.0, seed),
-            images,
-            recipe,
-            resolution=proxy.resolution,
-            epochs=proxy.epochs,
-            seed=seed,
-            device=torch.device(device),
-            until=until,
-            checkpoint=checkpoint,
-            accumulation=accumulation,
-            on_step=beat,
-        )
-    reached, history, seconds = trained.history[-1].accuracy, tuple(trained.history), time.perf_counter() - start
-    assert reached is not None
-    assert isinstance(trained.network, Network)
-    how = f"{counted(len(history), 'epoch')} of {counted(len(images.train), 'image')} of {images.name}"
-    weights = pack_weights(trained.network, shrunk, images.classes, how) if keep_weights else None
-    return Evaluation(reached, len(history), seconds, history, trained.checkpoint, weights=weights)
+
+    @given_back(device)
+    def run() -> Evaluation:
+        with watchdog() as beat:
+            trained = train(
+                _initialised(shrunk, images, recipe, recipe.dropout or 0.0, seed),
+                images,
+                recipe,
+                resolution=proxy.resolution,
+                epochs=proxy.epochs,
+                seed=seed,
+                device=torch.device(device),
+                until=until,
+                checkpoint=checkpoint,
+                accumulation=accumulation,
+                on_step=beat,
+            )
+        reached, history, seconds = trained.history[-1].accuracy, tuple(trained.history), time.perf_counter() - start
+        assert reached is not None
+        assert isinstance(trained.network, Network)
+        how = f"{counted(len(history), 'epoch')} of {counted(len(images.train), 'image')} of {images.name}"
+        weights = pack_weights(trained.network, shrunk, images.classes, how) if keep_weights else None
+        return Evaluation(reached, len(history), seconds, history, trained.checkpoint, weights=weights)
+
+    return run()
 
 
 @dataclass(frozen=True)

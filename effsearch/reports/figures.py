@@ -226,7 +226,8 @@ def verification_chart(of: Verification) -> Chart:
     looks = {FOUND: ("purple", "star", 13), COMPOUND: ("purple", "star", 13), RANDOM: ("grey", "circle", 7)}
     others = [role for role in dict.fromkeys(row.role for row in done) if role not in looks]
     colours = ("green", *(colour for colour in CYCLE if colour not in ("green", "purple")))
-    pairs = zip(cycle(colours), cycle(("square", "circle", "diamond", "triangle-up", "triangle-down")), strict=False)
+    marks = ("square", *(mark for mark in SYMBOLS if mark != "square"))
+    pairs = zip(cycle(colours), cycle(marks), strict=False)
     looks |= {role: (*pair, 8) for role, pair in zip(others, pairs, strict=False)}
     series = [_verified(role, [row for row in done if row.role == role], scale, *looks[role]) for role in looks]
     title = "Accuracy after long training"

@@ -12,7 +12,7 @@ from effsearch.coefficient_grid import Cell, CoefficientGrid, cells
 from effsearch.costs import cost
 from effsearch.errors import EffsearchError, QuantityError, RunError, listed
 from effsearch.evaluation.proxy import Proxy
-from effsearch.limits import SEEDS, check_range
+from effsearch.limits import SEEDS, check_options, check_range
 from effsearch.reward import MEASURE_NAMES, Costed, Kind as RewardKind, Measure, Reward, format_cost
 from effsearch.runs.schema import convert, to_plain
 from effsearch.runs.transfer_settings import TransferSettings
@@ -295,8 +295,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_range("--resolution", self.resolution, 8, 2048)
-        if self.patience is not None:
-            check_range("--patience", self.patience, 1, 100_000)
+        check_options(patience=(self.patience, 1, 100_000))
         check_range("--epochs", self.epochs, 1, 100_000)
         check_range("--seed", self.seed, *SEEDS)
         self.architecture  # noqa: B018 - checks it

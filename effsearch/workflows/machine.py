@@ -151,16 +151,14 @@ def begin(
     problem: TrainingProblem,
     limits: Limits,
     listener: Listener,
-    like: Run | None = None,
+    images: Path | None = None,
 ) -> tuple[Run, Started]:
-    """Packs the images, starts workers, and then makes the folder of a new run; raises EffsearchError.
+    """Packs the images unless they are given, starts workers, and then makes the folder of a new run.
 
-    The images must be those that the run `like` was made with, if it was made with any.
+    Raises EffsearchError.
     """
     settings = problem.settings
-    images = pack(settings.data, packed_side(problem), listener)
-    if like is not None and (before := like.manifest().data).digest:
-        check_images(like, before, images, settings.data)
+    images = images or pack(settings.data, packed_side(problem), listener)
     started = start(request.workers, request.cluster, images)
     about = started.where.noted(environment(kind))
     run = create_stored(request, stem, Manifest(about, settings, about_images(images, settings.proxy), limits))

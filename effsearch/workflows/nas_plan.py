@@ -22,8 +22,8 @@ from effsearch.workflows.machine import speeds_of, workers_here
 from effsearch.workflows.proxy_choice import HOUR, MARGIN, Choice, choose, default_proxy, why_proxy
 from effsearch.workflows.request import SearchRequest
 
-TRIALS = {"quick": 20, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else MOST
 LEAST, MOST = 20, 60  # networks of a search whose proxy is left to the time
+TRIALS = {"quick": LEAST, "prior": 200, "function": 50}  # networks of a search by preset or evaluator; else MOST
 ON_A_CPU = 600.0  # seconds of a search on a CPU that is given no time limit
 TIMED = 3  # networks whose speed is measured for a plan
 

@@ -66,9 +66,9 @@ def plan_transfer(request: TransferRequest, listener: Listener) -> None:
     seconds = 0.0
     for images in settings.sets:
         for speed in speeds:
-            trained = 0 if settings.linear else settings.epochs * images.train
+            shown = 0 if settings.linear else settings.epochs * images.train
             seen = images.validation + images.test + (images.train if settings.linear else 0)
-            seconds += trained * speed.train + seen * speed.validate + OVERHEAD
+            seconds += shown * speed.train + seen * speed.validate + OVERHEAD
     total = seconds * (request.seeds or 1) / workers_here(request.workers)[0]
     listener.note(f"about {format_duration(total)} in all, from a short measurement", "bold")
 

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from effsearch.architecture import Architecture
-from effsearch.data import held_out
+from effsearch.data import info
+from effsearch.data.sources import TEST, VALIDATION
 from effsearch.engine.search_problems import Budget, drawn_architectures
 from effsearch.engine.verify_problem import VerifyProblem
 from effsearch.errors import EffsearchError, QuantityError, RunError, SpaceError
@@ -248,22 +250,25 @@ def _at_its_px(network: VerifiedNetwork, settings: VerifySettings) -> tuple[Arch
 
 
 def _begin(request: VerifyRequest, listener: Listener) -> Session:
-    plan = _on_held_out(make_plan(request, listener), listener)
+    plan = make_plan(request, listener)
+    images = common.pack(plan.problem.settings.data, packed_side(plan.problem), listener)
+    if (before := plan.searched.manifest().data).digest:
+        common.check_images(plan.searched, before, images, plan.problem.settings.data)
+    plan = _on_held_out(plan, images)
     problem, settings = plan.problem, plan.problem.settings
     stem, limits = f"verify-{plain_name(settings.run, 'run')}", Limits(0, request.seconds, problem.repeats)
-    run, started = begin(request, "verify", stem, problem, limits, listener, plan.searched)
+    run, started = begin(request, "verify", stem, problem, limits, listener, images)
     listener.note(common.describe_data(started.images, settings.proxy))
     listener.note("networks: " + ", ".join(settings.names))
     summarise(plan, started.at_once, started.words, listener)
     return training_session(request, run, problem, started, problem.repeats, settings.split, settings.seed)
 
 
-def _on_held_out(plan: Plan, listener: Listener) -> Plan:
+def _on_held_out(plan: Plan, images: Path) -> Plan:
     """The same with accuracies on test images, where the set has some: the run chose its networks by the others."""
-    settings = plan.problem.settings
-    images = common.pack(settings.data, packed_side(plan.problem), listener)
-    *_, split = held_out(images)
-    return replace(plan, problem=VerifyProblem(replace(settings, split=split), plan.problem.repeats))
+    split = TEST if TEST in info(images).counts else VALIDATION
+    settings = replace(plan.problem.settings, split=split)
+    return replace(plan, problem=VerifyProblem(settings, plan.problem.repeats))
 
 
 def _continue(request: VerifyRequest, run: Run, listener: Listener) -> Session:

@@ -23,8 +23,8 @@ def weights_file(text: str, results: Path) -> Path | None:
     RUN:NAME is a network of a run of verify.
     """
     run, _, name = text.rpartition(":")
-    verified = verified_weights(run, results).get(name)
-    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS, verified or Path())
+    verified = [file for network, file in verified_weights(run, results).items() if network == name]
+    paths = (Path(text), results / text / WEIGHTS, Path(text) / WEIGHTS, *verified)
     return next((path for path in paths if path.suffix == ".safetensors" and is_file(str(path))), None)
 
 
