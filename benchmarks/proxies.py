@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import kendalltau
 
 from effsearch import space
 from effsearch.architecture import Architecture
@@ -263,7 +264,46 @@ def report(data: str, rows: Sequence[dict[str, Any]]) -> list[Ranked]:
         print(f"| {each.proxy} | {each.what} | {each.networks} | {each.tau:.2f} ({each.low:.2f} to {each.high:.2f}) | "
               f"{each.true:.2f} | {each.seconds:.0f} |")  # fmt: skip
     print()
+    blocks(rows)
     return found
+
+
+def blocks(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints how candidates rank halfway and among networks that are mostly MBConv, and how they favour other blocks.
+
+    That is by least squares of the reference's accuracy on a candidate's and on the share of layers that are MBConv.
+    """
+    shares = {name: mbconv_share(network) for name, network in networks().items()}
+    reference = {name: 100 * fmean(values) for name, values in accuracies(rows).items()}
+    for most, words in ((True, "at least half of their layers are MBConv"), (False, "fewer are")):
+        reached = [value for name, value in reference.items() if (shares[name] >= 0.5) == most]
+        print(f"{len(reached)} networks of which {words}: {fmean(reached):.1f} % by the reference")
+    print(
+        "\n| proxy | tau halfway | tau at the end | of those mostly MBConv | points for MBConv alone (standard error) |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for candidate in CANDIDATES:
+        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in reference]
+        if len(mine) < 4:
+            continue
+        true = np.array([reference[row["network"]] for row in mine])
+        half, end = (np.array([100 * row["looks"][look][1] for row in mine]) for look in (0, -1))
+        share = np.array([shares[row["network"]] for row in mine])
+        mostly = share >= 0.5
+        terms = np.stack([np.ones(len(mine)), end, share], axis=1)
+        solved, *_ = np.linalg.lstsq(terms, true, rcond=None)
+        variance = ((true - terms @ solved) ** 2).sum() / (len(mine) - 3)
+        error = math.sqrt(variance * np.linalg.inv(terms.T @ terms)[2, 2])
+        taus = (kendalltau(half, true), kendalltau(end, true), kendalltau(end[mostly], true[mostly]))
+        print(f"| {candidate.name} | {' | '.join(f'{each.statistic:.2f}' for each in taus)} | "
+              f"{solved[2]:.1f} ({error:.1f}) |")  # fmt: skip
+    print()
+
+
+def mbconv_share(network: Architecture) -> float:
+    """The share of the layers in stages that are MBConv."""
+    layers = [stage.op for stage in network.stages for _ in range(stage.layers)]
+    return layers.count("mbconv") / len(layers)
 
 
 def picture(found: Mapping[str, Sequence[Ranked]], file: Path) -> None:
