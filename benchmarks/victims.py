@@ -14,8 +14,9 @@ Kind = Literal["driver", "worker", "node"]
 
 Kill = Callable[[], None]
 
-MARKS = b"spawn_main", b"ray::_work", b"ray::IDLE"
-"""What the command line of a worker has in it, of this machine or of Ray."""
+SERVER = b"multiprocessing.forkserver"
+MARKS = b"multiprocessing.spawn", SERVER, b"ray::_work", b"ray::IDLE"
+"""What the command line of a worker has in it, of this machine or of Ray; a fork has that of its server."""
 
 
 class Victims(Protocol):
@@ -120,8 +121,11 @@ def left(workers: set[int], patience: float = 30.0) -> int:
 
 
 def workers_under(parent: int) -> set[int]:
-    """The children of a process that are workers."""
-    return set(filter(_is_worker, _children(parent)))
+    """The children of a process that are workers, and those of the servers among them, which fork workers."""
+    children = _children(parent)
+    servers = [child for child in children if SERVER in _command(child)]
+    forked = [child for server in servers for child in _children(server)]
+    return set(filter(_is_worker, [child for child in children if child not in servers] + forked))
 
 
 def _raylets(node: Any) -> list[int]:
@@ -143,8 +147,11 @@ def _children(process: int) -> list[int]:
 
 
 def _is_worker(process: int) -> bool:
+    return any(mark in _command(process) for mark in MARKS)
+
+
+def _command(process: int) -> bytes:
     try:
-        command = Path(f"/proc/{process}/cmdline").read_bytes()
+        return Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
-        return False
-    return any(mark in command for mark in MARKS)
+        return b""

@@ -1,14 +1,18 @@
 """Runs trainings in worker processes of this machine, each of which may die without harm to the others."""
 
 import importlib
+import multiprocessing
 import os
 import pickle
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, parent_process
+from multiprocessing.context import BaseContext
 from threading import Thread, Timer
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +20,7 @@ from effsearch.evaluation.hardware import ContextLost, keep_freed_memory
 
 T = TypeVar("T")
 
+STARTING_SECONDS = 30  # how long a process is tried to be started where that fails
 ENDING_SECONDS = 10  # how long the end of a killed process is waited for
 MOST_WORKERS = 16  # unless more are asked for: each takes about 0.7 GB
 
@@ -38,7 +43,7 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Spawned processes, one a slot: a slot is a GPU's number, or None for one CPU thread."""
+    """Processes, one a slot: a slot is a GPU's number, or None for one CPU thread."""
 
     def __init__(self, slots: list[int | None]) -> None:
         self._slots = slots
@@ -78,7 +83,18 @@ class _Worker:
     """A process that runs one function after another, and that nothing restarts when it has died."""
 
     def __init__(self, gpu: int | None) -> None:
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (gpu,))
+        deadline = time.monotonic() + STARTING_SECONDS
+        while True:
+            try:
+                self._start(gpu)
+                break
+            except (OSError, EOFError):  # What it is forked from has died, and is started anew once that is known.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _start(self, gpu: int | None) -> None:
+        self._pool = ProcessPoolExecutor(1, _context(), _begin, (dict(os.environ), gpu))
         others = active_children()
         self._pool.submit(os.getpid)  # which starts the process
         (self._process,) = (process for process in active_children() if process not in others)
@@ -157,11 +173,24 @@ class InlineExecutor:
         """Nothing is left running."""
 
 
-def _begin(gpu: int | None) -> None:
+def _context() -> BaseContext:
+    """How processes begin: on Linux as forks of one that has imported torch already, which takes some seconds."""
+    if sys.platform != "linux":  # Libraries of macOS may not survive a fork.
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["effsearch.executors.preload"])
+    return context
+
+
+def _begin(variables: dict[str, str], gpu: int | None) -> None:
     # Ctrl-C reaches every process of the terminal, but it is the driver that stops the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
+    _take(variables)
     single_thread()
+    import numpy as np
+
+    np.random.seed()  # Forks would all draw the same; Python's own generator is seeded anew by itself.
     if gpu is not None:
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
@@ -173,10 +202,18 @@ def _begin(gpu: int | None) -> None:
     torch.set_num_threads(1)
 
 
+def _take(variables: dict[str, str]) -> None:
+    # A fork has those that its server began with.
+    os.environ.clear()
+    os.environ.update(variables)
+
+
 def _end_with_parent() -> None:
-    """Ends this process when the driver has died, which nothing else would tell a worker."""
+    """Ends this process when the driver has died, or what it was forked from: without that, it is taken for dead."""
+    begun_by = os.getppid()
     if (parent := parent_process()) is not None:
-        parent.join()
+        while parent.is_alive() and os.getppid() == begun_by:
+            parent.join(1)
         os._exit(1)
 
 
@@ -190,7 +227,7 @@ def single_thread() -> None:
 @contextmanager
 def child() -> Iterator[Callable[..., Any]]:
     """Gives `call` in another process, so that this one need not import torch."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, _context(), _take, (dict(os.environ),)) as pool:
         yield lambda module, name, *args: pool.submit(call, module, name, *args).result()
 
 

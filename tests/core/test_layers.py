@@ -50,6 +50,7 @@ LATE = {
     ("data/augment.py", "torchvision"),
     ("data/catalog.py", "torchvision"),
     ("evaluation/proxy_training.py", "effsearch"),
+    ("executors/local.py", "numpy"),
     ("executors/local.py", "torch"),
     ("workflows/machine.py", "effsearch"),
     ("workflows/train.py", "torch"),

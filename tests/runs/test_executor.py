@@ -1,7 +1,11 @@
 import os
+import random
 import signal
+import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from effsearch.evaluation.hardware import ContextLost
@@ -114,6 +118,38 @@ def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced():
             assert future.result(timeout=60) != os.getpid()
     finally:
         executor.stop()
+
+
+def draw() -> tuple[float, float]:
+    return random.random(), float(np.random.rand())
+
+
+def test_workers_draw_differently_and_have_the_environment_of_now(executor, monkeypatch):
+    assert len({number for future in [executor.submit(draw), executor.submit(draw)] for number in future.result()}) == 4
+    monkeypatch.setenv("EFFSEARCH_CACHE", "elsewhere")
+    one = LocalExecutor([None])
+    try:
+        assert one.submit(os.getenv, "EFFSEARCH_CACHE").result() == "elsewhere"
+    finally:
+        one.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked from a server on Linux alone")
+def test_the_death_of_the_server_that_forks_workers_costs_only_what_they_train(executor):
+    workers = [executor.submit(os.getpid).result()]
+    server = executor.submit(os.getppid).result()
+    running = executor.submit(time.sleep, 60)
+    os.kill(server, signal.SIGKILL)
+    with pytest.raises(WorkerLost):
+        running.result(timeout=60)
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    again = executor.submit(os.getppid)
+    if isinstance(again.exception(timeout=60), WorkerLost):  # Its death was not noticed yet.
+        again = executor.submit(os.getppid)
+    assert again.result(timeout=60) != server
 
 
 def test_stop_ends_running_work_at_once():
