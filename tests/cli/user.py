@@ -1,12 +1,17 @@
 """What the tests of commands that train do as a user would: images in a folder, and a command there."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from effsearch.cli import main
 
 EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
 
@@ -30,7 +35,13 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command in the folder, to its end."""
-    return subprocess.run(
-        [*EFFSEARCH, *arguments], cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+    """A command in the folder, to its end; in this process, which has imported torch already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["effsearch", *arguments])
+        for name, value in environment(folder).items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
