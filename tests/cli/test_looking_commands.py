@@ -1,21 +1,12 @@
 """`effsearch report`, `plot` and `show --plot`, on a run that a search has left."""
 
 import builtins
-import subprocess
 import sys
 
 import pytest
-from user import environment
+from user import without_torch
 
 SEARCH = ("nas", "--table", "bench.csv", "--target-flops", "4M", "--trials", "24", "--run", "search")
-WITHOUT_TORCH = """
-import sys
-from effsearch.cli import main
-try:
-    main()
-finally:
-    assert not {"torch", "fvcore"} & set(sys.modules)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +22,6 @@ def folder(tmp_path_factory):
     done = without_torch(folder, *SEARCH)
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def without_torch(folder, *arguments):
-    """A command in a process of its own, which fails if it has imported torch."""
-    command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
-    surroundings = environment(folder) | {"COLUMNS": "80"}
-    return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
 
 
 def test_a_report_is_written_into_the_run_and_its_size_said(folder):
@@ -60,7 +44,7 @@ def test_a_picture_has_the_format_of_its_suffix(folder, suffix, first):
 
 
 def test_the_front_is_drawn_in_80_columns_and_without_colours(folder):
-    done = without_torch(folder, "show", "search", "--plot")
+    done = without_torch(folder, "show", "search", "--plot", columns=80)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == "accuracy of the table (%)"

@@ -1,37 +1,19 @@
 """`effsearch nas --table` and `effsearch replay`, end to end."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from user import run, without_torch
 
 from effsearch.evaluation.tables import to_csv
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "search"))
 
 from tables import part_of, toy_table, write
-
-EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
-CODE = """
-import sys
-from effsearch.cli import main
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-WITHOUT_TORCH = [sys.executable, "-c", CODE]
-
-
-def run(folder: Path, *arguments: str, command: list[str] = EFFSEARCH) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"COLUMNS": "100"}
-    return subprocess.run(
-        [*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +28,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(folder) -> subprocess.CompletedProcess[str]:
-    return run(
-        folder, "nas", "--table", "toy.csv", "--target-flops", "50M", "--trials", "15", "--run", "first",
-        command=WITHOUT_TORCH,
-    )  # fmt: skip
+    asked = ("--table", "toy.csv", "--target-flops", "50M", "--trials", "15", "--run", "first")
+    return without_torch(folder, "nas", *asked)
 
 
 def shown(folder: Path, name: str) -> list[dict]:
@@ -143,7 +123,7 @@ def test_what_a_user_can_mend_is_one_line_and_status_2(folder, arguments, messag
 
 def test_replay_prints_json_alone_and_draws(folder):
     command = "replay toy.csv --samplers auto,random --seeds 3 --trials 30 --workers 1 --target-flops 50M --format json"
-    done = run(folder, *command.split(), "--out", "curves.svg", command=WITHOUT_TORCH)
+    done = without_torch(folder, *command.split(), "--out", "curves.svg")
     assert done.returncode == 0
     rows = json.loads(done.stdout)
     assert [row["sampler"] for row in rows] == ["auto", "random"]

@@ -14,6 +14,14 @@ from PIL import Image
 from effsearch.cli import main
 
 EFFSEARCH = [sys.executable, "-c", "from effsearch.cli import main; main()"]
+WITHOUT_TORCH = """
+import sys
+from effsearch.cli import main
+try:
+    main()
+finally:
+    assert not {"torch", "fvcore"} & set(sys.modules)
+"""
 
 
 def paint(root: Path, counts: dict[str, int]) -> Path:
@@ -45,3 +53,10 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         with pytest.raises(SystemExit) as ended:
             main()
     return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def without_torch(folder: Path, *arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, which fails if it has imported torch."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, *arguments]
+    surroundings = environment(folder) | {"COLUMNS": str(columns)}
+    return subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False)
