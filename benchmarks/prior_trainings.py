@@ -18,7 +18,7 @@ from effsearch.costs import cost
 from effsearch.data import prepare
 from effsearch.evaluation import PROXIES
 from effsearch.evaluation.proxy_training import ProxyTraining
-from effsearch.executors.local import single_thread
+from effsearch.executors.threads import single_thread
 
 FLOPS = (0.5 * 300e6, 1.25 * 300e6)
 DECIDED = ("expansion", "kernel", "layers", "se_ratio")

@@ -50,12 +50,13 @@ def replay(
         raise QuantityError(f"--noise must be a standard deviation of accuracy from 0 to 1, got {noise:g}")
     target = None if target_flops is None else parse_count(target_flops, "--target-flops")
 
-    from effsearch.executors.local import MOST_WORKERS, cores, single_thread
+    from effsearch.executors.threads import single_thread
 
     single_thread()  # Before linear algebra is imported.
 
     from effsearch.cli.terminal import StopRequest, TerminalListener
     from effsearch.engine.replay import Searches, replay_samplers
+    from effsearch.executors.local import MOST_WORKERS, cores
     from effsearch.reports.pictures import check_picture
     from effsearch.reports.text_table import Plain
     from effsearch.reward import KINDS, Reward

@@ -18,7 +18,7 @@ from effsearch.benchmark_table import Entry, Table
 from effsearch.engine.posterior import gather, name_best
 from effsearch.engine.samplers import make_sampler
 from effsearch.engine.space_sampler import Objective, SamplerContext, SpaceExhausted, SpaceSampler, distributions
-from effsearch.executors.local import single_thread
+from effsearch.executors.threads import single_thread
 from effsearch.reward import Reward
 from effsearch.runs.regret import Replay, SearchCurve, summarise
 from effsearch.space import Values

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children, parent_process
+from multiprocessing import active_children, forkserver, parent_process, resource_tracker
 from multiprocessing.context import BaseContext
 from threading import Thread, Timer
 from typing import Any, Protocol, TypeVar
 
 from effsearch.evaluation.hardware import ContextLost, keep_freed_memory
+from effsearch.executors.threads import single_thread
 
 T = TypeVar("T")
 
@@ -179,12 +180,18 @@ def _context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["effsearch.executors.preload"])
+    resource_tracker.ensure_running()  # which the server needs, and which lets signals through again
+    # Ctrl-C reaches every process of the terminal, but it is the driver that stops the others.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return context
 
 
 def _begin(variables: dict[str, str], gpu: int | None) -> None:
-    # Ctrl-C reaches every process of the terminal, but it is the driver that stops the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `_context`, where it is not blocked already
     Thread(target=_end_with_parent, daemon=True).start()
     _take(variables)
     single_thread()
@@ -215,13 +222,6 @@ def _end_with_parent() -> None:
         while parent.is_alive() and os.getppid() == begun_by:
             parent.join(1)
         os._exit(1)
-
-
-def single_thread() -> None:
-    """Limits linear algebra to one thread in this process, if called before it is imported, and in its children."""
-    # Threads of several processes on the same cores wait for one another, many times slower than one thread each.
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
 
 
 @contextmanager
