@@ -84,20 +84,8 @@ class _Worker:
     """A process that runs one function after another, and that nothing restarts when it has died."""
 
     def __init__(self, gpu: int | None) -> None:
-        deadline = time.monotonic() + STARTING_SECONDS
-        while True:
-            try:
-                self._start(gpu)
-                break
-            except (OSError, EOFError):  # What it is forked from has died, and is started anew once that is known.
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-
-    def _start(self, gpu: int | None) -> None:
-        self._pool = ProcessPoolExecutor(1, _context(), _begin, (dict(os.environ), gpu))
         others = active_children()
-        self._pool.submit(os.getpid)  # which starts the process
+        self._pool = _started(_begin, gpu)
         (self._process,) = (process for process in active_children() if process not in others)
 
     def submit(self, function: Callable[..., T], args: tuple[Any, ...], timeout: float | None) -> "Future[T]":
@@ -190,6 +178,20 @@ def _context() -> BaseContext:
     return context
 
 
+def _started(begin: Callable[..., None], *arguments: Any) -> ProcessPoolExecutor:
+    """A pool whose one process has been started, and begins by begin(variables of the environment, *arguments)."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while True:
+        pool = ProcessPoolExecutor(1, _context(), begin, (dict(os.environ), *arguments))
+        try:
+            pool.submit(os.getpid)  # which starts the process
+            return pool
+        except (OSError, EOFError):  # What it is forked from has died, and is started anew once that is known.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
 def _begin(variables: dict[str, str], gpu: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in `_context`, where it is not blocked already
     Thread(target=_end_with_parent, daemon=True).start()
@@ -227,7 +229,7 @@ def _end_with_parent() -> None:
 @contextmanager
 def child() -> Iterator[Callable[..., Any]]:
     """Gives `call` in another process, so that this one need not import torch."""
-    with ProcessPoolExecutor(1, _context(), _take, (dict(os.environ),)) as pool:
+    with _started(_take) as pool:
         yield lambda module, name, *args: pool.submit(call, module, name, *args).result()
 
 

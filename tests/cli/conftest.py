@@ -1,25 +1,20 @@
-import sys
-
 import pytest
+from user import run_here
 
-from effsearch.cli import main
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.runs.folder import create
 from effsearch.runs.ranking import Row, to_csv
 
 
 @pytest.fixture
-def effsearch(monkeypatch, capsys, tmp_path):
+def effsearch(monkeypatch, tmp_path):
     """Runs a command in an empty folder: exit status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["effsearch", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
+        done = run_here(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 

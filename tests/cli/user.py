@@ -44,12 +44,18 @@ def environment(folder: Path) -> dict[str, str]:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in the folder, to its end; in this process, which has imported torch already."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sys, "argv", ["effsearch", *arguments])
         for name, value in environment(folder).items():
             patch.setenv(name, value)
+        return run_here(*arguments)
+
+
+def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in this process, in the folder and with the environment that it has."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["effsearch", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
     return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
