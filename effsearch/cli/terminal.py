@@ -138,7 +138,8 @@ def _ended_line(status: Status, ended: Record) -> str:
         what = f"{ended.state}: {ended.reason}"
     else:
         epochs = f" at epoch {ended.epochs}" if candidate.epochs is not None else ""
-        what = f"acc {100 * ended.accuracy:.1f} %{epochs}, reward {ended.reward:.4f}, {ended.seconds:.0f} s"
+        reward = "" if ended.reward == ended.accuracy else f", reward {ended.reward:.4f}"
+        what = f"acc {100 * ended.accuracy:.1f} %{epochs}{reward}, {ended.seconds:.0f} s"
     return (
         f"[{format_duration(status.seconds)}] {status.outlook.text} {candidate.key} ({candidate.source}, seed "
         f"{candidate.seed}) {format_count(candidate.flops)} FLOPs{latency}: {what}"

@@ -73,6 +73,7 @@ def test_a_run_is_continued_by_either_name_and_trains_nothing_twice(folder, firs
     assert again.returncode == 0, again.stderr
     trained = [line for line in again.stdout.splitlines() if "acc " in line and "seed 0)" in line]
     assert len(trained) == 1
+    assert ", reward " in trained[0]
     done = run(folder, "nas", *TINY, "--data", "images", "--run", "first", "--trials", "4")
     assert done.returncode == 0
     assert not [line for line in done.stdout.splitlines() if line.startswith("[")]

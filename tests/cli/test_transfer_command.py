@@ -38,6 +38,7 @@ def test_networks_are_transferred_continued_and_shown(folder):
         "over 2 sets",
     ):
         assert expected in words
+    assert "reward" not in words  # It would be the accuracy again.
     more = run(folder, "transfer", "--resume", "both", "--seeds", "2", "--workers", "1", "--format", "json")
     assert more.returncode == 0, more.stderr
     rows = json.loads(more.stdout)
