@@ -3,7 +3,8 @@
     python benchmarks/finetune.py run --data DIR,DIR --results results/studies [--only NAME,NAME] [options of transfer]
     python benchmarks/finetune.py report --results results/studies
 
-Each recipe is a run of `effsearch transfer`, called finetune-NAME, which goes on where it was stopped.
+Each recipe is a run of `effsearch transfer`, called finetune-NAME, which goes on where it was stopped, and under more
+seeds with a larger `--seeds`.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def train(name: str, data: str, results: Path, more: list[str]) -> None:
         file.write_text(tomli_w.dumps(recipe))
         command = ["efficientnet_lite0", "--data", data, "--run", run, "--recipe", str(file), "--epochs", "10", *more]
         if (results / run / "run.toml").exists():
-            command = ["--resume", run]
+            command = ["--resume", run, *more]
         subprocess.run(["effsearch", "transfer", *command, "--results", str(results)], check=False)
 
 
