@@ -9,16 +9,29 @@ import toy_driver
 from chaos import Chaos
 from ray_tasks import die, fail, lose, sleep, square
 from toys import drive, new_run, settings, slow_toy, toy
+from user import paint
 from victims import RayVictims
 
+from effsearch.architecture import parse
+from effsearch.data import prepare
 from effsearch.engine.retries import failure_of
 from effsearch.errors import ExecutorError
+from effsearch.evaluation.fine_tuning import FineTuning, Transfer
 from effsearch.executors.local import WorkerLost
+from effsearch.training import Recipe
 
 ray = pytest.importorskip("ray", reason="needs Ray: python -m pip install 'effsearch[ray]'")
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from effsearch.executors.ray_cluster import RayExecutor  # noqa: E402
+
+TINY = parse("16px-stem_k3_s2_c8-ds_r1_k3_s1_e1_c8-head_c16-silu")
+
+
+@pytest.fixture
+def cache_of_nodes(monkeypatch, tmp_path):
+    monkeypatch.setenv("EFFSEARCH_CACHE", str(tmp_path / "nodes"))
+    return tmp_path / "nodes"
 
 
 @pytest.fixture
@@ -74,6 +87,23 @@ def test_a_search_over_two_nodes_survives_the_death_of_one_and_ends_as_a_local_o
     assert max(Counter(trained(status)).values()) == 1
     local = drive(new_run(tmp_path, "local"), chosen, 24, toy)
     assert sorted(trained(status)) == sorted(trained(local))
+
+
+def test_nodes_without_the_images_train_on_what_reaches_them_through_the_cluster(cache_of_nodes, cluster, tmp_path):
+    sets = [paint(tmp_path / name, {"train": count, "test": 4}) for name, count in (("few", 12), ("many", 20))]
+    folders = tuple(prepare(root / "images", 16, cache=root / "cache") for root in sets)
+    training = FineTuning(folders, None, "cpu", Recipe(batch=8), epochs=1)
+    executor = RayExecutor(cluster.address, images=folders)
+    try:
+        here = [executor.submit(training, Transfer(TINY, None, number), 0).result(120) for number in (0, 1)]
+        assert not cache_of_nodes.exists()
+        for folder in folders:
+            folder.rename(folder.with_name("away"))
+        there = [executor.submit(training, Transfer(TINY, None, number), 0).result(120) for number in (0, 1)]
+    finally:
+        executor.stop()
+    assert [(each.accuracy, each.test) for each in there] == [(each.accuracy, each.test) for each in here]
+    assert {path.name for path in (cache_of_nodes / "packed").iterdir()} == {folder.name for folder in folders}
 
 
 # Here, as the tests of one file run one after another: `auto` finds every cluster of the machine.
