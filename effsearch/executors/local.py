@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 STARTING_SECONDS = 30  # how long a process is tried to be started where that fails
 ENDING_SECONDS = 10  # how long the end of a killed process is waited for
-MOST_WORKERS = 16  # unless more are asked for: each takes about 0.7 GB
+MOST_WORKERS = 16  # unless more are asked for: each takes 0.4 GB, and 0.7 where it is spawned
 
 
 class WorkerLost(Exception):
