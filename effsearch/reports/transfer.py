@@ -122,7 +122,7 @@ class TransferResult:
         if not values:
             return None, None
         mean, count = sum(values) / len(values), images.test or images.validation
-        # Of so many images; with 0.5 added so that all of them right is not for sure all of the next (Agresti-Coull).
+        # With two right and two wrong images added (Agresti-Coull): all of them right is not surely all of the next.
         share = (mean * count + 2) / (count + 4)
         of_images = NORMAL * math.sqrt(share * (1 - share) / (count + 4))
         if len(values) == 1:
