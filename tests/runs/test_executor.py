@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from effsearch.evaluation.hardware import ContextLost
-from effsearch.executors.local import LocalExecutor, WorkerLost, cores
+from effsearch.executors.local import LocalExecutor, WorkerLost, child, cores
 
 
 def surroundings() -> dict[str, str | int | None]:
@@ -45,6 +45,22 @@ def test_workers_have_one_thread_and_no_gpu_and_work_side_by_side(executor):
     assert results[0]["pid"] != results[1]["pid"]
     for result in results:
         assert (result["OMP_NUM_THREADS"], result["CUDA_VISIBLE_DEVICES"], result["threads"]) == ("1", "", 1)
+
+
+def test_where_libraries_may_not_survive_a_fork_workers_are_spawned(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    one = LocalExecutor([None])
+    try:
+        found = one.submit(surroundings).result()
+        assert (found["OMP_NUM_THREADS"], found["CUDA_VISIBLE_DEVICES"], found["threads"]) == ("1", "", 1)
+        assert one.submit(os.getppid).result() == os.getpid()
+        with pytest.raises(WorkerLost, match="signal 9"):
+            one.submit(die).result()
+        assert one.submit(os.getpid).result() != found["pid"]
+    finally:
+        one.stop()
+    with child() as ask:
+        assert ask("os", "getppid") == os.getpid()
 
 
 def test_an_exception_a_death_and_a_hang_fail_their_own_task_alone(executor):
