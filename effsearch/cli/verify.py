@@ -31,9 +31,16 @@ def verify(
     data: Annotated[
         str | None, training("Where the run's images are now.", default="where they were", metavar="DIR|NAME")
     ] = None,
-    times: Annotated[int | None, training("How many times the epochs of the proxy.", default="10", metavar="N")] = None,
+    times: Annotated[
+        int | None,
+        training(
+            "How many times as long as in the run: by more images, and by more epochs of all.",
+            default="10",
+            metavar="N",
+        ),
+    ] = None,
     epochs: Annotated[
-        int | None, training("Epochs of the training instead.", default="those of --times", metavar="N")
+        int | None, training("So many epochs of the run's images instead.", default="as --times says", metavar="N")
     ] = None,
     proxy: Annotated[
         str | None,

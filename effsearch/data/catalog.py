@@ -5,7 +5,7 @@ A set's official test split is the test split (of ImageNet and Imagenette: val),
 
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,10 +96,15 @@ def count_images(source: str) -> tuple[int, int] | None:
     found = find(source)
     if source in TORCHVISION:
         return None
-    splits = {split: len(reader) for split, reader in found.open(Path()).readers.items()}
-    train = splits[TRAIN]
-    validation = splits.get(VALIDATION, round(VALIDATION_SHARE * train))
-    return train - (0 if VALIDATION in splits else validation), validation
+    return training_images({split: len(reader) for split, reader in found.open(Path()).readers.items()})
+
+
+def training_images(counts: Mapping[str, int]) -> tuple[int, int]:
+    """About how many images a search trains and validates on, of a set with so many in each split."""
+    if VALIDATION in counts:
+        return counts[TRAIN], counts[VALIDATION]
+    validation = round(VALIDATION_SHARE * counts[TRAIN])
+    return counts[TRAIN] - validation, validation
 
 
 @dataclass(frozen=True, eq=False)

@@ -229,6 +229,7 @@ def verification_captions(of: Verification, manifest: Manifest) -> list[str]:
     side = "each network's own px" if len(sides) > 1 else f"{settings.resolution} px"
     kind = " (synthetic images)" if data.synthetic else ""
     epochs, before = counted(proxy.epochs, "epoch"), counted(settings.run_epochs, "epoch")
+    before += f" of {settings.run_images:,}" if settings.run_images else ""
     compared = "" if of.compared is None else f"F/F0 and difference: to {of.names[of.compared]}; "
     best = f", and of {of.choices} together, since the best of these is compared with" if of.choices > 1 else ""
     return [

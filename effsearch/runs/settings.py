@@ -328,9 +328,9 @@ class VerifiedNetwork:
 class VerifySettings:
     """Long trainings of the first `top` networks of a run, and of those that they are compared with, as in `against`.
 
-    The proxy's px are those of a network of `resolution` px, and in proportion those of others. `run_epochs` are those
-    of the run's own proxy. Trainings are under `seed` and the seeds after it, none of which the run used. `split`
-    (validation or test) has the images that accuracy is on.
+    The proxy's px are those of a network of `resolution` px, and in proportion those of others. `run_epochs` of
+    `run_images` (0: unknown) are those of the run's own proxy. Trainings are under `seed` and the seeds after it, none
+    of which the run used. `split` (validation or test) has the images that accuracy is on.
     """
 
     run: str
@@ -344,6 +344,7 @@ class VerifySettings:
     classes: int = 1000
     seed: int = 0
     split: str = "validation"
+    run_images: int = 0
 
     def __post_init__(self) -> None:
         if self.split not in ("validation", "test"):

@@ -143,8 +143,8 @@ class TrainRequest(Request):
 class VerifyRequest(Request):
     """What is asked of long trainings: the first `top` networks of the run `searched` against others.
 
-    `times` are the epochs of the run's proxy, or of the preset that is asked for, that one epoch of it becomes. `seeds`
-    are how many each network is trained under; `settings` may have data, and seed, the first of them.
+    Trainings are `times` as long as by the run's proxy, or by the preset that is asked for. `seeds` are how many each
+    network is trained under; `settings` may have data, and seed, the first of them.
     """
 
     searched: str | None = None
@@ -164,12 +164,15 @@ class VerifyRequest(Request):
         if self.times is not None and "epochs" in self.changes:
             raise QuantityError("--times and --epochs both say how long networks are trained: give one of them")
 
-    def longer_proxy(self, base: Proxy, times: int) -> Proxy:
-        """The proxy that is asked for, or `base` with `times` as many epochs; raises QuantityError."""
+    def longer_proxy(self, base: Proxy, times: int, images: int | None) -> Proxy:
+        """The proxy that is asked for, or `base` for `times` as long on a set of so many images to train on.
+
+        Raises QuantityError.
+        """
         proxy = self.proxy_from(base)
         if "epochs" in self.changes or (self.times is None and self.proxy not in (None, AUTO)):
             return proxy
-        return replace(proxy, epochs=proxy.epochs * (self.times or times))
+        return proxy.longer(self.times or times, None if "train_images" in self.changes else images)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_a_plan_says_what_would_be_trained_and_writes_nothing(folder):
         "b0 33.25M 5.289M",
         "random 3",
         "5 networks under 3 seeds",
-        "15 trainings of 2 epochs x 64 images, about",
+        "15 trainings of 1 epoch x 96 images, about",  # twice as long as 64 images, of which there are no more
         "can tell two networks apart that differ by",
         "as in first",
     ):
@@ -87,6 +87,7 @@ def test_a_verification_is_stopped_continued_shown_and_drawn(folder, effsearch):
     assert f"found is not told apart from {rows[1]['key']}" in shown or f"than {rows[1]['key']} by" in shown
     assert "the mean of 2 random networks" in shown
     assert "acc: test top-1 on images" in shown
+    assert "after 1 epoch of 96 images (first had 1 epoch of 64;" in shown
     assert effsearch("plot", *here)[0] == 0
     assert "<svg" in (folder / "results" / "verified" / "means.svg").read_text(encoding="utf-8")
     assert effsearch("report", *here)[0] == 0
@@ -113,7 +114,7 @@ def test_the_same_command_trains_nothing_more_and_another_is_refused(folder, eff
     again = run(folder, *VERIFY, "--against", RIVALS, "--run", "verified")
     assert again.returncode == 0, again.stderr
     assert not [line for line in again.stdout.splitlines() if line.startswith("[")]
-    for changed, said in ((("--times", "3"), "proxy.epochs is 2, not 3"), (("--top", "2"), "top is 1, not 2")):
+    for changed, said in ((("--times", "3"), "proxy.epochs is 1, not 2"), (("--top", "2"), "top is 1, not 2")):
         code, _, err = effsearch("verify", "--resume", "verified", *changed, "--results", str(folder / "results"))
         assert code == 2
         assert said in err
@@ -212,6 +213,7 @@ def test_a_run_that_trained_nothing_is_verified_on_images_that_are_named(searche
     asked = VerifyRequest(searched="first", settings={"data": "cifar10"}, results=searched.path.parent)
     made = verify.settings_of(asked, searched, verify.read_ranking(searched.ranking), Listener())
     assert (made.data, made.proxy.name) == ("cifar10", "quick")
+    assert (made.proxy.epochs, made.proxy.train_images) == (40, 4000)  # How many it has only a download would tell.
 
 
 def test_random_networks_are_seeded_distinct_and_within_the_window(searched):
@@ -239,7 +241,11 @@ def test_seeds_follow_those_that_the_run_used(searched):
     assert made.seed == 3
     assert [network.role for network in made.networks] == ["found", "b0", "random", "random", "random"]
     assert made.networks[0].accuracy == 0.5
-    assert (made.proxy.epochs, made.run_epochs) == (40, 4)
+    assert (made.proxy.epochs, made.proxy.train_images) == (10, 16_000)  # all that scenes has
+    assert (made.run_epochs, made.run_images) == (4, 4000)
+    few = VerifyRequest(searched="first", changes={"train_images": 5000}, times=2, results=searched.path.parent)
+    made = verify.settings_of(few, searched, rows, Listener())
+    assert (made.proxy.epochs, made.proxy.train_images) == (8, 5000)
     late = VerifyRequest(searched="first", settings={"seed": 7}, proxy="standard", results=searched.path.parent)
     made = verify.settings_of(late, searched, rows, Listener())
     assert (made.seed, made.proxy) == (7, STANDARD)

@@ -53,6 +53,17 @@ def test_full_width_keeps_every_channel():
     assert replace(PROXY, width=1, resolution=48).shrink(EFFICIENTNET_B0) == replace(EFFICIENTNET_B0, resolution=48)
 
 
+@pytest.mark.parametrize(
+    ("times", "images", "trained"),
+    [(10, 100, (20, 100)), (10, 400, (5, 400)), (10, 5000, (2, 1000)), (10, 60, (20, 64)), (3, 150, (4, 150))]
+    + [(1, 400, (2, 100)), (10, None, (20, 100))],
+)
+def test_a_longer_training_sees_more_images_before_it_sees_them_more_often(times, images, trained):
+    proxy = PROXY.longer(times, images)
+    assert (proxy.epochs, proxy.train_images) == trained
+    assert replace(proxy, epochs=PROXY.epochs, train_images=PROXY.train_images) == PROXY
+
+
 @pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
 @pytest.mark.parametrize("space", SPACES, ids=shipped())
 def test_networks_that_differ_stay_different_under_the_presets(proxy, space):
