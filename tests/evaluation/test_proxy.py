@@ -55,8 +55,15 @@ def test_full_width_keeps_every_channel():
 
 @pytest.mark.parametrize(
     ("times", "images", "trained"),
-    [(10, 100, (20, 100)), (10, 400, (5, 400)), (10, 5000, (2, 1000)), (10, 60, (20, 64)), (3, 150, (4, 150))]
-    + [(1, 400, (2, 100)), (10, None, (20, 100))],
+    [
+        (1, 400, (2, 100)),
+        (3, 150, (4, 150)),
+        (10, 60, (20, 64)),
+        (10, 100, (20, 100)),
+        (10, 400, (5, 400)),
+        (10, 5000, (2, 1000)),
+        (10, None, (20, 100)),
+    ],
 )
 def test_a_longer_training_sees_more_images_before_it_sees_them_more_often(times, images, trained):
     proxy = PROXY.longer(times, images)
