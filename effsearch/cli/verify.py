@@ -42,6 +42,9 @@ def verify(
     epochs: Annotated[
         int | None, training("So many epochs of the run's images instead.", default="as --times says", metavar="N")
     ] = None,
+    proxy_images: Annotated[
+        int | None, training("Training images, at most.", default="as --times says", metavar="N")
+    ] = None,
     proxy: Annotated[
         str | None,
         training(

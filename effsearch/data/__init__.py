@@ -5,7 +5,7 @@
 
 from effsearch.data.augmentation import Augmentation
 from effsearch.data.cache import prepare
-from effsearch.data.catalog import count_images, training_images
+from effsearch.data.catalog import count_images, divided
 from effsearch.data.imageset import ImageSet, Split, epoch_order, subset
 from effsearch.data.packed import held_out, info, load, load_test
 
@@ -14,6 +14,7 @@ __all__ = [
     "ImageSet",
     "Split",
     "count_images",
+    "divided",
     "epoch_order",
     "held_out",
     "info",
@@ -21,5 +22,4 @@ __all__ = [
     "load_test",
     "prepare",
     "subset",
-    "training_images",
 ]

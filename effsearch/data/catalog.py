@@ -96,10 +96,10 @@ def count_images(source: str) -> tuple[int, int] | None:
     found = find(source)
     if source in TORCHVISION:
         return None
-    return training_images({split: len(reader) for split, reader in found.open(Path()).readers.items()})
+    return divided({split: len(reader) for split, reader in found.open(Path()).readers.items()})
 
 
-def training_images(counts: Mapping[str, int]) -> tuple[int, int]:
+def divided(counts: Mapping[str, int]) -> tuple[int, int]:
     """About how many images a search trains and validates on, of a set with so many in each split."""
     if VALIDATION in counts:
         return counts[TRAIN], counts[VALIDATION]

@@ -55,15 +55,15 @@ class Proxy:
         train = max(self.recipe.batch, min(self.train_images, images[0]))
         return replace(self, train_images=train, validation_images=min(self.validation_images, images[1]))
 
-    def longer(self, times: int, images: int | None) -> "Proxy":
-        """The same for `times` as many images seen, of a set that has so many to train on (None: unknown).
+    def longer(self, times: int, images: tuple[int, int] | None) -> "Proxy":
+        """The same for `times` as many images seen, of a set as in `limited`.
 
         They are more images, as far as the set has some, rather than more epochs of the same.
         """
         if images is None:
             return replace(self, epochs=self.epochs * times)
-        used = self.limited((images, self.validation_images)).train_images
-        train = max(used, min(images, used * times))
+        used = self.limited(images).train_images
+        train = max(used, min(images[0], used * times))
         return replace(self, train_images=train, epochs=max(self.epochs, round(self.epochs * times * used / train)))
 
     def shrink(self, architecture: Architecture) -> Architecture:

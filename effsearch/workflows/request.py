@@ -164,8 +164,8 @@ class VerifyRequest(Request):
         if self.times is not None and "epochs" in self.changes:
             raise QuantityError("--times and --epochs both say how long networks are trained: give one of them")
 
-    def longer_proxy(self, base: Proxy, times: int, images: int | None) -> Proxy:
-        """The proxy that is asked for, or `base` for `times` as long on a set of so many images to train on.
+    def longer_proxy(self, base: Proxy, times: int, images: tuple[int, int] | None) -> Proxy:
+        """The proxy that is asked for, or `base` for `times` as long on a set as in `Proxy.limited`.
 
         Raises QuantityError.
         """

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from effsearch.architecture import Architecture
-from effsearch.data import count_images, info, training_images
+from effsearch.data import count_images, divided, info
 from effsearch.data.sources import TEST, VALIDATION
 from effsearch.engine.search_problems import Budget, drawn_architectures
 from effsearch.engine.verify_problem import VerifyProblem
@@ -136,7 +136,8 @@ def settings_of(request: VerifyRequest, searched: Run, rows: Sequence[Row], list
         networks |= random_networks(searched, search, count, networks)
     if len(networks) < 2:
         raise QuantityError(f"--against must name a network besides {found[0].role}, got {','.join(against)!r:.80}")
-    images = _training_images(searched, search.data if data is None else data)
+    counts = searched.manifest().data.counts
+    images = divided(counts) if counts else count_images(search.data if data is None else data)
     return VerifySettings(
         run=searched.name,
         networks=tuple(replace(network, accuracy=trained.get(key)) for key, network in networks.items()),
@@ -144,20 +145,12 @@ def settings_of(request: VerifyRequest, searched: Run, rows: Sequence[Row], list
         proxy=request.longer_proxy(search.proxy, TIMES, images),
         resolution=search.resolution,
         run_epochs=search.proxy.epochs,
-        run_images=search.proxy.train_images if images is None else min(search.proxy.train_images, images),
+        run_images=search.proxy.limited(images).train_images,
         top=top,
         against=against,
         classes=search.classes,
         seed=_first_seed(request, searched, search),
     )
-
-
-def _training_images(searched: Run, data: str) -> int | None:
-    """How many images of its set a run may train on; None where only a download would tell."""
-    if counts := searched.manifest().data.counts:
-        return training_images(counts)[0]
-    found = count_images(data)
-    return None if found is None else found[0]
 
 
 def _search(searched: Run) -> Search:
@@ -298,6 +291,6 @@ def _wanted(request: VerifyRequest, stored: VerifySettings) -> VerifySettings:
         asked["run"] = find(request.results, request.searched).name
     changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     longer = request.times is not None or request.proxy is not None
-    proxy, images = stored.proxy, stored.proxy.train_images
-    base = replace(proxy, epochs=stored.run_epochs, train_images=stored.run_images or images) if longer else proxy
+    proxy, images = stored.proxy, (stored.proxy.train_images, stored.proxy.validation_images)
+    base = replace(proxy, epochs=stored.run_epochs, train_images=stored.run_images or images[0]) if longer else proxy
     return replace(stored, **changed, proxy=request.longer_proxy(base, 1, images))

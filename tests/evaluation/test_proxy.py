@@ -66,7 +66,7 @@ def test_full_width_keeps_every_channel():
     ],
 )
 def test_a_longer_training_sees_more_images_before_it_sees_them_more_often(times, images, trained):
-    proxy = PROXY.longer(times, images)
+    proxy = PROXY.longer(times, None if images is None else (images, 50))
     assert (proxy.epochs, proxy.train_images) == trained
     assert replace(proxy, epochs=PROXY.epochs, train_images=PROXY.train_images) == PROXY
 
