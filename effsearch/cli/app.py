@@ -1,5 +1,6 @@
 """The command line: `effsearch COMMAND`, and what becomes of an error."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -66,6 +67,10 @@ def main() -> None:
         # The reader of a pipe, such as head, has seen enough; Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _complain(f"{str(error.filename)[:80]!r} goes on too long for the name of a file or folder")
     except ClickException as error:
         message = str(error.format_message())  # type: ignore[attr-defined]
         if type(error).__name__ == "NoArgsIsHelpError":

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from effsearch.architecture import Architecture
-from effsearch.errors import QuantityError, WeightsError
+from effsearch.errors import QuantityError, RunError, WeightsError
 from effsearch.network.pretrained import pretrained
 from effsearch.network.weights import Start, Weights, read_tensors, read_weights
-from effsearch.runs.folder import Run
+from effsearch.runs.folder import find
 from effsearch.runs.settings import VerifySettings
 from effsearch.runs.transfer_settings import IMAGENET
 from effsearch.text import sanitize
@@ -30,8 +30,11 @@ def weights_file(text: str, results: Path) -> Path | None:
 
 def verified_weights(run: str, results: Path) -> dict[str, Path]:
     """The files of weights that a run of verify has kept, by the names of its networks; of anything else none."""
-    place = next((place for place in (results / run, Path(run)) if is_file(str(place / "run.toml"))), None)
-    if not run or place is None or (found := Run(place)).kind != "verify":
+    try:
+        found = find(results, run)
+    except RunError:
+        return {}
+    if found.kind != "verify":
         return {}
     settings = found.settings(VerifySettings)
     keys = [network.architecture.key for network in settings.networks]

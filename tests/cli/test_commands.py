@@ -356,6 +356,9 @@ MISTAKES = {
     "grid --dry-run --step 0": "step must be",
     "grid --depth-rounding floor": "must be one of ceil, nearest",
     "frobnicate": "No such command",
+    f"show ./{300 * 'b'}": "'b{80}' goes on too long for the name of a file",
+    f"curves --data ./{300 * 'b'}": "too long for the name of a file",
+    f"cam ./{300 * 'b'}:c --images one": "too long for the name of a file",
 }
 
 
