@@ -310,7 +310,8 @@ def picture(found: Mapping[str, Sequence[Ranked]], file: Path) -> None:
     """Kendall tau by accuracy and by log-likelihood, the cheapest candidate first, a panel for each image set."""
     sets = {data: each for data, each in found.items() if each}
     figure = Figure(figsize=(6 * len(sets), 4.5), layout="constrained")
-    for axes, (data, each) in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets.items(), strict=True):
+    panels = figure.subplots(1, len(sets), squeeze=False, sharex=True)[0]
+    for axes, (data, each) in zip(panels, sets.items(), strict=True):
         seconds = {one.proxy: one.seconds for one in sorted(each, key=lambda one: one.seconds)}
         places = {proxy: place for place, proxy in enumerate(seconds)}
         for what, colour, side in (("accuracy", LIGHT["blue"], -0.14), ("log-likelihood", LIGHT["vermillion"], 0.14)):
@@ -319,10 +320,10 @@ def picture(found: Mapping[str, Sequence[Ranked]], file: Path) -> None:
             x, y = [one.tau for one in mine], [places[one.proxy] + side for one in mine]
             axes.errorbar(x, y, xerr=bars, fmt="o", color=colour, label=f"by {what}", markersize=5, elinewidth=1)
         axes.set_yticks(list(places.values()), [f"{proxy}  {seconds[proxy]:.0f} s" for proxy in places], fontsize=8)
-        axes.set(title=data, xlabel="Kendall tau with the reference (bars: 95 %)", xlim=(-0.5, 1))
+        axes.set(title=data, xlabel="Kendall tau with the reference (bars: 95 %)")
         axes.invert_yaxis()
         axes.axvline(0, color=LIGHT["grey"], linewidth=0.8)
-        axes.legend(loc="lower left", fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     save_figure(figure, file)
 
 
