@@ -150,29 +150,33 @@ AUTO = "auto"  # the largest preset with which a search fits into its time
 class Fidelity:
     """Kendall tau of one training by a proxy with a long one, and its 95 % interval, over networks of equal FLOPs."""
 
+    data: str
+    networks: int
     tau: float
     low: float
     high: float
-    networks: int
-    data: str
 
     def __str__(self) -> str:
         interval = f"95 % interval {self.low:.2f} to {self.high:.2f}"
-        return f"Kendall tau {self.tau:.2f} ({interval}, {self.networks} networks of equal FLOPs on {self.data})"
+        return f"{self.tau:.2f} on {self.data} ({interval}, {self.networks} networks)"
 
 
 # With 160,000 images at 48 px, as `python benchmarks/proxies.py report` prints it; other presets were not measured.
-FIDELITY = {"quick": Fidelity(0.54, 0.35, 0.72, 21, "CIFAR-10"), "standard": Fidelity(0.62, 0.39, 0.82, 21, "CIFAR-10")}
+FIDELITY = {
+    "quick": (Fidelity("CIFAR-10", 21, 0.54, 0.35, 0.72), Fidelity("scenes", 34, 0.41, 0.15, 0.62)),
+    "standard": (Fidelity("CIFAR-10", 21, 0.62, 0.39, 0.82), Fidelity("scenes", 34, 0.48, 0.21, 0.70)),
+}
 
 
 def fidelity_line(proxy: Proxy) -> str:
     """How well one training by a proxy ranks networks, as far as it was measured."""
-    found = FIDELITY.get(proxy.name) if proxy == PROXIES.get(proxy.name) else None
-    if found is None:
+    found = FIDELITY.get(proxy.name, ()) if proxy == PROXIES.get(proxy.name) else ()
+    if not found:
         return (
             "how well it ranks networks as a long training does was not measured; effsearch verify does so afterwards"
         )
-    return f"one training by {proxy.name} ranks networks as a long one does with {found}"
+    taus = " and ".join(map(str, found))
+    return f"one training by {proxy.name} ranks networks of equal FLOPs as a long one does with Kendall tau {taus}"
 
 
 def find_proxy(name: str) -> Proxy:
