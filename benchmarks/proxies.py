@@ -222,10 +222,10 @@ class Ranked:
     seconds: float
 
 
-def ranked(rows: Sequence[dict[str, Any]]) -> list[Ranked]:
+def ranked(rows: Sequence[dict[str, Any]]) -> Iterator[Ranked]:
     """Every candidate that has trained four networks of the reference, by all that it may rank by."""
     reference = accuracies(rows)
-    share, found = reliability(reference), []
+    share = reliability(reference)
     for candidate in CANDIDATES:
         mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in reference]
         if len(mine) < 4:
@@ -235,9 +235,7 @@ def ranked(rows: Sequence[dict[str, Any]]) -> list[Ranked]:
         for what in ranked_by(mine[0]):
             tau, low, high = kendall_tau(np.array([ranked_by(row)[what] for row in mine]), true)
             if tau is not None and low is not None and high is not None:
-                clean = corrected(tau, share)
-                found.append(Ranked(candidate.name, what, len(mine), tau, low, high, clean, seconds))
-    return found
+                yield Ranked(candidate.name, what, len(mine), tau, low, high, corrected(tau, share), seconds)
 
 
 def accuracies(rows: Sequence[dict[str, Any]], what: str = "accuracy") -> dict[str, list[float]]:
@@ -259,7 +257,7 @@ def report(data: str, rows: Sequence[dict[str, Any]]) -> list[Ranked]:
         print(f"{data}, reference by {what}: {repeatability(accuracies(rows, what))}")
     print(f"\n| {data}: proxy | ranks by | networks | Kendall tau (95 % interval) | corrected | CPU seconds |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
-    found = ranked(rows)
+    found = list(ranked(rows))
     for each in found:
         print(f"| {each.proxy} | {each.what} | {each.networks} | {each.tau:.2f} ({each.low:.2f} to {each.high:.2f}) | "
               f"{each.true:.2f} | {each.seconds:.0f} |")  # fmt: skip

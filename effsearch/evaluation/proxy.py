@@ -163,8 +163,8 @@ class Fidelity:
 
 # With 160,000 images at 48 px, as `python benchmarks/proxies.py report` prints it; other presets were not measured.
 FIDELITY = {
-    "quick": (Fidelity("CIFAR-10", 21, 0.54, 0.35, 0.72), Fidelity("scenes", 34, 0.41, 0.15, 0.62)),
-    "standard": (Fidelity("CIFAR-10", 21, 0.62, 0.39, 0.82), Fidelity("scenes", 34, 0.48, 0.21, 0.70)),
+    "quick": (Fidelity("CIFAR-10", 34, 0.61, 0.48, 0.73), Fidelity("scenes", 34, 0.37, 0.12, 0.59)),
+    "standard": (Fidelity("CIFAR-10", 34, 0.60, 0.41, 0.76), Fidelity("scenes", 34, 0.54, 0.33, 0.71)),
 }
 
 

@@ -1,13 +1,16 @@
 import pickle
 import random
 from dataclasses import replace
+from pathlib import Path
 
+import proxies as study
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from effsearch.architecture import Architecture
 from effsearch.errors import QuantityError
 from effsearch.evaluation import PROXIES, Proxy
+from effsearch.evaluation.proxy import FIDELITY
 from effsearch.families import EFFICIENTNET_B0
 from effsearch.scaling import round_channels
 from effsearch.space import Decision, Space, load, shipped
@@ -85,6 +88,19 @@ def test_presets_go_by_their_names_from_the_cheapest():
     images = {name: proxy.epochs * proxy.train_images * proxy.resolution**2 for name, proxy in PROXIES.items()}
     assert list(PROXIES) == ["quick", "standard", "large", "full"]
     assert sorted(images, key=images.__getitem__) == list(PROXIES)
+
+
+@pytest.mark.parametrize(("preset", "candidate"), [("quick", "48px 4x4000"), ("standard", "48px 4x10000")])
+def test_what_plans_say_of_a_preset_is_what_the_rows_of_the_study_say(preset, candidate):
+    trained = next(each for each in study.CANDIDATES if each.name == candidate)
+    assert replace(trained, name=preset) == PROXIES[preset]
+    for said, data in zip(FIDELITY[preset], ("cifar10", "scenes"), strict=True):
+        rows = study.read(Path(__file__).parents[2] / study.ROWS / f"{data}.jsonl")
+        found = next(study.ranked([row for row in rows if row["proxy"] in (study.REFERENCE, candidate)]))
+        assert found.what == "accuracy"
+        assert said.data.lower().replace("-", "") == data
+        assert said.networks == found.networks
+        assert (said.tau, said.low, said.high) == pytest.approx((found.tau, found.low, found.high), abs=0.005)
 
 
 @pytest.mark.parametrize(
