@@ -223,19 +223,25 @@ class Ranked:
 
 
 def ranked(rows: Sequence[dict[str, Any]]) -> Iterator[Ranked]:
-    """Every candidate that has trained four networks of the reference, by all that it may rank by."""
+    """The candidates, by all that each may rank by."""
     reference = accuracies(rows)
     share = reliability(reference)
-    for candidate in CANDIDATES:
-        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in reference]
-        if len(mine) < 4:
-            continue
+    for candidate, mine in trained(rows):
         true = np.array([fmean(reference[row["network"]]) for row in mine])
         seconds = median(row["cpu_seconds"] for row in mine)
         for what in ranked_by(mine[0]):
             tau, low, high = kendall_tau(np.array([ranked_by(row)[what] for row in mine]), true)
             if tau is not None and low is not None and high is not None:
-                yield Ranked(candidate.name, what, len(mine), tau, low, high, corrected(tau, share), seconds)
+                yield Ranked(candidate, what, len(mine), tau, low, high, corrected(tau, share), seconds)
+
+
+def trained(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The candidates that have trained four networks of the reference, with the rows of these."""
+    reference = accuracies(rows)
+    for candidate in CANDIDATES:
+        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in reference]
+        if len(mine) >= 4:
+            yield candidate.name, mine
 
 
 def accuracies(rows: Sequence[dict[str, Any]], what: str = "accuracy") -> dict[str, list[float]]:
@@ -262,8 +268,27 @@ def report(data: str, rows: Sequence[dict[str, Any]]) -> list[Ranked]:
         print(f"| {each.proxy} | {each.what} | {each.networks} | {each.tau:.2f} ({each.low:.2f} to {each.high:.2f}) | "
               f"{each.true:.2f} | {each.seconds:.0f} |")  # fmt: skip
     print()
+    places(rows)
     blocks(rows)
     return found
+
+
+def places(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints the places by the reference of what candidates put first, and the places of B0 by both.
+
+    A place is among the networks that the candidate has trained, and 1 is the best. Lost is what naming the first costs.
+    """
+    reference = {name: 100 * fmean(values) for name, values in accuracies(rows).items()}
+    print("| proxy | networks | its first three, by the reference | points lost by its first | B0 | by the reference |")
+    print("| --- | ---: | --- | ---: | ---: | ---: |")
+    for candidate, mine in trained(rows):
+        order = [row["network"] for row in sorted(mine, key=lambda row: -row["accuracy"])]
+        true = sorted(order, key=lambda name: -reference[name])
+        first = ", ".join(str(true.index(name) + 1) for name in order[:3])
+        lost = reference[true[0]] - reference[order[0]]
+        b0 = [str(ranking.index("b0") + 1) if "b0" in ranking else "" for ranking in (order, true)]
+        print(f"| {candidate} | {len(order)} | {first} | {lost:.1f} | {' | '.join(b0)} |")
+    print()
 
 
 def blocks(rows: Sequence[dict[str, Any]]) -> None:
@@ -280,10 +305,7 @@ def blocks(rows: Sequence[dict[str, Any]]) -> None:
         "\n| proxy | tau halfway | tau at the end | of those mostly MBConv | points for MBConv alone (standard error) |"
     )
     print("| --- | ---: | ---: | ---: | ---: |")
-    for candidate in CANDIDATES:
-        mine = [row for row in rows if row["proxy"] == candidate.name and row["network"] in reference]
-        if len(mine) < 4:
-            continue
+    for candidate, mine in trained(rows):
         true = np.array([reference[row["network"]] for row in mine])
         half, end = (np.array([100 * row["looks"][look][1] for row in mine]) for look in (0, -1))
         share = np.array([shares[row["network"]] for row in mine])
@@ -293,7 +315,7 @@ def blocks(rows: Sequence[dict[str, Any]]) -> None:
         variance = ((true - terms @ solved) ** 2).sum() / (len(mine) - 3)
         error = math.sqrt(variance * np.linalg.inv(terms.T @ terms)[2, 2])
         taus = (kendalltau(half, true), kendalltau(end, true), kendalltau(end[mostly], true[mostly]))
-        print(f"| {candidate.name} | {' | '.join(f'{each.statistic:.2f}' for each in taus)} | "
+        print(f"| {candidate} | {' | '.join(f'{each.statistic:.2f}' for each in taus)} | "
               f"{solved[2]:.1f} ({error:.1f}) |")  # fmt: skip
     print()
 
