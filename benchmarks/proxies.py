@@ -274,9 +274,9 @@ def report(data: str, rows: Sequence[dict[str, Any]]) -> list[Ranked]:
 
 
 def places(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints the places by the reference of what candidates put first, and the places of B0 by both.
+    """Prints what each candidate puts first, by its places in the reference, what that loses, and where B0 is.
 
-    A place is among the networks that the candidate has trained, and 1 is the best. Lost is what naming the first costs.
+    A place is among the networks that the candidate has trained, and 1 is the best.
     """
     reference = {name: 100 * fmean(values) for name, values in accuracies(rows).items()}
     print("| proxy | networks | its first three, by the reference | points lost by its first | B0 | by the reference |")
