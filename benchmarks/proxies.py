@@ -36,7 +36,7 @@ from effsearch.executors.local import LocalExecutor
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.reports.figures import LIGHT
 from effsearch.reports.pictures import save_figure
-from effsearch.runs.comparison import kendall_tau
+from effsearch.runs.comparison import RESAMPLES, kendall_tau
 from effsearch.training import Recipe
 
 ROWS = Path("results/studies/proxies")
@@ -52,6 +52,7 @@ def proxy(
     return Proxy(name, resolution, width, epochs, images, validation, recipe=recipe)
 
 
+QUICK = "48px 4x4000"
 REFERENCE = "reference"
 REFERENCES = {
     # 160,000 images by either, as far as the images go round.
@@ -59,7 +60,7 @@ REFERENCES = {
     "scenes": proxy(REFERENCE, 48, 0.25, 10, 16_000),
 }
 CANDIDATES = (
-    proxy("48px 4x4000", 48, 0.25, 4, 4000),
+    proxy(QUICK, 48, 0.25, 4, 4000),
     proxy("48px 3x4000", 48, 0.25, 3, 4000),
     proxy("40px 4x4000 batch 32", 40, 0.25, 4, 4000, SMALL),
     proxy("32px 4x4000", 32, 0.25, 4, 4000),
@@ -105,7 +106,9 @@ def main() -> None:
     if arguments.command == "run":
         study(arguments.data, arguments.workers, arguments.device, arguments.only, arguments.networks)
         return
-    found = {file.stem: report(file.stem, read(file)) for file in sorted(ROWS.glob("*.jsonl"))}
+    rows = {file.stem: read(file) for file in sorted(ROWS.glob("*.jsonl"))}
+    found = {data: report(data, each) for data, each in rows.items()}
+    compare([each for data, each in rows.items() if found[data]])
     if arguments.plot:
         picture(found, arguments.plot)
 
@@ -318,6 +321,37 @@ def blocks(rows: Sequence[dict[str, Any]]) -> None:
         print(f"| {candidate} | {' | '.join(f'{each.statistic:.2f}' for each in taus)} | "
               f"{solved[2]:.1f} ({error:.1f}) |")  # fmt: skip
     print()
+
+
+def compare(sets: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """Prints how much better than `quick` the candidates rank by accuracy, in the mean of all image sets.
+
+    Both are taken over the networks that both have trained on every set, and the interval is by bootstrap over these.
+    """
+    trainings = [dict(trained(rows)) for rows in sets]
+    print("| proxy | networks | mean tau | more than quick (95 % interval) | CPU time (quick = 1) |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for candidate in (each.name for each in CANDIDATES if all({each.name, QUICK} <= set(mine) for mine in trainings)):
+        tables, costs = [], []
+        for rows, mine in zip(sets, trainings, strict=True):
+            columns = [{row["network"]: row["accuracy"] for row in mine[name]} for name in (candidate, QUICK)]
+            tables.append([*columns, {name: fmean(values) for name, values in accuracies(rows).items()}])
+            costs.append([median(row["cpu_seconds"] for row in mine[name]) for name in (candidate, QUICK)])
+        common = sorted(set.intersection(*(set(column) for columns in tables for column in columns)))
+        values = np.array([[[column[name] for name in common] for column in columns] for columns in tables])
+        drawn = np.random.default_rng(0).integers(0, len(common), (RESAMPLES, len(common)))
+        tau, quick = taus(values)
+        low, high = np.percentile([np.subtract(*taus(values[..., row])) for row in drawn], [2.5, 97.5])
+        difference = "" if candidate == QUICK else f"{tau - quick:+.2f} ({low:+.2f} to {high:+.2f})"
+        share = fmean(mine / theirs for mine, theirs in costs)
+        print(f"| {candidate} | {len(common)} | {tau:.2f} | {difference} | {share:.2f} |")
+    print()
+
+
+def taus(values: np.ndarray) -> tuple[float, float]:
+    """Kendall tau of a candidate and of `quick`, the mean over the sets of (sets, (candidate, quick, reference), N)."""
+    one, other = ([kendalltau(each[column], each[2]).statistic for each in values] for column in (0, 1))
+    return fmean(one), fmean(other)
 
 
 def mbconv_share(network: Architecture) -> float:
