@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from effsearch.runs.comparison import MOST_SEEDS, PairedModel, smallest_difference
+from effsearch.runs.comparison import MOST_SEEDS, PairedModel, kendall_tau, kendall_taus, resamples, smallest_difference
 
 # By hand: means of networks 0.60, 0.56 and 0.52, of seeds 0.54, 0.56 and 0.58; residuals (in points) of a: 1, -1, 0,
 # of b: -1, 1, 0, of c: 0, 0, 0; so the variance of the noise is 4e-4 / 4.
@@ -129,3 +129,37 @@ def test_an_interval_allows_for_the_choice_of_the_best_rival():
             found = model.difference("n0", [best], choices)
             missed[choices] += not found.low <= 0 <= found.high
     assert missed[3] / 600 <= 0.05 < missed[1] / 600
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("decimals", [1, 9])
+def test_rank_correlations_of_resamples_are_those_of_scipy(decimals):
+    rng = np.random.default_rng(3)
+    one = rng.random(12).round(decimals)
+    other = (one + rng.random(12)).round(decimals)
+    counts = resamples(12)[:200]
+
+    found = kendall_taus(one, other, counts)
+
+    rows = [np.repeat(np.arange(12), row.astype(int)) for row in counts]
+    assert found == pytest.approx([stats.kendalltau(one[row], other[row]).statistic for row in rows])
+
+
+def test_the_interval_of_a_rank_correlation_holds_95_percent_of_the_resamples():
+    rng = np.random.default_rng(4)
+    one = rng.random(20)
+    other = one + rng.random(20)
+
+    tau, low, high = kendall_tau(one, other)
+
+    drawn = kendall_taus(one, other, resamples(20))
+    assert tau == pytest.approx(stats.kendalltau(one, other).statistic)
+    assert [np.mean(drawn < low), np.mean(drawn > high)] == pytest.approx([0.025, 0.025], abs=0.002)
+
+
+@pytest.mark.filterwarnings("error")
+def test_networks_that_are_all_equal_have_no_rank_correlation():
+    one, other = np.array([0.5, 0.5, 0.7]), np.array([0.1, 0.2, 0.3])
+
+    assert kendall_tau(np.full(3, 0.5), other) == (None, None, None)
+    assert np.isnan(kendall_taus(one, other, np.array([1.0, 2.0, 0.0])))
