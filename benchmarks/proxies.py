@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -36,7 +37,7 @@ from effsearch.executors.local import LocalExecutor
 from effsearch.families import EFFICIENTNET_B0, MNASNET_A1
 from effsearch.reports.figures import LIGHT
 from effsearch.reports.pictures import save_figure
-from effsearch.runs.comparison import RESAMPLES, kendall_tau
+from effsearch.runs.comparison import Array, kendall_tau, kendall_taus, resamples
 from effsearch.training import Recipe
 
 ROWS = Path("results/studies/proxies")
@@ -72,8 +73,6 @@ CANDIDATES = (
     proxy("48px 4x4000 rate 0.1", 48, 0.25, 4, 4000, replace(LARGE, rate=0.1)),
     proxy("48px 4x10000", 48, 0.25, 4, 10_000),
     proxy("64px 4x4000", 64, 0.25, 4, 4000),
-    proxy("48px 8x10000", 48, 0.25, 8, 10_000),
-    proxy("48px 5x16000", 48, 0.25, 5, 16_000),
 )
 
 
@@ -108,7 +107,9 @@ def main() -> None:
         return
     rows = {file.stem: read(file) for file in sorted(ROWS.glob("*.jsonl"))}
     found = {data: report(data, each) for data, each in rows.items()}
-    compare([each for data, each in rows.items() if found[data]])
+    complete = {data: each for data, each in rows.items() if found[data]}
+    compare_candidates(list(complete.values()))
+    compare_measures(complete)
     if arguments.plot:
         picture(found, arguments.plot)
 
@@ -323,7 +324,7 @@ def blocks(rows: Sequence[dict[str, Any]]) -> None:
     print()
 
 
-def compare(sets: Sequence[Sequence[dict[str, Any]]]) -> None:
+def compare_candidates(sets: Sequence[Sequence[dict[str, Any]]]) -> None:
     """Prints how much better than `quick` the candidates rank by accuracy, in the mean of all image sets.
 
     Both are taken over the networks that both have trained on every set, and the interval is by bootstrap over these.
@@ -339,19 +340,48 @@ def compare(sets: Sequence[Sequence[dict[str, Any]]]) -> None:
             costs.append([median(row["cpu_seconds"] for row in mine[name]) for name in (candidate, QUICK)])
         common = sorted(set.intersection(*(set(column) for columns in tables for column in columns)))
         values = np.array([[[column[name] for name in common] for column in columns] for columns in tables])
-        drawn = np.random.default_rng(0).integers(0, len(common), (RESAMPLES, len(common)))
-        tau, quick = taus(values)
-        low, high = np.percentile([np.subtract(*taus(values[..., row])) for row in drawn], [2.5, 97.5])
-        difference = "" if candidate == QUICK else f"{tau - quick:+.2f} ({low:+.2f} to {high:+.2f})"
+        tau = fmean(kendalltau(each[0], each[2]).statistic for each in values)
+        more = "" if candidate == QUICK else gain(values)
         share = fmean(mine / theirs for mine, theirs in costs)
-        print(f"| {candidate} | {len(common)} | {tau:.2f} | {difference} | {share:.2f} |")
+        print(f"| {candidate} | {len(common)} | {tau:.2f} | {'' if candidate == QUICK else more} | {share:.2f} |")
     print()
 
 
-def taus(values: np.ndarray) -> tuple[float, float]:
-    """Kendall tau of a candidate and of `quick`, the mean over the sets of (sets, (candidate, quick, reference), N)."""
-    one, other = ([kendalltau(each[column], each[2]).statistic for each in values] for column in (0, 1))
-    return fmean(one), fmean(other)
+def compare_measures(sets: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Prints how much better than accuracy the other measurements rank, in the mean of what trained all networks."""
+    print("| ranks by | image sets | trainings of all networks | more tau than accuracy (95 % interval) |")
+    print("| --- | --- | ---: | ---: |")
+    found: dict[tuple[str, str], list[list[list[float]]]] = {}
+    for data, rows in sets.items():
+        reference = accuracies(rows)
+        for _, mine in trained(rows):
+            by_network = {row["network"]: ranked_by(row) for row in mine}
+            if by_network.keys() != reference.keys():
+                continue
+            for what in by_network["b0"].keys() - {"accuracy"}:
+                both = [[by_network[name][each] for name in reference] for each in (what, "accuracy")]
+                found.setdefault((what, data), []).append([*both, [fmean(values) for values in reference.values()]])
+    for what in sorted({what for what, _ in found}):
+        each = {data: found[what, data] for data in sets if (what, data) in found}
+        for data, triples in [*each.items(), ("all", list(chain.from_iterable(each.values())))]:
+            print(f"| {what} | {data} | {len(triples)} | {gain(np.array(triples))} |")
+    print()
+
+
+def gain(values: Array) -> str:
+    """How much more tau the first measurement has than the second, with its 95 % interval by bootstrap over networks.
+
+    Of values (rankings, (first, second, reference), networks), the mean over rankings.
+    """
+    first, second = mean_taus(values, np.ones(values.shape[-1]))
+    low, high = np.percentile(np.subtract(*mean_taus(values, resamples(values.shape[-1]))), [2.5, 97.5])
+    return f"{first - second:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def mean_taus(values: Array, counts: Array) -> tuple[Array, Array]:
+    """Kendall's tau with the reference, the mean over rankings, of the first measurement and of the second."""
+    first, second = (np.mean([kendall_taus(each[i], each[2], counts) for each in values], axis=0) for i in (0, 1))
+    return first, second
 
 
 def mbconv_share(network: Architecture) -> float:
