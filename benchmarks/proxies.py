@@ -108,7 +108,7 @@ def main() -> None:
     rows = {file.stem: read(file) for file in sorted(ROWS.glob("*.jsonl"))}
     found = {data: report(data, each) for data, each in rows.items()}
     complete = {data: each for data, each in rows.items() if found[data]}
-    compare_candidates(list(complete.values()))
+    compare_candidates(complete)
     compare_measures(complete)
     if arguments.plot:
         picture(found, arguments.plot)
@@ -324,26 +324,30 @@ def blocks(rows: Sequence[dict[str, Any]]) -> None:
     print()
 
 
-def compare_candidates(sets: Sequence[Sequence[dict[str, Any]]]) -> None:
-    """Prints how much better than `quick` the candidates rank by accuracy, in the mean of all image sets.
+def compare_candidates(sets: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Prints how much better than `quick` the candidates rank by accuracy, on each image set and in their mean.
 
     Both are taken over the networks that both have trained on every set, and the interval is by bootstrap over these.
     """
-    trainings = [dict(trained(rows)) for rows in sets]
-    print("| proxy | networks | mean tau | more than quick (95 % interval) | CPU time (quick = 1) |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for candidate in (each.name for each in CANDIDATES if all({each.name, QUICK} <= set(mine) for mine in trainings)):
+    trainings = {data: dict(trained(rows)) for data, rows in sets.items()}
+    each_set = " | ".join(f"more than quick on {data}" for data in sets)
+    print(f"| proxy | networks | mean tau | more than quick (95 % interval) | {each_set} | CPU time (quick = 1) |")
+    print("| --- | ---: | ---: | ---: |" + " ---: |" * (len(sets) + 1))
+    for candidate in CANDIDATES:
+        if not all({candidate.name, QUICK} <= mine.keys() for mine in trainings.values()):
+            continue
         tables, costs = [], []
-        for rows, mine in zip(sets, trainings, strict=True):
-            columns = [{row["network"]: row["accuracy"] for row in mine[name]} for name in (candidate, QUICK)]
+        for data, rows in sets.items():
+            both = [trainings[data][name] for name in (candidate.name, QUICK)]
+            columns = [{row["network"]: row["accuracy"] for row in mine} for mine in both]
             tables.append([*columns, {name: fmean(values) for name, values in accuracies(rows).items()}])
-            costs.append([median(row["cpu_seconds"] for row in mine[name]) for name in (candidate, QUICK)])
+            costs.append([median(row["cpu_seconds"] for row in mine) for mine in both])
         common = sorted(set.intersection(*(set(column) for columns in tables for column in columns)))
         values = np.array([[[column[name] for name in common] for column in columns] for columns in tables])
         tau = fmean(kendalltau(each[0], each[2]).statistic for each in values)
-        more = "" if candidate == QUICK else gain(values)
+        more = ["" if candidate.name == QUICK else gain(each) for each in (values, *values[:, np.newaxis])]
         share = fmean(mine / theirs for mine, theirs in costs)
-        print(f"| {candidate} | {len(common)} | {tau:.2f} | {'' if candidate == QUICK else more} | {share:.2f} |")
+        print(f"| {candidate.name} | {len(common)} | {tau:.2f} | {' | '.join(more)} | {share:.2f} |")
     print()
 
 
