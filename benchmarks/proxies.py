@@ -108,8 +108,8 @@ def main() -> None:
     rows = {file.stem: read(file) for file in sorted(ROWS.glob("*.jsonl"))}
     found = {data: report(data, each) for data, each in rows.items()}
     complete = {data: each for data, each in rows.items() if found[data]}
-    compare_candidates(complete)
-    compare_measures(complete)
+    if complete:
+        compare(complete, found)
     if arguments.plot:
         picture(found, arguments.plot)
 
@@ -324,52 +324,52 @@ def blocks(rows: Sequence[dict[str, Any]]) -> None:
     print()
 
 
-def compare_candidates(sets: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Prints how much better than `quick` the candidates rank by accuracy, on each image set and in their mean.
+def compare(sets: Mapping[str, Sequence[dict[str, Any]]], found: Mapping[str, Sequence[Ranked]]) -> None:
+    """Prints how much better candidates rank than `quick`, and other measurements than accuracy, on each set and all.
 
-    Both are taken over the networks that both have trained on every set, and the interval is by bootstrap over these.
+    That is over the networks of which every set has the reference, and by the candidates that have trained all of them.
     """
-    trainings = {data: dict(trained(rows)) for data, rows in sets.items()}
+    references = {data: accuracies(rows) for data, rows in sets.items()}
+    names = sorted(set.intersection(*map(set, references.values())))
+    measured = {data: measurements(rows, names) for data, rows in sets.items()}
+    true = {data: np.array([fmean(each[name]) for name in names]) for data, each in references.items()}
+    quick = (QUICK, "accuracy")
+
     each_set = " | ".join(f"more than quick on {data}" for data in sets)
     print(f"| proxy | networks | mean tau | more than quick (95 % interval) | {each_set} | CPU time (quick = 1) |")
     print("| --- | ---: | ---: | ---: |" + " ---: |" * (len(sets) + 1))
-    for candidate in CANDIDATES:
-        if not all({candidate.name, QUICK} <= mine.keys() for mine in trainings.values()):
+    for mine in ((candidate.name, "accuracy") for candidate in CANDIDATES):
+        if not all({mine, quick} <= each.keys() for each in measured.values()):
             continue
-        tables, costs = [], []
-        for data, rows in sets.items():
-            both = [trainings[data][name] for name in (candidate.name, QUICK)]
-            columns = [{row["network"]: row["accuracy"] for row in mine} for mine in both]
-            tables.append([*columns, {name: fmean(values) for name, values in accuracies(rows).items()}])
-            costs.append([median(row["cpu_seconds"] for row in mine) for mine in both])
-        common = sorted(set.intersection(*(set(column) for columns in tables for column in columns)))
-        values = np.array([[[column[name] for name in common] for column in columns] for columns in tables])
-        tau = fmean(kendalltau(each[0], each[2]).statistic for each in values)
-        more = ["" if candidate.name == QUICK else gain(each) for each in (values, *values[:, np.newaxis])]
-        share = fmean(mine / theirs for mine, theirs in costs)
-        print(f"| {candidate.name} | {len(common)} | {tau:.2f} | {' | '.join(more)} | {share:.2f} |")
-    print()
+        values = np.array([[measured[data][mine], measured[data][quick], true[data]] for data in sets])
+        tau, _ = mean_taus(values, np.ones(len(names)))
+        more = ["" if mine == quick else gain(each) for each in (values, *values[:, np.newaxis])]
+        seconds = [{one.proxy: one.seconds for one in found[data]} for data in sets]
+        share = fmean(each[mine[0]] / each[QUICK] for each in seconds)
+        print(f"| {mine[0]} | {len(names)} | {tau:.2f} | {' | '.join(more)} | {share:.2f} |")
 
-
-def compare_measures(sets: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Prints how much better than accuracy the other measurements rank, in the mean of what trained all networks."""
-    print("| ranks by | image sets | trainings of all networks | more tau than accuracy (95 % interval) |")
+    print("\n| ranks by | image sets | candidates | more tau than accuracy (95 % interval) |")
     print("| --- | --- | ---: | ---: |")
-    found: dict[tuple[str, str], list[list[list[float]]]] = {}
-    for data, rows in sets.items():
-        reference = accuracies(rows)
-        for _, mine in trained(rows):
-            by_network = {row["network"]: ranked_by(row) for row in mine}
-            if by_network.keys() != reference.keys():
-                continue
-            for what in by_network["b0"].keys() - {"accuracy"}:
-                both = [[by_network[name][each] for name in reference] for each in (what, "accuracy")]
-                found.setdefault((what, data), []).append([*both, [fmean(values) for values in reference.values()]])
-    for what in sorted({what for what, _ in found}):
-        each = {data: found[what, data] for data in sets if (what, data) in found}
-        for data, triples in [*each.items(), ("all", list(chain.from_iterable(each.values())))]:
-            print(f"| {what} | {data} | {len(triples)} | {gain(np.array(triples))} |")
+    for what in sorted({what for each in measured.values() for _, what in each} - {"accuracy"}):
+        rankings = {
+            data: [[each[mine, what], each[mine, "accuracy"], true[data]] for mine, other in each if other == what]
+            for data, each in measured.items()
+        }
+        for data, triples in [*rankings.items(), ("all", list(chain.from_iterable(rankings.values())))]:
+            if triples:
+                print(f"| {what} | {data} | {len(triples)} | {gain(np.array(triples))} |")
     print()
+
+
+def measurements(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[tuple[str, str], Array]:
+    """What candidates that have trained all of these networks measured, by their names and what they may rank by."""
+    found = {}
+    for candidate, mine in trained(rows):
+        of = {row["network"]: ranked_by(row) for row in mine}
+        if of.keys() >= set(names):
+            for what in of[names[0]]:
+                found[candidate, what] = np.array([of[name][what] for name in names])
+    return found
 
 
 def gain(values: Array) -> str:
